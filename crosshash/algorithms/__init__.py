@@ -1,0 +1,1 @@
+"""The grammar in which a method's training algorithm is written."""

@@ -1,0 +1,225 @@
+"""What every image backbone and text encoder keeps to, and where their names are registered."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Union
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image as PILImage
+from torch import Tensor, nn
+
+from crosshash.files import locate
+from crosshash.registry import Registry
+
+Texts = Union[str, Sequence[str], npt.NDArray[Any], Tensor]
+Inputs = dict[str, Tensor]
+
+
+class Features(NamedTuple):
+    """What an encoder sees in a batch.
+
+    Attributes:
+        pooled: (n, d), one vector per item.
+        map: (n, c, h, w), the last feature map, or None where the encoder has none.
+    """
+
+    pooled: Tensor
+    map: Tensor | None = None
+
+
+class ImageBackbone(nn.Module, ABC):
+    """Pictures, or vectors that stand for them, to features; rows of a batch never mix in eval mode.
+
+    Attributes:
+        name: The name that creates it.
+        dim: d, width of the pooled feature.
+        channels: c, channels of the feature map; 0 where there is no map.
+        preprocess: Turns a PIL picture in RGB into one row of the input, (3, h, w); None where the
+            input is no picture.
+        reads_pixels: Whether the input is a picture.
+    """
+
+    name: str
+    dim: int
+    channels: int
+    preprocess: Callable[[PILImage.Image], Tensor] | None
+    reads_pixels: bool
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Features:
+        """Features of a batch of preprocessed pictures (n, 3, h, w), or of vectors (n, d)."""
+
+    @abstractmethod
+    def spec(self) -> dict[str, Any]:
+        """JSON-able options with which ``create_image_backbone(**spec)`` builds it unweighted."""
+
+
+class TextEncoder(nn.Module, ABC):
+    """Texts to features; rows of a batch never mix in eval mode.
+
+    ``prepare`` makes tensors on the CPU whose rows are the texts, so that a data set is prepared
+    once and batches are rows of the result; ``forward`` turns such rows into features.
+
+    Attributes:
+        name: The name that creates it.
+    """
+
+    name: str
+
+    @property
+    @abstractmethod
+    def dim(self) -> int:
+        """d, width of the pooled feature."""
+
+    @property
+    def fitted(self) -> bool:
+        """Whether it can be used; where False, ``fit`` must come first."""
+        return True
+
+    def fit(self, texts: Sequence[str]) -> TextEncoder:
+        """Learn what must be known before training, such as a vocabulary; returns itself."""
+        return self
+
+    @abstractmethod
+    def prepare(self, texts: Texts, *, unknown: str = "raise") -> Inputs:
+        """Turn texts into tensors on the CPU, one row per text.
+
+        Args:
+            texts: Strings, or rows that stand for them where the encoder takes such.
+            unknown: What to do with a text in which nothing is known: ``"raise"``, or ``"allow"``
+                to let it pass (``unknown_rows`` then says which).
+
+        Raises:
+            ValueError: Nothing is known in a text and ``unknown="raise"``; the message names it.
+        """
+
+    def unknown_rows(self, inputs: Inputs) -> Tensor:
+        """Row numbers, ``int64`` (m,), of prepared texts in which nothing is known."""
+        return torch.empty(0, dtype=torch.int64)
+
+    @abstractmethod
+    def forward(self, inputs: Inputs) -> Features:
+        """Features (pooled only) of prepared rows."""
+
+    @abstractmethod
+    def spec(self) -> dict[str, Any]:
+        """JSON-able options of ``create_text_encoder(**spec, assets=folder)``, without weights."""
+
+    def save_assets(self, folder: str | Path) -> list[Path]:
+        """Write what a checkpoint needs beside spec and weights; returns the files written."""
+        return []
+
+
+IMAGE_BACKBONES: Registry[Callable[..., ImageBackbone]] = Registry(
+    "image backbone", "crosshash.backbones"
+)
+TEXT_ENCODERS: Registry[Callable[..., TextEncoder]] = Registry(
+    "text encoder", "crosshash.backbones"
+)
+
+
+def fingerprint(module: ImageBackbone | TextEncoder) -> str:
+    """SHA-256 over the weights (names, types, shapes, bytes) and the spec, 64 hexadecimal digits.
+
+    Two encoders of one fingerprint give the same features for the same input.
+    """
+    digest = hashlib.sha256(json.dumps(module.spec(), sort_keys=True).encode())
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def load_weight_file(module: nn.Module, path: str | Path, *, drop: Sequence[str] = ()) -> None:
+    """Load a safetensors file into a module; every tensor must find its place.
+
+    Args:
+        module: Takes the weights; floating tensors are cast to its type.
+        path: As ``crosshash.files.locate`` takes it.
+        drop: Names of submodules that the module has lost (its classifier); their tensors in the
+            file are left out.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no safetensors file, or tensors are missing, left over or of another
+            shape; the message names them.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    file = locate(path)
+    try:
+        found = load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(
+            f"{file}: not a safetensors file ({error}); convert the weights with "
+            "safetensors.torch.save_file"
+        ) from error
+    prefixes = tuple(f"{name}." for name in drop)
+    found = {key: value for key, value in found.items() if not key.startswith(prefixes)}
+    wanted = module.state_dict()
+    # Files written by tools that keep parameters only lack this counter, which eval never reads.
+    missing = [k for k in wanted if k not in found and not k.endswith("num_batches_tracked")]
+    problems = {
+        "missing": missing,
+        "unexpected": [k for k in found if k not in wanted],
+        "of another shape": [
+            f"{k} {tuple(found[k].shape)}, expected {tuple(wanted[k].shape)}"
+            for k in wanted
+            if k in found and found[k].shape != wanted[k].shape
+        ],
+    }
+    told = [f"{kind}: {_some(names)}" for kind, names in problems.items() if names]
+    if told:
+        raise ValueError(
+            f"{file} does not fit {type(module).__name__}; tensors {'; '.join(told)}. Give the "
+            "file of this very architecture, with the same image size and model options"
+        )
+    module.load_state_dict(found, strict=False)
+
+
+def check_features(rows: Any, dim: int, what: str) -> Tensor:
+    """Precomputed features as a ``float32`` tensor (n, d) on the CPU.
+
+    Args:
+        rows: (n, d), or one row (d,), of numbers.
+        dim: The width d that is expected.
+        what: What the rows are called in errors.
+
+    Raises:
+        ValueError: Another width, no numbers, or a row with NaN or infinity.
+    """
+    tensor = rows if isinstance(rows, Tensor) else torch.from_numpy(_numbers(rows, what))
+    tensor = tensor.detach().cpu().float()
+    tensor = tensor[None] if tensor.ndim == 1 else tensor
+    if tensor.ndim != 2 or tensor.shape[1] != dim:
+        raise ValueError(
+            f"{what}: expected rows of width {dim}, got an array of shape {tuple(tensor.shape)}"
+        )
+    bad = torch.nonzero(~torch.isfinite(tensor).all(dim=1))[:, 0]
+    if len(bad):
+        raise ValueError(
+            f"{what}: {len(bad)} rows hold NaN or infinity, the first is row {int(bad[0])}; "
+            "remove or recompute them"
+        )
+    return tensor
+
+
+def _numbers(rows: Any, what: str) -> npt.NDArray[Any]:
+    array = np.asarray(rows)
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{what}: expected an array of numbers (n, d), got {array.dtype}")
+    return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def _some(names: Sequence[str], most: int = 5) -> str:
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

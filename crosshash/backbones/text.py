@@ -1,0 +1,260 @@
+"""Bag-of-words texts, and text features that were computed elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from crosshash.backbones.base import (
+    TEXT_ENCODERS,
+    Features,
+    Inputs,
+    TextEncoder,
+    Texts,
+    check_features,
+)
+
+VOCABULARY_FILE = "vocabulary.json"
+# scikit-learn's default, fixed here so that a vocabulary keeps its meaning: two letters or more.
+_WORDS = r"(?u)\b\w\w+\b"
+
+
+def as_strings(texts: Texts) -> list[str]:
+    """Texts as a list of strings; a single string is one text.
+
+    Raises:
+        ValueError: Something among them is no string.
+    """
+    items: list[Any] = [texts] if isinstance(texts, str) else list(texts)
+    for place, item in enumerate(items):
+        if not isinstance(item, str):
+            raise ValueError(f"text {place} is no string but {type(item).__name__}: {item!r}")
+    return items
+
+
+def raise_unknown(texts: Sequence[str], rows: Tensor, why: str) -> None:
+    """Refuse texts in which nothing is known, naming the first of them.
+
+    Raises:
+        ValueError: ``rows`` is not empty.
+    """
+    if len(rows):
+        place = int(rows[0])
+        more = f" (and {len(rows) - 1} more texts)" if len(rows) > 1 else ""
+        raise ValueError(
+            f"text {place}{more}, {texts[place]!r}: {why}; write it in other words, or pass "
+            "unknown='allow' to encode it as an empty text"
+        )
+
+
+def check_unknown(unknown: str) -> None:
+    """Refuse anything but ``"raise"`` and ``"allow"``."""
+    if unknown not in ("raise", "allow"):
+        raise ValueError(f"unknown={unknown!r}: use 'raise' or 'allow'")
+
+
+@TEXT_ENCODERS.register("bow")
+class BagOfWords(TextEncoder):
+    """Which words of a vocabulary occur in a text: (n, d) in {0, 1}.
+
+    The vocabulary is learnt once by ``fit`` (the words that occur in most texts, ties by alphabet,
+    most frequent first) and kept with the checkpoint.
+
+    Args:
+        size: Most words in the vocabulary; 1386 is what the MIRFLICKR experiments use.
+        lowercase: Whether "Dog" is "dog".
+        stop_words: ``"english"`` for scikit-learn's list, or words to leave out.
+        min_df: Fewest texts in which a word of the vocabulary occurs.
+        vocabulary: The words in their order, where they are known already.
+        assets: Folder where ``save_assets`` has written the vocabulary.
+    """
+
+    name = "bow"
+
+    def __init__(
+        self,
+        *,
+        size: int = 1386,
+        lowercase: bool = True,
+        stop_words: str | Sequence[str] | None = None,
+        min_df: int = 1,
+        vocabulary: Sequence[str] | None = None,
+        assets: str | Path | None = None,
+    ) -> None:
+        super().__init__()
+        if size <= 0:
+            raise ValueError(f"bow: size is the number of words, got {size}")
+        self.size = size
+        self.lowercase = lowercase
+        self.stop_words = stop_words if isinstance(stop_words, (str, type(None))) else list(stop_words)
+        self.min_df = min_df
+        self.vocabulary: list[str] | None = None
+        if assets is not None:
+            vocabulary = json.loads((Path(assets) / VOCABULARY_FILE).read_text(encoding="utf-8"))
+        if vocabulary is not None:
+            self._set_vocabulary(list(vocabulary))
+
+    def _set_vocabulary(self, words: list[str]) -> None:
+        if not words or len(set(words)) < len(words) or not all(isinstance(w, str) for w in words):
+            raise ValueError("bow: a vocabulary is a list of different words, at least one")
+        self.vocabulary = words
+        self._counter = self._vectorizer(vocabulary=words)
+
+    def _vectorizer(self, **options: Any) -> Any:
+        from sklearn.feature_extraction.text import CountVectorizer
+
+        return CountVectorizer(
+            binary=True,
+            lowercase=self.lowercase,
+            token_pattern=_WORDS,
+            dtype=np.uint8,  # a dense row per text in eight times fewer bytes than the default
+            **options,
+        )
+
+    @property
+    def fitted(self) -> bool:
+        """Whether there is a vocabulary."""
+        return self.vocabulary is not None
+
+    @property
+    def dim(self) -> int:
+        """d, the number of words; at most ``size``."""
+        return len(self._words())
+
+    def _words(self) -> list[str]:
+        if self.vocabulary is None:
+            raise RuntimeError("bow has no vocabulary yet: call fit(texts of the training set)")
+        return self.vocabulary
+
+    def fit(self, texts: Sequence[str]) -> BagOfWords:
+        """Learn the vocabulary from the texts of the training set; returns itself.
+
+        Raises:
+            ValueError: No text has a word that may be in the vocabulary.
+        """
+        counter = self._vectorizer(stop_words=self.stop_words, min_df=self.min_df)
+        try:
+            rows = counter.fit_transform(as_strings(texts))
+        except ValueError as error:
+            raise ValueError(
+                f"bow: no word can be learnt from these {len(texts)} texts ({error}); check "
+                "min_df and stop_words"
+            ) from error
+        frequencies = np.asarray(rows.sum(axis=0, dtype=np.int64)).ravel()
+        words = counter.get_feature_names_out()
+        # max_features of CountVectorizer leaves ties to the sort at hand; ours hold everywhere.
+        order = np.lexsort((words, -frequencies))[: self.size]
+        self._set_vocabulary([str(words[i]) for i in order])
+        return self
+
+    def prepare(self, texts: Texts, *, unknown: str = "raise") -> Inputs:
+        """Rows of words: strings, or an array (n, d) of counts or of 0 and 1.
+
+        Args:
+            texts: Strings or rows; of a count, only whether it is 0 remains.
+            unknown: ``"raise"``, or ``"allow"`` to give a text of unknown words a row of zeros.
+
+        Returns:
+            ``{"bow": uint8 (n, d)}`` in {0, 1}.
+
+        Raises:
+            ValueError: A text has only unknown words, or rows are not d wide or negative.
+            RuntimeError: There is no vocabulary yet.
+        """
+        check_unknown(unknown)
+        width = self.dim
+        if isinstance(texts, Tensor) or (isinstance(texts, np.ndarray) and texts.dtype.kind in "fiub"):
+            counts = check_features(texts, width, "bag-of-words rows")
+            if bool((counts < 0).any()):
+                raise ValueError("bag-of-words rows are counts or 0 and 1, got negative values")
+            return {"bow": (counts > 0).to(torch.uint8)}
+        strings = as_strings(texts)
+        dense: npt.NDArray[np.uint8] = (
+            self._counter.transform(strings).toarray()
+            if strings
+            else np.zeros((0, width), dtype=np.uint8)
+        )
+        inputs = {"bow": torch.from_numpy(dense)}
+        if unknown == "raise":
+            raise_unknown(
+                strings,
+                self.unknown_rows(inputs),
+                f"none of its words is among the {width} words of the vocabulary",
+            )
+        return inputs
+
+    def unknown_rows(self, inputs: Inputs) -> Tensor:
+        """Row numbers, ``int64`` (m,), of texts without a known word."""
+        return torch.nonzero(~inputs["bow"].any(dim=1))[:, 0]
+
+    def forward(self, inputs: Inputs) -> Features:
+        """The rows as floating numbers (n, d) in {0, 1}."""
+        return Features(inputs["bow"].to(torch.get_default_dtype()))
+
+    def spec(self) -> dict[str, Any]:
+        """Name and options of ``fit``; the vocabulary is an asset."""
+        return {
+            "name": self.name,
+            "size": self.size,
+            "lowercase": self.lowercase,
+            "stop_words": self.stop_words,
+            "min_df": self.min_df,
+        }
+
+    def save_assets(self, folder: str | Path) -> list[Path]:
+        """Write ``vocabulary.json``, the list of words in their order."""
+        path = Path(folder) / VOCABULARY_FILE
+        path.write_text(json.dumps(self._words(), ensure_ascii=False, indent=0), encoding="utf-8")
+        return [path]
+
+
+@TEXT_ENCODERS.register("features")
+class TextFeatures(TextEncoder):
+    """Identity over precomputed text features (n, d).
+
+    Args:
+        dim: d, the width of the vectors.
+        assets: Not used; there are none.
+    """
+
+    name = "features"
+
+    def __init__(self, *, dim: int, assets: str | Path | None = None) -> None:
+        super().__init__()
+        if dim <= 0:
+            raise ValueError(f"features: dim is the width of the vectors, got {dim}")
+        self._dim = dim
+
+    @property
+    def dim(self) -> int:
+        """d, as given."""
+        return self._dim
+
+    def prepare(self, texts: Texts, *, unknown: str = "raise") -> Inputs:
+        """Rows (n, d), or one row (d,), checked; ``{"features": float32 (n, d)}``.
+
+        Raises:
+            ValueError: The texts are strings, of another width, or hold NaN or infinity.
+        """
+        check_unknown(unknown)
+        if isinstance(texts, str) or (len(texts) and isinstance(texts[0], str)):
+            raise ValueError(
+                f"this model reads text features of width {self._dim}, not strings; compute them "
+                "as for its training"
+            )
+        return {"features": check_features(texts, self._dim, "text features")}
+
+    def forward(self, inputs: Inputs) -> Features:
+        """The vectors (n, d) as pooled features."""
+        return Features(inputs["features"])
+
+    def spec(self) -> dict[str, Any]:
+        """Name and width."""
+        return {"name": self.name, "dim": self._dim}

@@ -1,0 +1,238 @@
+"""Any timm model as an image backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from einops import rearrange
+from PIL import Image as PILImage
+from torch import Tensor, nn
+
+from crosshash.backbones.base import IMAGE_BACKBONES, Features, ImageBackbone, load_weight_file
+from crosshash.registry import nearest
+
+# What timm's evaluation transform depends on, beside the image size.
+PREPROCESSING = ("mean", "std", "interpolation", "crop_pct", "crop_mode")
+_OURS = ("pretrained", "num_classes", "img_size", "in_chans", "features_only")
+
+
+class TimmBackbone(ImageBackbone):
+    """A timm model without its classifier: feature map and pooled feature in one pass.
+
+    The map is the output of ``forward_features``: as it is for a CNN, channels first for models
+    that keep them last, and patch tokens laid out on their grid for transformers, whose prefix
+    tokens feed the pooled feature only. The pooled feature is ``forward_head(pre_logits=True)``.
+    Models whose features are neither have no map (``channels == 0``).
+
+    Args:
+        name: A timm name, with or without a pretrained tag.
+        weights: ``"pretrained"`` (timm downloads them from the Hub), ``"random"``, or the path of
+            a safetensors file in timm's names.
+        image_size: Height and width, or one number for both; default: the model's own.
+        preprocess: Replaces parts of the model's own preprocessing: ``mean``, ``std`` (of pixels
+            in [0, 1]), ``interpolation``, ``crop_pct``, ``crop_mode``.
+        model_options: Further arguments of ``timm.create_model``, such as ``pad_type="same"``.
+
+    Raises:
+        LookupError: timm has no such model, or no such pretrained tag.
+        ValueError: An option is wrong, or a weight file does not fit.
+    """
+
+    reads_pixels = True
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        weights: str | Path = "pretrained",
+        image_size: int | tuple[int, int] | None = None,
+        preprocess: Mapping[str, Any] | None = None,
+        model_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.model_options = dict(model_options or {})
+        for option in _OURS:
+            if option in self.model_options:
+                raise ValueError(f"{name}: model option {option!r} is set by crosshash; remove it")
+        self.model = _create(name, weights, _size(image_size), self.model_options)
+        config = self.model.pretrained_cfg
+        self.image_size = _size(image_size) or _size(config["input_size"][-2:]) or (224, 224)
+        self.config = pixel_config(name, config, preprocess)
+        self.preprocess = pixel_transform(self.config, self.image_size)
+        if str(weights) not in ("pretrained", "random"):
+            classifier = config.get("classifier") or ()
+            drop = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+            load_weight_file(self.model, weights, drop=drop)
+        self._measure()
+
+    def _measure(self) -> None:
+        """Learn widths and layout from one empty picture."""
+        training = self.model.training
+        self.model.eval()
+        with torch.no_grad():
+            features = self.model.forward_features(torch.zeros(1, 3, *self.image_size))
+            pooled = self.model.forward_head(features, pre_logits=True)
+        self.model.train(training)
+        if pooled.ndim != 2:
+            raise ValueError(
+                f"{self.name}: pooled features have shape {tuple(pooled.shape)} instead of (n, d); "
+                "leave the model option global_pool as it is"
+            )
+        self.dim = int(pooled.shape[1])
+        self._layout, self._prefix = _layout(self.model, features, self.image_size)
+        laid_out = self._map(features, self.image_size)
+        self.channels = 0 if laid_out is None else int(laid_out.shape[1])
+
+    def _map(self, features: Any, size: tuple[int, int]) -> Tensor | None:
+        if self._layout == "nchw":
+            return features  # type: ignore[no-any-return]
+        if self._layout == "nhwc":
+            return rearrange(features, "n h w c -> n c h w")
+        if self._layout == "nlc":
+            grid = _grid(features.shape[1] - self._prefix, size)
+            if grid is not None:
+                patches = features[:, self._prefix :]
+                return rearrange(patches, "n (h w) c -> n c h w", h=grid[0], w=grid[1])
+        return None
+
+    def forward(self, x: Tensor) -> Features:
+        """Features of preprocessed pictures (n, 3, h, w)."""
+        features = self.model.forward_features(x)
+        pooled = self.model.forward_head(features, pre_logits=True)
+        return Features(pooled, self._map(features, (x.shape[-2], x.shape[-1])))
+
+    def spec(self) -> dict[str, Any]:
+        """Name, image size, whole preprocessing and model options."""
+        return {
+            "name": self.name,
+            "weights": "random",
+            "image_size": list(self.image_size),
+            "preprocess": self.config,
+            "model_options": self.model_options,
+        }
+
+
+def _create(
+    name: str, weights: str | Path, size: tuple[int, int] | None, options: dict[str, Any]
+) -> nn.Module:
+    import timm
+
+    if not timm.is_model(name):
+        known = [*timm.list_models(), *IMAGE_BACKBONES.names()]
+        raise LookupError(
+            f"unknown image backbone {name!r}: {_near(name, known)} Registered here: "
+            f"{', '.join(IMAGE_BACKBONES.names())}; timm.list_models() has the rest"
+        )
+    architecture, _, tag = name.partition(".")
+    tags = [n for n in timm.list_pretrained(architecture) if n.partition(".")[0] == architecture]
+    if tag and name not in tags:
+        raise LookupError(f"unknown pretrained tag in {name!r}: {nearest(name, tags)}")
+    pretrained = str(weights) == "pretrained"
+    if pretrained and not tags:
+        raise ValueError(
+            f"{name}: timm has no pretrained weights for it; pass weights='random' or the path of "
+            "a safetensors file"
+        )
+    default = timm.get_pretrained_cfg(name)
+    if size and default is not None and default.fixed_input_size:
+        options = {**options, "img_size": size}
+    try:
+        model: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+    except TypeError as error:
+        raise ValueError(
+            f"{name}: {error}; check image_size and model_options against timm's model"
+        ) from error
+    except OSError as error:
+        raise OSError(
+            f"{name}: its pretrained weights could not be fetched ({error}); check the connection, "
+            "or pass weights=<path of a safetensors file>"
+        ) from error
+    return model
+
+
+def _near(name: str, known: list[str]) -> str:
+    guess = nearest(name, known)
+    # With a thousand timm names the list of all of them helps nobody.
+    return guess if guess.startswith("did") else "nothing of a similar name exists."
+
+
+def _size(size: Any) -> tuple[int, int] | None:
+    if size is None:
+        return None
+    pair = (size, size) if isinstance(size, int) else tuple(size)
+    if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
+        raise ValueError(f"image_size is a positive number or (height, width), got {size!r}")
+    return pair
+
+
+def _grid(count: int, size: tuple[int, int]) -> tuple[int, int] | None:
+    """Rows and columns of ``count`` patches over a picture of that size, if they tile it."""
+    height, width = size
+    rows, columns = round((count * height / width) ** 0.5), round((count * width / height) ** 0.5)
+    return (rows, columns) if count > 0 and rows * columns == count else None
+
+
+def _layout(model: nn.Module, features: Any, size: tuple[int, int]) -> tuple[str | None, int]:
+    """Order of the axes of ``forward_features``, and how many tokens come before the patches."""
+    if not isinstance(features, Tensor):
+        return None, 0
+    if features.ndim == 4:
+        says = str(getattr(model, "output_fmt", "")).upper().endswith("NHWC")
+        width = getattr(model, "num_features", features.shape[1])
+        last = features.shape[3] == width and features.shape[1] != width
+        return ("nhwc" if says or last else "nchw"), 0
+    if features.ndim != 3:
+        return None, 0
+    count, prefix = features.shape[1], getattr(model, "num_prefix_tokens", None)
+    if prefix is None:
+        # Models that do not say (CaiT's kin, VOLO, CoaT): class tokens, if any, come first.
+        prefix = next((p for p in range(8) if _grid(count - p, size)), None)
+    if prefix is None or _grid(count - prefix, size) is None:
+        return None, 0
+    return "nlc", prefix
+
+
+def pixel_config(
+    name: str, default: Mapping[str, Any], changes: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """A model's preprocessing with some of it replaced, in JSON's types.
+
+    Args:
+        name: The model, for error messages.
+        default: timm's ``pretrained_cfg`` or a dictionary of its keys.
+        changes: Values for some of ``PREPROCESSING``.
+
+    Raises:
+        ValueError: An unknown key, or mean or std without three channels.
+    """
+    from timm.data import resolve_data_config
+
+    for key in changes or {}:
+        if key not in PREPROCESSING:
+            raise ValueError(
+                f"{name}: unknown preprocessing option {key!r}: {nearest(key, PREPROCESSING)}"
+            )
+    resolved = {**resolve_data_config(pretrained_cfg=dict(default)), **(changes or {})}
+    config = {key: resolved[key] for key in PREPROCESSING}
+    for key in ("mean", "std"):
+        values = config[key]
+        if isinstance(values, (int, float)) or len(values) != 3:
+            raise ValueError(f"{name}: preprocessing {key!r} has three channels, got {values!r}")
+        config[key] = [float(value) for value in values]
+    return config
+
+
+def pixel_transform(
+    config: Mapping[str, Any], size: tuple[int, int]
+) -> Callable[[PILImage.Image], Tensor]:
+    """timm's evaluation transform: resize, crop, scale to [0, 1], normalise; PIL to (3, h, w)."""
+    from timm.data import create_transform
+
+    transform: Callable[[PILImage.Image], Tensor] = create_transform(
+        input_size=(3, *size), is_training=False, **config
+    )
+    return transform

@@ -1,0 +1,266 @@
+"""Experiment configs: YAML files checked by pydantic at the edge of the library."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
+
+from crosshash.codes import check_bits
+from crosshash.registry import nearest
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class BackboneConfig(_Strict):
+    """One image slot: which backbone, from which weights, trained or not."""
+
+    name: str
+    frozen: bool = True
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class TextConfig(_Strict):
+    """The text encoder: ``bow``, ``features`` or ``hf:<name or folder>``."""
+
+    name: str = "bow"
+    frozen: bool = True
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class DataConfig(_Strict):
+    """The data set, and which of an item's captions is its text."""
+
+    name: str
+    root: str | None = None
+    captions: Literal["first", "join"] = "first"
+    validation: int = Field(default=0, ge=0, description="pairs held out of the training set")
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class TrainingConfig(_Strict):
+    """Optimisation; learning rates are for losses that are means over their terms."""
+
+    epochs: int = Field(default=20, ge=1)
+    batch_size: int = Field(default=128, ge=2)
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    learning_rate: float = Field(default=1e-3, gt=0)
+    backbone_learning_rate: float | None = Field(default=None, gt=0)
+    final_learning_rate: float = Field(default=1e-6, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    schedule: Literal["constant", "cosine", "geometric"] = "cosine"
+    warmup_epochs: float = Field(default=0.0, ge=0)
+    clip_norm: float | None = Field(default=None, gt=0)
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    device: str = "auto"
+    workers: int = Field(default=0, ge=0)
+    evaluate_every: int = Field(default=1, ge=1)
+    monitor: str = "map_mean"
+    patience: int | None = Field(default=None, ge=1)
+    tensorboard: bool = False
+
+
+class EvaluationConfig(_Strict):
+    """The conventions that change a figure, each by its name."""
+
+    ties: Literal["expected", "best", "worst", "index"] = "expected"
+    denominator: Literal["total", "min", "retrieved", "first"] = "total"
+    empty: Literal["skip", "zero"] = "skip"
+    topk: list[int] = Field(default_factory=lambda: [50])
+
+
+class ExperimentConfig(_Strict):
+    """One experiment: model, data, training, and the paper's own figures for it."""
+
+    method: str
+    bits: int
+    image: dict[str, BackboneConfig]
+    text: TextConfig = Field(default_factory=TextConfig)
+    network: dict[str, Any] = Field(default_factory=dict)
+    objective: dict[str, Any] = Field(default_factory=dict)
+    data: DataConfig
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
+    seed: int = 0
+    paper: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("bits")
+    @classmethod
+    def _packable(cls, bits: int) -> int:
+        return check_bits(bits)
+
+    @field_validator("image", mode="before")
+    @classmethod
+    def _names(cls, slots: Any) -> Any:
+        if not isinstance(slots, Mapping):
+            return slots
+        return {
+            slot: {"name": value} if isinstance(value, str) else value
+            for slot, value in slots.items()
+        }
+
+    @field_validator("text", mode="before")
+    @classmethod
+    def _text_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+
+class ConfigError(ValueError):
+    """A config that cannot be used; the message names the keys and what is expected of them."""
+
+
+def _known_keys(model: type[BaseModel], location: Sequence[Any]) -> list[str]:
+    """The keys of the (nested) model in which an unknown key was met."""
+    for part in location:
+        field = model.model_fields.get(str(part))
+        if field is None:
+            continue
+        options = [field.annotation, *typing.get_args(field.annotation)]
+        inner = [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
+        if inner:
+            model = inner[0]
+    return list(model.model_fields)
+
+
+def _explain(error: ValidationError, model: type[BaseModel], where: str) -> ConfigError:
+    lines = []
+    for problem in error.errors():
+        location = problem["loc"]
+        key = ".".join(str(part) for part in location)
+        if problem["type"] == "extra_forbidden":
+            known = nearest(str(location[-1]), _known_keys(model, location[:-1]))
+            lines.append(f"{key}: unknown key, {known}")
+        elif problem["type"] == "missing":
+            lines.append(f"{key}: missing")
+        else:
+            lines.append(f"{key}: {problem['msg']}, got {problem['input']!r}")
+    return ConfigError(f"{where}:\n  " + "\n  ".join(lines))
+
+
+def parse_config(values: Mapping[str, Any], where: str = "config") -> ExperimentConfig:
+    """Check a mapping against the schema.
+
+    Raises:
+        ConfigError: Keys are unknown or missing, or values have the wrong type; names them all.
+    """
+    try:
+        return ExperimentConfig.model_validate(dict(values))
+    except ValidationError as error:
+        raise _explain(error, ExperimentConfig, where) from None
+
+
+def bundled(kind: Literal["configs", "zoo"]) -> Path:
+    """The folder ``configs`` or ``zoo``: inside an installed package, beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    inside = package / kind
+    return inside if inside.is_dir() else package.parent / kind
+
+
+def find_config(name: str | Path) -> Path:
+    """A config file by path, or by its name among those that come with the package.
+
+    Raises:
+        FileNotFoundError: Neither exists; the message has the nearest names.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    folder = bundled("configs")
+    inner = str(name).removeprefix("configs/").removesuffix(".yaml")
+    candidate = folder / f"{inner}.yaml"
+    if candidate.is_file() and folder.resolve() in candidate.resolve().parents:
+        return candidate
+    known = [str(p.relative_to(folder).with_suffix("")) for p in folder.glob("*/*.yaml")]
+    raise FileNotFoundError(f"no config {str(name)!r}: {nearest(inner, known)}")
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with the keys of ``over`` put over it, mappings merged key by key."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        merged[key] = merge(old, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def read_config(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
+    """Read an experiment config.
+
+    A key ``base`` names a file, relative to the one it stands in, whose values are overlaid.
+
+    Args:
+        path: A YAML file, or the name of a bundled config such as ``amgfh/flickr8k-64``.
+        overrides: ``key=value`` pairs with dotted keys, as on the command line; values are YAML.
+
+    Raises:
+        FileNotFoundError: The file or its base does not exist.
+        ConfigError: It is no mapping, has unknown keys or values of the wrong type.
+    """
+    found = find_config(path)
+    values = _read_layers(found, ())
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key:
+            raise ConfigError(
+                f"{override!r}: overrides are key=value, for example training.epochs=5"
+            )
+        nested: Any = yaml.safe_load(text)
+        for part in reversed(key.split(".")):
+            nested = {part: nested}
+        values = merge(values, nested)
+    return parse_config(values, where=str(found))
+
+
+def _read_layers(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path.resolve() in seen:
+        raise ConfigError(f"{path}: its chain of 'base' files comes back to itself")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected a mapping of settings, got {type(values).__name__}")
+    base = values.pop("base", None)
+    if base is None:
+        return values
+    return merge(_read_layers(path.parent / base, (*seen, path.resolve())), values)
+
+
+def checked_arguments(
+    function: Callable[..., Any], values: Mapping[str, Any], where: str
+) -> dict[str, Any]:
+    """Check the free part of a config against the keyword arguments of the function it is for.
+
+    Args:
+        function: A constructor or reader; its keyword-only arguments are what may be set.
+        values: What the config gives.
+        where: The config's key, for messages.
+
+    Returns:
+        The values, converted to the annotated types.
+
+    Raises:
+        ConfigError: An argument is unknown, missing or of the wrong type.
+    """
+    target = function.__init__ if inspect.isclass(function) else function
+    hints = typing.get_type_hints(target)
+    fields: dict[str, Any] = {
+        name: (hints[name], ... if parameter.default is parameter.empty else parameter.default)
+        for name, parameter in inspect.signature(target).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    model = create_model(where, __base__=_Strict, **fields)
+    try:
+        checked = model.model_validate(dict(values))
+    except ValidationError as error:
+        raise _explain(error, model, where) from None
+    return {name: getattr(checked, name) for name in values}

@@ -1,0 +1,1 @@
+"""Network blocks that several methods share, one idea per file."""

@@ -1,0 +1,64 @@
+"""Graph convolution over the items of a batch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import GCNConv
+
+from crosshash.similarity import cosine_similarity
+
+
+def batch_graph(
+    image: Tensor, text: Tensor, *, alpha: float = 0.5, neighbours: int | None = None
+) -> Tensor:
+    """Adjacency of a batch, S = alpha S_I + (1 - alpha) S_T (AMGFH, Eq. 4; printed alpha - 1).
+
+    Cosine similarities; negative values are cut to 0, since a GCN's degrees must stay positive.
+    The graph is a constant of the step: no gradient flows into it.
+
+    Args:
+        image: (n, d) image features.
+        text: (n, e) text features.
+        alpha: Weight of the image similarity, in [0, 1].
+        neighbours: Keep each item's nearest neighbours only (made symmetric by maximum).
+
+    Returns:
+        (n, n), symmetric, in [0, 1].
+    """
+    with torch.no_grad():
+        graph = alpha * cosine_similarity(image, image) + (1 - alpha) * cosine_similarity(
+            text, text
+        )
+        graph = graph.clamp(min=0)
+        if neighbours is not None and neighbours + 1 < len(graph):
+            kept = graph.topk(neighbours + 1, dim=1)  # an item is its own nearest
+            graph = torch.zeros_like(graph).scatter_(1, kept.indices, kept.values)
+            graph = torch.maximum(graph, graph.T)
+    return graph
+
+
+class GraphConv(nn.Module):
+    """PyG's ``GCNConv`` on the weighted graph of a batch, with an activation (AMGFH, Eq. 6).
+
+    ``activation(D^-1/2 (S + I) D^-1/2 X W)``. The printed activation is a softmax over features;
+    it leaves every feature near 1/d and starves what follows of signal, so ReLU is the default.
+
+    Shapes: x (n, dim), graph (n, n) to (n, out_dim).
+    """
+
+    def __init__(
+        self, dim: int, out_dim: int, *, activation: Literal["relu", "softmax"] = "relu"
+    ) -> None:
+        super().__init__()
+        if activation not in ("relu", "softmax"):
+            raise ValueError(f"activation is 'relu' or 'softmax', got {activation!r}")
+        self.conv = GCNConv(dim, out_dim)
+        self.activation = activation
+
+    def forward(self, x: Tensor, graph: Tensor) -> Tensor:
+        """Features mixed along the graph's edges."""
+        mixed = self.conv(x, graph.to_sparse_csr())
+        return mixed.relu() if self.activation == "relu" else mixed.softmax(dim=1)  # type: ignore[no-any-return]

@@ -1,0 +1,50 @@
+"""Fully connected encoders and hash heads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+
+class HashHead(nn.Module):
+    """Linear layer to K outputs, with tanh where the paper says so.
+
+    Shapes: (n, dim) to (n, bits), in (-1, 1) with ``tanh``.
+    """
+
+    def __init__(self, dim: int, bits: int, *, tanh: bool = True) -> None:
+        super().__init__()
+        self.linear = nn.Linear(dim, bits)
+        self.tanh = tanh
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Real-valued codes."""
+        codes = self.linear(x)
+        return codes.tanh() if self.tanh else codes  # type: ignore[no-any-return]
+
+
+class Encoder(nn.Module):
+    """Fully connected layers, each with BatchNorm, ReLU and dropout, before a hash head.
+
+    AMGFH, section 4.1: "three-layered ... first dimensionally transformed by fully connected
+    layers, which are subsequently normalized and nonlinearly transformed". With two hidden
+    widths the hash head is the third layer. The paper gives no widths and no dropout.
+
+    Shapes: (n, dim) to (n, hidden[-1]).
+    """
+
+    def __init__(self, dim: int, hidden: Sequence[int], *, dropout: float = 0.0) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for width in hidden:
+            layers += [nn.Linear(dim, width), nn.BatchNorm1d(width), nn.ReLU()]
+            if dropout:
+                layers.append(nn.Dropout(dropout))
+            dim = width
+        self.layers = nn.Sequential(*layers)
+        self.out_dim = dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The last hidden layer."""
+        return self.layers(x)  # type: ignore[no-any-return]

@@ -1,0 +1,67 @@
+"""Multi-scale pooling of a text vector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class MultiScaleText(nn.Module):
+    """Average-pooled views of a text vector at several scales, beside the vector itself.
+
+    MDFFH's text multi-dimensional fusion, DMSFH's MS model and HFAH's multi-scale fusion; all
+    three descend from SSAH (Li et al. 2018). For each scale s: average pooling with kernel and
+    stride s, 1x1 convolution, ReLU, nearest interpolation back to d; stacked with the input as
+    six channels.
+
+    Shapes: (n, d) to (n, d) with ``fuse="conv"`` (1x1 convolution over the channels, MDFFH) or
+    (n, d * (len(scales) + 1)) with ``fuse="concat"`` (DMSFH, HFAH). ``out_dim`` says which.
+
+    Args:
+        dim: d, the width of the text vector.
+        scales: Kernel sizes. A scale wider than the vector is clamped to d (it then gives the
+            vector's mean), so that short vectors such as 10 topics can be used; the papers' BoW
+            vectors are all wider.
+        fuse: ``"conv"`` or ``"concat"``.
+
+    Raises:
+        ValueError: ``fuse`` has another value, or a scale is not positive.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        scales: Sequence[int] = (5, 10, 15, 30, 50),
+        fuse: Literal["conv", "concat"] = "conv",
+    ) -> None:
+        super().__init__()
+        if fuse not in ("conv", "concat"):
+            raise ValueError(f"fuse is 'conv' or 'concat', got {fuse!r}")
+        if not scales or min(scales) < 1:
+            raise ValueError(f"scales are positive pooling widths, got {list(scales)}")
+        self.dim = dim
+        self.scales = tuple(min(scale, dim) for scale in scales)
+        self.convs = nn.ModuleList(nn.Conv1d(1, 1, 1) for _ in self.scales)
+        for conv in self.convs:
+            # A random sign would switch half of the scales off for good behind the ReLU.
+            nn.init.ones_(conv.weight)  # type: ignore[arg-type]
+            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+        self.fuse = nn.Conv1d(len(self.scales) + 1, 1, 1) if fuse == "conv" else None
+        self.out_dim = dim if fuse == "conv" else dim * (len(self.scales) + 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The fused vector."""
+        line = rearrange(x, "n d -> n 1 d")
+        views = [line]
+        for scale, conv in zip(self.scales, self.convs, strict=True):
+            pooled = functional.avg_pool1d(line, scale, stride=scale, ceil_mode=True)
+            views.append(functional.interpolate(conv(pooled).relu(), size=self.dim))
+        stacked = torch.cat(views, dim=1)
+        if self.fuse is None:
+            return rearrange(stacked, "n s d -> n (s d)")
+        return rearrange(self.fuse(stacked), "n 1 d -> n d")

@@ -1,0 +1,348 @@
+"""AMGFH: Attention-based Multi-scale Graph Fusion Hashing.
+
+Li & Wu, Symmetry 2025, 17(6), 861, https://doi.org/10.3390/sym17060861
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from crosshash.algorithms.batch import Batch
+from crosshash.algorithms.phases import Algorithm, BatchPhase, Phase, Terms, Update
+from crosshash.backbones.base import Features, ImageBackbone, TextEncoder
+from crosshash.codes import sign
+from crosshash.layers.attention import SampleAttention
+from crosshash.layers.discriminator import Discriminator
+from crosshash.layers.graph import GraphConv, batch_graph
+from crosshash.layers.heads import Encoder, HashHead
+from crosshash.layers.multiscale_conv import MultiScaleConv, map_to_vector, vector_to_map
+from crosshash.layers.multiscale_text import MultiScaleText
+from crosshash.losses.adversarial import discriminator_loss, generator_loss, random_codes
+from crosshash.losses.likelihood import pairwise_nll
+from crosshash.losses.quantization import quantization
+from crosshash.losses.regularization import l2
+from crosshash.losses.similarity import cosine_regression
+from crosshash.methods.base import METHODS, HashModel
+from crosshash.similarity import label_similarity, nearest_anchors, neighbourhood_similarity
+
+# Network
+
+
+class AMGFHNet(HashModel):
+    """The two hash functions f_I and f_T, with the image feature enhancement network (IFN).
+
+    Args:
+        images: ``{"image": backbone}``; the paper's is ``alexnet`` (4,096 features).
+        text: The text encoder; the paper's is ``bow``.
+        bits: K.
+        enhance: Use the IFN (Eqs. 1-3); False is the ablation AMGFH-IFN.
+        features: What the IFN enhances: the backbone's ``"pooled"`` vector, laid out as a square
+            one-channel map, or its ``"map"``, average-pooled afterwards.
+        kernels: Sizes of the IFN's convolutions.
+        width: Channels of each scale; the paper is silent.
+        dim: d, to which the enhanced features are projected; the paper is silent.
+        hidden: Widths of the encoders' two hidden layers; the paper is silent.
+        dropout: In the encoders; the paper has none, small training sets need it.
+        text_pooling: ``"multiscale"`` puts the multi-scale block before the text encoder.
+    """
+
+    def __init__(
+        self,
+        images: Mapping[str, ImageBackbone],
+        text: TextEncoder,
+        bits: int,
+        *,
+        enhance: bool = True,
+        features: Literal["pooled", "map"] = "pooled",
+        kernels: Sequence[int] = (1, 3, 5, 7, 9),
+        width: int = 4,
+        dim: int = 512,
+        hidden: Sequence[int] = (1024, 1024),
+        dropout: float = 0.0,
+        text_pooling: Literal["none", "multiscale"] = "none",
+    ) -> None:
+        super().__init__(images, text, bits)
+        backbone = images["image"]
+        if features == "map" and not backbone.channels:
+            raise ValueError(
+                f"network.features is 'map', but the backbone {type(backbone).__name__} gives "
+                "none; use 'pooled'"
+            )
+        self.features = features
+        self.image_needs = (features,)
+        inputs = backbone.dim if features == "pooled" else backbone.channels
+        channels = 1 if features == "pooled" else backbone.channels
+        self.enhancement = MultiScaleConv(channels, width, kernels) if enhance else None
+        self.projection = nn.Linear(inputs, dim)
+        self.pooling = MultiScaleText(text.dim, fuse="conv") if text_pooling != "none" else None
+        self.image_encoder = Encoder(dim, hidden, dropout=dropout)
+        self.text_encoder = Encoder(text.dim, hidden, dropout=dropout)
+        self.image_head = HashHead(self.image_encoder.out_dim, bits)
+        self.text_head = HashHead(self.text_encoder.out_dim, bits)
+        self.dim = dim
+
+    def enhanced(self, features: Mapping[str, Features]) -> Tensor:
+        """X_I (Eq. 3): (n, dim)."""
+        x = features["image"]
+        if self.features == "map":
+            if x.map is None:
+                raise ValueError("these features have no map, which network.features='map' needs")
+            enhanced = x.map if self.enhancement is None else self.enhancement(x.map)
+            return self.projection(enhanced.mean(dim=(2, 3)))  # type: ignore[no-any-return]
+        pooled = x.pooled
+        if self.enhancement is not None:
+            pooled = map_to_vector(self.enhancement(vector_to_map(pooled)), pooled.shape[1])
+        return self.projection(pooled)  # type: ignore[no-any-return]
+
+    def pooled_text(self, features: Features) -> Tensor:
+        """X_T: (n, text.dim)."""
+        return features.pooled if self.pooling is None else self.pooling(features.pooled)
+
+    def hash_enhanced(self, x: Tensor) -> Tensor:
+        """f_I(X_I) (Eq. 8): (n, bits) in (-1, 1)."""
+        return self.image_head(self.image_encoder(x))  # type: ignore[no-any-return]
+
+    def hash_pooled(self, x: Tensor) -> Tensor:
+        """f_T(X_T) (Eq. 8): (n, bits) in (-1, 1)."""
+        return self.text_head(self.text_encoder(x))  # type: ignore[no-any-return]
+
+    def hash_image(self, features: Mapping[str, Features]) -> Tensor:
+        """Real-valued image codes F."""
+        return self.hash_enhanced(self.enhanced(features))
+
+    def hash_text(self, features: Features) -> Tensor:
+        """Real-valued text codes G."""
+        return self.hash_pooled(self.pooled_text(features))
+
+
+class GraphFusion(nn.Module):
+    """f(H): the graph fusion module, which couples the items of a batch and guides training only.
+
+    Three streams (image, text, both) go through graph convolution and self-attention over the
+    items and are fused by addition; a hash layer follows (Eqs. 4-7).
+
+    Shapes: (n, image_dim), (n, text_dim) to (n, bits) in (-1, 1).
+    """
+
+    def __init__(
+        self,
+        image_dim: int,
+        text_dim: int,
+        bits: int,
+        *,
+        dim: int,
+        gcn: bool,
+        attention: bool,
+        fusion: Literal["add", "concat"],
+        activation: Literal["relu", "softmax"],
+        alpha: float,
+        neighbours: int | None,
+    ) -> None:
+        super().__init__()
+        widths = (image_dim, text_dim, image_dim + text_dim)
+        self.streams = nn.ModuleList(
+            GraphConv(width, dim, activation=activation) if gcn else nn.Linear(width, dim)
+            for width in widths
+        )
+        self.attention = nn.ModuleList(SampleAttention(dim) for _ in widths) if attention else None
+        self.head = HashHead(dim * (3 if fusion == "concat" else 1), bits)
+        self.gcn, self.fusion, self.alpha, self.neighbours = gcn, fusion, alpha, neighbours
+
+    def forward(self, image: Tensor, text: Tensor) -> Tensor:
+        """f(H)."""
+        inputs = (image, text, torch.cat([image, text], dim=1))
+        if self.gcn:
+            graph = batch_graph(image, text, alpha=self.alpha, neighbours=self.neighbours)
+            streams = [s(x, graph) for s, x in zip(self.streams, inputs, strict=True)]
+        else:
+            streams = [s(x).relu() for s, x in zip(self.streams, inputs, strict=True)]
+        if self.attention is not None:
+            streams = [a(x) for a, x in zip(self.attention, streams, strict=True)]
+        fused = torch.cat(streams, dim=1) if self.fusion == "concat" else sum(streams)
+        return self.head(fused)  # type: ignore[no-any-return]
+
+
+# Loss and algorithm
+
+
+@METHODS.register("amgfh")
+class AMGFH(Algorithm):
+    """Training of AMGFH: hash functions learn the codes of the graph fusion module.
+
+    The printed objective is ``FIT + DIS + REG + ADV`` (Eqs. 8-11). It has no term that keeps
+    different items apart, and collapses to one code for all items; ``sim=0`` keeps it for the
+    record. We add SIM over (f(H), f(H)), (F, G), (F, F) and (G, G).
+
+    The fusion module sees the enhanced image features as constants: it fits its batch within
+    two epochs, and its gradient then drags the image encoder into the same overfit.
+
+    Args:
+        net: The network.
+        count: Training pairs.
+        classes: Label classes, 0 without labels.
+        similarity: Where SIM's target comes from: ``"features"`` (unsupervised) or ``"labels"``.
+        sim_loss: ``"cosine"``: (cos(u, v) - T)^2 with T = 2S - 1 for labels; or
+            ``"likelihood"``: softplus(theta) - S theta with theta = ``scale`` U V^T, for labels.
+        scale: Factor of the likelihood's inner products.
+        guide_dim: Width of the fusion module's streams; the paper is silent.
+        gcn: False is the ablation AMGFH-GCN (plain linear streams).
+        attention: False is the ablation AMGFH-SA.
+        fusion: ``"add"``, or ``"concat"`` for the ablation AMGFH-concat.
+        activation: After graph convolution; the paper prints ``"softmax"``.
+        alpha: Share of image similarity in the graph and in the features' target.
+        neighbours: Nearest neighbours kept in the graph; None keeps all.
+        anchors: Training pairs, at most, among which neighbourhoods are sought for the features'
+            target (see :func:`~crosshash.similarity.neighbourhood_similarity`).
+        neighbourhood: Share of the anchors that make a neighbourhood.
+        sharpen: Factor of the features' target, which is cut to [-1, 1] afterwards.
+        sim: Weight of SIM.
+        fit: Weight of FIT (Eq. 8).
+        dis: Weight of DIS (Eq. 9); the paper's 1.
+        reg: Weight of REG (Eq. 10), an explicit L2 term; the paper's 0.001.
+        adv: Weight of ADV (Eq. 11); the paper's 0.01.
+    """
+
+    Network = AMGFHNet
+
+    def __init__(
+        self,
+        net: AMGFHNet,
+        count: int,
+        classes: int,
+        *,
+        similarity: Literal["features", "labels"] = "features",
+        sim_loss: Literal["cosine", "likelihood"] = "cosine",
+        scale: float = 0.5,
+        guide_dim: int = 256,
+        gcn: bool = True,
+        attention: bool = True,
+        fusion: Literal["add", "concat"] = "add",
+        activation: Literal["relu", "softmax"] = "relu",
+        alpha: float = 0.5,
+        neighbours: int | None = None,
+        anchors: int = 5000,
+        neighbourhood: float = 0.08,
+        sharpen: float = 4.0,
+        sim: float = 1.0,
+        fit: float = 1.0,
+        dis: float = 1.0,
+        reg: float = 0.001,
+        adv: float = 0.01,
+    ) -> None:
+        super().__init__()
+        if similarity == "labels" and not classes:
+            raise ValueError(
+                "objective.similarity is 'labels', but the data set has none; use 'features'"
+            )
+        if sim_loss == "likelihood" and similarity != "labels":
+            raise ValueError(
+                "objective.sim_loss 'likelihood' needs similarities in {0, 1}: set "
+                "objective.similarity to 'labels', or use sim_loss 'cosine'"
+            )
+        self.net = net
+        self.guide = GraphFusion(
+            net.dim,
+            net.text.dim,
+            net.bits,
+            dim=guide_dim,
+            gcn=gcn,
+            attention=attention,
+            fusion=fusion,
+            activation=activation,
+            alpha=alpha,
+            neighbours=neighbours,
+        )
+        self.discriminator = Discriminator(net.bits)
+        self.similarity, self.sim_loss, self.scale = similarity, sim_loss, scale
+        self.alpha, self.anchors = alpha, anchors
+        self.neighbourhood, self.sharpen = neighbourhood, sharpen
+        self.weights = {"sim": sim, "fit": fit, "dis": dis, "reg": reg, "adv": adv}
+        self._neighbours = torch.zeros(count, 0, dtype=torch.int64)
+        self._frequency = torch.zeros(0)
+
+    def begin(self, batches: Iterable[Batch]) -> None:
+        """Find every pair's neighbourhood, from the features as they are before training."""
+        if self.similarity != "features" or not self.weights["sim"]:
+            return
+        images, texts = [], []
+        for batch in batches:
+            image = self.net.image_features(batch.images)["image"]
+            images.append(image.pooled.float().cpu())
+            texts.append(self.net.text_features(batch.texts).pooled.float().cpu())
+        self._neighbours = nearest_anchors(
+            torch.cat(images),
+            torch.cat(texts),
+            alpha=self.alpha,
+            anchors=self.anchors,
+            share=self.neighbourhood,
+        )
+        counts = torch.bincount(self._neighbours.flatten(), minlength=int(self._neighbours.max()))
+        self._frequency = counts / len(self._neighbours)
+
+    def phases(self) -> list[Phase]:
+        """One pass: the hash functions with their guide, then the discriminator."""
+        trained = [*self.net.parameters(), *self.guide.parameters()]
+        updates = [Update(trained, self.hash_loss, self.weights, name="hash")]
+        if self.weights["adv"]:
+            updates.append(
+                Update(self.discriminator.parameters(), self.adversary_loss, name="discriminator")
+            )
+        return [BatchPhase("hash", updates)]
+
+    def target(self, batch: Batch) -> Tensor:
+        """T (b, b): 2S - 1 from labels, or sharpened neighbourhood similarity."""
+        if self.similarity == "labels":
+            return 2 * self._label_similarity(batch) - 1
+        neighbours = self._neighbours[batch.index.cpu()].to(batch.index.device)
+        frequency = self._frequency.to(batch.index.device)
+        target = self.sharpen * neighbourhood_similarity(neighbours, frequency)
+        return target.clamp(-1, 1)
+
+    def _label_similarity(self, batch: Batch) -> Tensor:
+        if batch.labels is None:
+            raise ValueError("objective.similarity is 'labels', but the batch has none")
+        return label_similarity(batch.labels, batch.labels)
+
+    def hash_loss(self, batch: Batch) -> Terms:
+        """SIM, FIT, DIS, REG and ADV, unweighted; a term of weight 0 is not computed."""
+        x_image = self.net.enhanced(self.net.image_features(batch.images))
+        x_text = self.net.pooled_text(self.net.text_features(batch.texts))
+        F, G = self.net.hash_enhanced(x_image), self.net.hash_pooled(x_text)
+        H = self.guide(x_image.detach(), x_text.detach())
+        B = sign(H.detach())
+        terms: Terms = {}
+        if self.weights["sim"]:
+            pairs = ((H, H), (F, G), (F, F), (G, G))
+            if self.sim_loss == "likelihood":
+                S = self._label_similarity(batch)
+                sims = [pairwise_nll(U, V, S, scale=self.scale) for U, V in pairs]
+            else:
+                T = self.target(batch)
+                sims = [cosine_regression(U, V, T) for U, V in pairs]
+            terms["sim"] = torch.stack(sims).sum()
+        terms["fit"] = quantization(B, F) + quantization(B, G)
+        if self.weights["dis"]:
+            terms["dis"] = quantization(B, H)
+        if self.weights["reg"]:
+            hashing = [*self.net.parameters(), *self.guide.parameters()]
+            terms["reg"] = l2(p for p in hashing if p.requires_grad)
+        if self.weights["adv"]:
+            terms["adv"] = generator_loss(self.discriminator(torch.cat([F, G])))
+            batch.shared["generated"] = torch.cat([F, G]).detach()
+        return terms
+
+    def adversary_loss(self, batch: Batch) -> Terms:
+        """The discriminator's side: uniform random codes are real, F and G are generated.
+
+        The paper does not say what its real sample Z is.
+        """
+        generated = batch.shared.get("generated")
+        if generated is None:
+            with torch.no_grad():
+                generated = torch.cat(self.net(batch.images, batch.texts))
+        real = self.discriminator(random_codes(generated))
+        return {"adversary": discriminator_loss(real, self.discriminator(generated))}

@@ -1,0 +1,349 @@
+"""What every method's network keeps to: two unimodal hash functions and their codes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from crosshash.algorithms.phases import Algorithm
+from crosshash.backbones.base import Features, ImageBackbone, TextEncoder, check_features
+from crosshash.codes import check_bits, pack, sign
+from crosshash.files import atomic_folder
+from crosshash.registry import Registry
+
+FORMAT_VERSION = 1
+Output = Literal["packed", "signs", "real"]
+METHODS: Registry[type[Algorithm]] = Registry("method", "crosshash.methods")
+
+
+@dataclass
+class ModelInfo:
+    """What a model carries beside its weights.
+
+    Attributes:
+        label_names: Names of the classes it was trained and evaluated with.
+        figures: Measured results with their record.
+        experiment: The config it was trained by.
+    """
+
+    label_names: list[str] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+    experiment: dict[str, Any] = field(default_factory=dict)
+
+
+class HashModel(nn.Module):
+    """Base of the methods' networks.
+
+    A subclass names its image slots, takes the backbones, the text encoder and the bits, and
+    implements :meth:`hash_image` and :meth:`hash_text`. Both are unimodal, and in eval mode an
+    item alone gets the same code as in any batch.
+
+    Args:
+        images: One backbone for each of the class's ``slots``.
+        text: The text encoder.
+        bits: K, a multiple of 8.
+
+    Raises:
+        ValueError: The slots are not the class's, or the bits cannot be packed.
+    """
+
+    slots: ClassVar[tuple[str, ...]] = ("image",)
+    image_needs: tuple[str, ...] = ("pooled",)
+
+    def __init__(self, images: Mapping[str, ImageBackbone], text: TextEncoder, bits: int) -> None:
+        super().__init__()
+        if set(images) != set(self.slots):
+            raise ValueError(
+                f"{type(self).__name__} has the image slots {list(self.slots)}, "
+                f"got backbones for {list(images)}"
+            )
+        self.bits = check_bits(bits)
+        self.images = nn.ModuleDict(dict(images))
+        self.text = text
+        self.method = ""
+        self.options: dict[str, Any] = {}
+        self.frozen: set[str] = set()
+        self.info = ModelInfo()
+
+    # Frozen parts
+
+    def freeze(self, part: str) -> None:
+        """Exclude an image slot, or ``"text"``, from training, its BatchNorm statistics included.
+
+        Raises:
+            ValueError: There is no such part.
+        """
+        module = self._part(part)
+        module.requires_grad_(False)
+        module.eval()
+        self.frozen.add(part)
+
+    def _part(self, part: str) -> nn.Module:
+        if part == "text":
+            return self.text
+        if part not in self.images:
+            raise ValueError(f"no part {part!r}; parts are 'text' and slots {list(self.slots)}")
+        return self.images[part]
+
+    @property
+    def frozen_prefixes(self) -> set[str]:
+        """Prefixes of the frozen parts' names in ``state_dict``."""
+        return {"text." if part == "text" else f"images.{part}." for part in self.frozen}
+
+    def backbone_parameters(self) -> list[nn.Parameter]:
+        """Trained parameters of backbones and text encoder, which may have their own rate."""
+        modules = [*self.images.values(), self.text]
+        return [p for module in modules for p in module.parameters() if p.requires_grad]
+
+    def train(self, mode: bool = True) -> HashModel:
+        """Set training mode; frozen parts stay in eval mode."""
+        super().train(mode)
+        for part in self.frozen:
+            self._part(part).eval()
+        return self
+
+    # From inputs to real-valued codes
+
+    def image_features(self, images: Mapping[str, Tensor | Features]) -> dict[str, Features]:
+        """Features of each slot; what is given as features already passes."""
+        return {
+            slot: value if isinstance(value, Features) else self.images[slot](value)
+            for slot, value in images.items()
+        }
+
+    def text_features(self, texts: Mapping[str, Tensor] | Features) -> Features:
+        """Features of the texts; what is given as features already passes."""
+        if isinstance(texts, Features):
+            return texts
+        features: Features = self.text(texts)
+        return features
+
+    def hash_image(self, features: Mapping[str, Features]) -> Tensor:
+        """Real-valued image codes (n, k), from the features of each slot."""
+        raise NotImplementedError
+
+    def hash_text(self, features: Features) -> Tensor:
+        """Real-valued text codes (n, k)."""
+        raise NotImplementedError
+
+    def forward(
+        self, images: Mapping[str, Tensor | Features], texts: Mapping[str, Tensor] | Features
+    ) -> tuple[Tensor, Tensor]:
+        """F and G, each (n, k)."""
+        image = self.hash_image(self.image_features(images))
+        return image, self.hash_text(self.text_features(texts))
+
+    # Codes for users
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    @torch.inference_mode()
+    def encode_image(
+        self,
+        images: Any,
+        *,
+        output: Output = "packed",
+        batch_size: int = 64,
+        workers: int = 0,
+        progress: bool = True,
+    ) -> Any:
+        """Codes of images.
+
+        Args:
+            images: Paths, PIL images, ``uint8`` arrays (h, w, 3), alone or many; preprocessed
+                pixels, a floating tensor (n, 3, h, w); or backbone features, a floating array
+                (n, d), :class:`Features`, or a mapping from slot to them.
+            output: ``"packed"``: ``uint8`` (n, k/8); ``"signs"``: ``int8`` (n, k) in {-1, +1};
+                ``"real"``: ``float32`` (n, k).
+            batch_size: Images that go through the network together; no code depends on it.
+            workers: Processes that decode pictures.
+            progress: Show a bar when it takes long.
+
+        Raises:
+            FileNotFoundError: A path does not exist.
+            CorruptImageError: A file is no picture; names it.
+            ValueError: Features have the wrong width or are NaN; names the row.
+        """
+        chunks = self._image_chunks(images, batch_size, workers, progress)
+        return self._collect((self.hash_image(chunk) for chunk in chunks), output)
+
+    @torch.inference_mode()
+    def encode_text(
+        self,
+        texts: Any,
+        *,
+        output: Output = "packed",
+        unknown: Literal["raise", "allow"] = "raise",
+        batch_size: int = 1024,
+        progress: bool = True,
+    ) -> Any:
+        """Codes of texts.
+
+        Args:
+            texts: A string or many; bag-of-words rows or features, an array (n, d); or
+                :class:`Features`.
+            output: As in :meth:`encode_image`.
+            unknown: ``"raise"`` on a text of which the vocabulary knows no word, or ``"allow"``
+                it the code of an empty text.
+            batch_size: Texts that go through the network together; no code depends on it.
+            progress: Show a bar when it takes long.
+
+        Raises:
+            ValueError: No word of a text is known, or features have the wrong width or are NaN.
+        """
+        chunks = self._text_chunks(texts, batch_size, unknown)
+        return self._collect((self.hash_text(chunk) for chunk in chunks), output)
+
+    def _image_chunks(
+        self, images: Any, batch_size: int, workers: int, progress: bool
+    ) -> Iterator[dict[str, Features]]:
+        from crosshash.backbones.extract import iterate_features
+        from crosshash.images import as_image_source
+
+        if isinstance(images, Features) or _is_floating(images):
+            images = {slot: images for slot in self.slots}
+        if isinstance(images, Mapping):
+            if set(images) != set(self.slots):
+                raise ValueError(f"features are needed for {list(self.slots)}, got {list(images)}")
+            given = {slot: self._given(slot, value) for slot, value in images.items()}
+            count = len(next(iter(given.values()))[0])
+            for start in range(0, count, batch_size):
+                yield self.image_features(
+                    {
+                        slot: _rows(value, slice(start, start + batch_size), self.device)
+                        for slot, value in given.items()
+                    }
+                )
+            return
+        source = as_image_source(images)
+        slots = {
+            slot: iterate_features(
+                backbone,
+                source,
+                keep=self.image_needs,
+                batch_size=batch_size,
+                workers=workers,
+                device=self.device,
+                progress=progress,
+            )
+            for slot, backbone in self.images.items()
+        }
+        for parts in zip(*slots.values(), strict=True):
+            yield dict(zip(slots, parts, strict=True))
+
+    def _given(self, slot: str, value: Any) -> Features | tuple[Tensor]:
+        backbone = self.images[slot]
+        if isinstance(value, Features):
+            return value
+        if getattr(value, "ndim", 2) == 4:
+            return (torch.as_tensor(value, dtype=torch.float32),)
+        return Features(check_features(value, int(backbone.dim), "image features"))
+
+    def _text_chunks(self, texts: Any, batch_size: int, unknown: str) -> Iterator[Features]:
+        if isinstance(texts, str):
+            texts = [texts]
+        if isinstance(texts, Features):
+            chunks: Any = texts
+        elif isinstance(texts, Sequence) and all(isinstance(text, str) for text in texts):
+            chunks = self.text.prepare(texts, unknown=unknown)
+        else:
+            chunks = Features(check_features(texts, int(self.text.dim), "text features"))
+        count = len(chunks.pooled) if isinstance(chunks, Features) else len(_first(chunks))
+        for start in range(0, count, batch_size):
+            part = slice(start, start + batch_size)
+            if isinstance(chunks, Features):
+                yield _rows(chunks, part, self.device)  # type: ignore[misc]
+            else:
+                yield self.text_features(
+                    {name: value[part].to(self.device) for name, value in chunks.items()}
+                )
+
+    def _collect(self, chunks: Iterable[Tensor], output: Output) -> Any:
+        if output not in ("packed", "signs", "real"):
+            raise ValueError(f"output is 'packed', 'signs' or 'real', got {output!r}")
+        training = self.training
+        self.eval()
+        parts = []
+        try:
+            for chunk in chunks:
+                real = chunk.float().cpu().numpy()
+                if output == "packed":
+                    parts.append(pack(real))
+                else:
+                    parts.append(real if output == "real" else sign(real).astype(np.int8))
+        finally:
+            self.train(training)
+        if not parts:
+            raise ValueError("there is nothing to encode: the input is empty")
+        return np.concatenate(parts)
+
+    # Files
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that rebuilds the model but its weights, JSON-able."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "method": self.method,
+            "bits": self.bits,
+            "images": {slot: backbone.spec() for slot, backbone in self.images.items()},
+            "text": self.text.spec(),
+            "frozen": sorted(self.frozen),
+            "network": self.options,
+        }
+
+    def write(self, folder: Path, *, dtype: torch.dtype | None = None) -> None:
+        """Write the model's files into an existing folder (see :meth:`save`)."""
+        from safetensors.torch import save_file
+
+        state = {
+            name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()
+        }
+        if dtype is not None:
+            state = {n: v.to(dtype) if v.is_floating_point() else v for n, v in state.items()}
+        save_file(state, str(folder / "model.safetensors"), metadata={"format": "pt"})
+        _write_json(folder / "config.json", self.describe())
+        _write_json(folder / "info.json", asdict(self.info))
+        self.text.save_assets(folder)
+
+    def save(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
+        """Write a checkpoint folder that :func:`crosshash.load` reads, all or nothing.
+
+        Args:
+            folder: Made or replaced.
+            dtype: Store floating tensors in this type, such as ``torch.float16``; codes may then
+                differ in a few bits from those of the model in memory.
+        """
+        with atomic_folder(folder) as path:
+            self.write(path, dtype=dtype)
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _is_floating(value: Any) -> bool:
+    if isinstance(value, Tensor):
+        return value.is_floating_point()
+    return isinstance(value, np.ndarray) and value.dtype.kind == "f"
+
+
+def _first(values: Mapping[str, Tensor]) -> Tensor:
+    return next(iter(values.values()))
+
+
+def _rows(
+    value: Features | tuple[Tensor], part: slice, device: torch.device
+) -> Features | Tensor:
+    if isinstance(value, Features):
+        return Features(*(None if v is None else v[part].to(device) for v in value))
+    return value[0][part].to(device)

@@ -1,0 +1,101 @@
+"""Where a training reports to: a progress bar, a JSON-lines file, TensorBoard."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from crosshash.files import atomic_file
+
+FILE = "history.jsonl"
+
+
+class TrainingLog:
+    """Progress on the terminal and one line of figures per epoch on disk.
+
+    Args:
+        folder: Where ``history.jsonl`` goes; None keeps the history in memory only.
+        epochs: All epochs of the training, for the bar.
+        history: Epochs that were logged before a resume.
+        progress: Show the bar (on standard error).
+        tensorboard: Write TensorBoard events below ``folder`` too.
+
+    Raises:
+        ImportError: TensorBoard is asked for and not installed; names the extra.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None,
+        epochs: int,
+        *,
+        history: list[dict[str, float]],
+        progress: bool = True,
+        tensorboard: bool = False,
+    ) -> None:
+        self.folder = folder
+        self.history = history
+        self._writer: Any = None
+        if tensorboard:
+            if folder is None:
+                raise ValueError("TensorBoard needs an output folder")
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError as error:
+                raise ImportError(
+                    "TensorBoard is not installed: pip install 'crosshash[tensorboard]'"
+                ) from error
+            self._writer = SummaryWriter(str(folder / "tensorboard"))
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("epoch {task.completed:.0f}/{task.total:.0f}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[figures]}"),
+            console=Console(stderr=True),
+            disable=not progress,
+        )
+        self._task = self._bar.add_task(
+            "training", total=epochs, completed=len(history), figures=""
+        )
+
+    def __enter__(self) -> TrainingLog:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+        if self._writer is not None:
+            self._writer.close()
+
+    def advance(self, epochs: float) -> None:
+        """Move the bar to a (fractional) number of epochs."""
+        self._bar.update(self._task, completed=epochs)
+
+    def epoch(self, figures: Mapping[str, float]) -> None:
+        """Store the figures of an epoch that is done."""
+        self.history.append(dict(figures))
+        shown = {k: v for k, v in figures.items() if k != "epoch" and "/" not in k}
+        text = "  ".join(f"{name} {value:.4f}" for name, value in shown.items())
+        self._bar.update(self._task, completed=figures["epoch"], figures=text)
+        if self._writer is not None:
+            for name, value in figures.items():
+                self._writer.add_scalar(name, value, int(figures["epoch"]))
+        self.write()
+
+    def write(self) -> None:
+        """Write the whole history; epochs that a kill cut off are not in it."""
+        if self.folder is not None:
+            with atomic_file(self.folder / FILE) as path:
+                path.write_text("".join(json.dumps(line) + "\n" for line in self.history))

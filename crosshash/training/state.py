@@ -1,0 +1,76 @@
+"""The state a training resumes from, in one file written after every epoch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from crosshash.files import atomic_file
+
+FILE = "state.pt"
+
+
+def learned_state(module: nn.Module, frozen: set[str]) -> dict[str, Tensor]:
+    """A copy of the state, without the frozen parts: they are rebuilt from their weights."""
+    return {
+        name: value.detach().cpu().clone()
+        for name, value in module.state_dict().items()
+        if not name.startswith(tuple(frozen))
+    }
+
+
+def restore_state(module: nn.Module, state: Mapping[str, Tensor], frozen: set[str]) -> None:
+    """Put :func:`learned_state` back, strictly.
+
+    Raises:
+        ValueError: Tensors are missing or left over; names them.
+    """
+    result = module.load_state_dict(dict(state), strict=False)
+    missing = [name for name in result.missing_keys if not name.startswith(tuple(frozen))]
+    if missing or result.unexpected_keys:
+        raise ValueError(
+            f"the saved state does not fit the model: missing {missing}, "
+            f"unexpected {list(result.unexpected_keys)}"
+        )
+
+
+def write_state(folder: Path, state: Mapping[str, Any]) -> None:
+    """Write the state beside its place and rename it, so that a kill leaves the old one."""
+    with atomic_file(folder / FILE) as path:
+        torch.save(dict(state), path)
+
+
+def read_state(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The state in ``folder``, or None where training has not got through an epoch.
+
+    Args:
+        folder: Where the training writes.
+        settings: What the training that wants to resume was given.
+
+    Raises:
+        ValueError: The state cannot be read, or was made with other settings; names the settings.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return None
+    try:
+        # weights_only: tensors and plain containers, no code from the file.
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(
+            f"{path}: cannot be read ({error}); remove it to start training anew"
+        ) from error
+    then, now = json.loads(state["settings"]), json.loads(json.dumps(settings))
+    different = sorted(key for key in {*then, *now} if then.get(key) != now.get(key))
+    if different:
+        changes = ", ".join(f"{key}: {then.get(key)!r} -> {now.get(key)!r}" for key in different)
+        raise ValueError(
+            f"{folder} holds a training with other settings ({changes}); resume it with its own "
+            "settings, or choose another output folder"
+        )
+    return state

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from crosshash.data import DATASETS
+
+flickr8k = DATASETS["flickr8k"]
+SPLIT = "4b8fa1cad8ea0c807797d25779c60b8b0560735d60ffc5c2194879aabf589c9b"
+NAMES = ["a.jpg", "b.jpg", "c.jpg"]
+
+
+@pytest.fixture(scope="module")
+def real(shared_data):
+    return flickr8k(shared_data / "flickr8k")
+
+
+@pytest.fixture
+def small(tmp_path):
+    """The layout with three photographs."""
+    (tmp_path / "images").mkdir()
+    for name in NAMES:
+        Image.new("RGB", (8, 8)).save(tmp_path / "images" / name)
+    captions = [(name, f"caption {i} of {name}") for name in NAMES for i in range(2)]
+    write(tmp_path / "captions.csv", ["image", "caption"], captions)
+    write(tmp_path / "labels.csv", ["image", "dog", "cat"], [(n, 1, 0) for n in NAMES])
+    splits = [("a.jpg", 1, 0, 0), ("b.jpg", 0, 1, 1), ("c.jpg", 0, 1, 0)]
+    write(tmp_path / "splits.csv", ["image", "query", "retrieval", "train"], splits)
+    np.save(tmp_path / "mobilenetv2_features.npy", np.ones((3, 4), dtype=np.float16))
+    return tmp_path
+
+
+def write(path, header, rows):
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+
+
+def test_the_counts_are_those_of_the_data_set(real):
+    dataset, protocol = real
+    assert dataset.summary() == {
+        "pairs": 8091,
+        "captions": 40455,
+        "labels": 24,
+        "unlabelled": 73,
+        "skipped": 0,
+    }
+    assert protocol.counts() == {"query": 1000, "retrieval": 7018, "train": 5000}
+    assert protocol.overlaps() == {
+        "query_retrieval": 0,
+        "query_train": 0,
+        "retrieval_train": 5000,
+    }
+    assert set(map(len, dataset.texts)) == {5}
+    assert protocol.digest(dataset.ids) == SPLIT
+
+
+def test_parts_of_a_pair_belong_together(real):
+    dataset, _ = real
+    row = dataset.ids.index("1001773457_577c3a7d70.jpg")
+    assert dataset.captions()[row] == "A black dog and a spotted dog are fighting"
+    assert {dataset.label_names[i] for i in np.flatnonzero(dataset.labels[row])} == {
+        "dog",
+        "street",
+    }
+    assert dataset.images.name(row).endswith(dataset.ids[row])
+    assert dataset.images.open(row).size == (224, 224)
+
+
+def test_queries_share_a_label_with_a_third_of_the_database(real):
+    dataset, protocol = real
+    query, retrieval = (dataset.labels[rows] for rows in (protocol.query, protocol.retrieval))
+    relevant = query.astype(float) @ retrieval.T.astype(float) > 0
+    assert relevant.mean() == pytest.approx(0.332, abs=0.005)  # chance MAP
+
+
+def test_features_are_in_the_order_of_the_pairs(real, shared_data):
+    dataset, protocol = flickr8k(shared_data / "flickr8k", images="features")
+    assert dataset.images.shape == (8091, 1280)
+    assert dataset.images.dtype == np.float32
+    assert dataset.ids == real[0].ids
+    assert protocol.digest(dataset.ids) == real[1].digest(real[0].ids)
+    # The first query's nearest picture by features shares its labels far above chance.
+    part = dataset.select(protocol.query[:300])
+    unit = part.images / np.linalg.norm(part.images, axis=1, keepdims=True)
+    similarity = unit @ unit.T - 2 * np.eye(300)
+    nearest = part.labels[similarity.argmax(1)]
+    assert ((nearest * part.labels).sum(1) > 0).mean() > 0.7
+
+
+def test_the_layout_is_read_at_any_size(small):
+    dataset, protocol = flickr8k(small)
+    assert dataset.ids == tuple(NAMES)
+    assert dataset.texts[1] == ["caption 0 of b.jpg", "caption 1 of b.jpg"]
+    assert (protocol.query.tolist(), protocol.train.tolist()) == ([0], [1])
+    assert flickr8k(small, images="features")[0].images.shape == (3, 4)
+
+
+def test_an_unknown_kind_of_images_is_refused(small):
+    with pytest.raises(ValueError, match="images='raw' is unknown; use 'pixels' or 'features'"):
+        flickr8k(small, images="raw")
+
+
+def test_missing_photographs_are_counted_and_named(small):
+    (small / "images" / "b.jpg").unlink()
+    with pytest.raises(FileNotFoundError, match=r"1 of 3 photographs are missing.*b\.jpg"):
+        flickr8k(small)
+    assert len(flickr8k(small, images="features")[0]) == 3
+
+
+@pytest.mark.parametrize("name", ["captions.csv", "labels.csv", "splits.csv"])
+def test_a_missing_table_is_named(small, name):
+    (small / name).unlink()
+    with pytest.raises(FileNotFoundError, match=name):
+        flickr8k(small)
+
+
+def test_missing_or_misfit_features_are_refused(small):
+    path = small / "mobilenetv2_features.npy"
+    np.save(path, np.ones((2, 4), dtype=np.float16))
+    with pytest.raises(ValueError, match="2 image feature rows for 3 ids"):
+        flickr8k(small, images="features")
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match="use images='pixels'"):
+        flickr8k(small, images="features")
+
+
+@pytest.mark.parametrize(
+    ("table", "old", "new", "message"),
+    [
+        ("splits.csv", "a.jpg,1", "x.jpg,1", r"splits\.csv: 'x\.jpg' is not in labels\.csv"),
+        ("captions.csv", "a.jpg", "x.jpg", r"captions\.csv: 'x\.jpg' is not in labels\.csv"),
+        ("splits.csv", "a.jpg,1,0", "a.jpg,1,1", "1 of 1 query pairs are in the retrieval set"),
+        ("splits.csv", "a.jpg,1", "a.jpg,yes", "query of 'a.jpg' is 'yes'; it is 0 or 1"),
+        ("splits.csv", "query,", "test,", "the columns are image, query, retrieval, train"),
+        ("labels.csv", "a.jpg,1,0", "a.jpg,1", "row 2 has 2 columns, not 3"),
+        ("labels.csv", "a.jpg,1", "a.jpg,dog", r"labels\.csv: labels are 0 or 1"),
+        ("labels.csv", "a.jpg,1", "a.jpg,3", "labels are 0 or 1, but 1 values are not"),
+        (
+            "labels.csv",
+            "c.jpg,1,0",
+            "c.jpg,1,0\nb.jpg,1,0",
+            r"1 ids come more than once \('b\.jpg'\)",
+        ),
+    ],
+)
+def test_tables_that_disagree_are_refused(small, table, old, new, message):
+    path = small / table
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(ValueError, match=message):
+        flickr8k(small)
