@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from crosshash.hub.build import create as create
+    from crosshash.experiment import evaluate as evaluate
+    from crosshash.experiment import train as train
     from crosshash.hub.load import list_models as list_models
     from crosshash.hub.load import load as load
+    from crosshash.methods.build import create as create
     from crosshash.retrieval.index import Index as Index
-    from crosshash.training.run import evaluate as evaluate
-    from crosshash.training.run import train as train
 
 # Public name -> the module that has it; a name's module is imported when the name is first used.
 _LAZY = {
     "Index": "crosshash.retrieval.index",
-    "create": "crosshash.hub.build",
-    "evaluate": "crosshash.training.run",
+    "create": "crosshash.methods.build",
+    "evaluate": "crosshash.experiment",
     "list_models": "crosshash.hub.load",
     "load": "crosshash.hub.load",
-    "train": "crosshash.training.run",
+    "train": "crosshash.experiment",
 }
 
 __all__ = ["Index", "__version__", "create", "evaluate", "list_models", "load", "train"]

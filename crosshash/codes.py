@@ -31,7 +31,7 @@ def check_bits(bits: int) -> int:
 
 
 def sign(values: Array) -> Array:
-    """Signs in {-1, +1}, with sign(0) = +1, of a NumPy array or a torch tensor of any shape.
+    """Signs in {-1, +1}, zero giving +1, of a NumPy array or a torch tensor of any shape.
 
     Zero must have a sign: a code with a third value cannot be packed, and metric and index would
     then disagree.
@@ -45,7 +45,9 @@ def sign(values: Array) -> Array:
 def _to_numpy(codes: Any) -> npt.NDArray[Any]:
     if hasattr(codes, "detach"):
         codes = codes.detach().cpu()
-        codes = (codes.float() if codes.is_floating_point() else codes).numpy()
+        # NumPy knows no bfloat16; wider types stay, since a tiny negative number would become -0.
+        half = codes.is_floating_point() and codes.element_size() < 4
+        codes = (codes.float() if half else codes).numpy()
     array = np.asarray(codes)
     if array.ndim != 2:
         raise ValueError(f"codes have two axes (items, bits), got shape {array.shape}")
@@ -86,7 +88,8 @@ def unpack(packed: Packed) -> npt.NDArray[np.int8]:
             f"packed codes are uint8 with two axes, got {packed.dtype} of shape {packed.shape}"
         )
     bits = np.unpackbits(packed, axis=1, bitorder="little").astype(np.int8)
-    return bits * np.int8(2) - np.int8(1)
+    signs: npt.NDArray[np.int8] = bits * np.int8(2) - np.int8(1)
+    return signs
 
 
 def as_packed(codes: Any) -> Packed:

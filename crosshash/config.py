@@ -60,7 +60,7 @@ class TrainingConfig(_Strict):
     warmup_epochs: float = Field(default=0.0, ge=0)
     clip_norm: float | None = Field(default=None, gt=0)
     precision: Literal["no", "bf16", "fp16"] = "no"
-    device: str = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     workers: int = Field(default=0, ge=0)
     evaluate_every: int = Field(default=1, ge=1)
     monitor: str = "map_mean"
@@ -124,7 +124,9 @@ def _known_keys(model: type[BaseModel], location: Sequence[Any]) -> list[str]:
         if field is None:
             continue
         options = [field.annotation, *typing.get_args(field.annotation)]
-        inner = [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
+        # Python 3.10 takes dict[str, Any] for a type, which issubclass then refuses.
+        types = [o for o in options if isinstance(o, type) and typing.get_origin(o) is None]
+        inner = [o for o in types if issubclass(o, BaseModel)]
         if inner:
             model = inner[0]
     return list(model.model_fields)
@@ -183,7 +185,13 @@ def find_config(name: str | Path) -> Path:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with the keys of ``over`` put over it, mappings merged key by key."""
+    """``base`` with the keys of ``over`` put over it, mappings merged key by key.
+
+    A mapping that names another part (``name``) replaces the old one: the options of the old part
+    do not fit the new.
+    """
+    if base.get("name", over.get("name")) != over.get("name", base.get("name")):
+        return dict(over)
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
@@ -202,22 +210,33 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentCo
         overrides: ``key=value`` pairs with dotted keys, as on the command line; values are YAML.
 
     Raises:
-        FileNotFoundError: The file or its base does not exist.
-        ConfigError: It is no mapping, has unknown keys or values of the wrong type.
+        FileNotFoundError: The file does not exist.
+        ConfigError: It is no mapping, has unknown keys or values of the wrong type; or its base
+            does not exist.
     """
     found = find_config(path)
     values = _read_layers(found, ())
     for override in overrides:
-        key, equals, text = override.partition("=")
-        if not equals or not key:
-            raise ConfigError(
-                f"{override!r}: overrides are key=value, for example training.epochs=5"
-            )
-        nested: Any = yaml.safe_load(text)
-        for part in reversed(key.split(".")):
-            nested = {part: nested}
-        values = merge(values, nested)
+        values = merge(values, parse_override(override))
     return parse_config(values, where=str(found))
+
+
+def parse_override(override: str) -> dict[str, Any]:
+    """``"training.epochs=5"`` as nested mappings; the value is YAML.
+
+    Raises:
+        ConfigError: It is no ``key=value``, or the value is no YAML.
+    """
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"{override!r}: overrides are key=value, for example training.epochs=5")
+    try:
+        nested: Any = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{override!r}: the value is not valid YAML: {error}") from None
+    for part in reversed(key.split(".")):
+        nested = {part: nested}
+    return dict(nested)
 
 
 def _read_layers(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
@@ -225,13 +244,17 @@ def _read_layers(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         raise ConfigError(f"{path}: its chain of 'base' files comes back to itself")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected a mapping of settings, got {type(values).__name__}")
     base = values.pop("base", None)
     if base is None:
         return values
+    if not isinstance(base, str) or not (path.parent / base).is_file():
+        raise ConfigError(
+            f"{path}: base: expected a file relative to {path.parent}, got {base!r}, which is none"
+        )
     return merge(_read_layers(path.parent / base, (*seen, path.resolve())), values)
 
 

@@ -1,4 +1,4 @@
-"""Files and folders written beside their place and renamed, so that a reader sees all or nothing."""
+"""Files and folders written beside their place and renamed: a reader sees all or nothing."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
             target.rename(aside)
         try:
             temporary.rename(target)
-        except OSError:
+        except BaseException:
             if aside.exists():
                 aside.rename(target)
             raise
+        shutil.rmtree(aside, ignore_errors=True)  # only now: until here it is the one copy
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def sha256(path: str | Path) -> str:

@@ -71,7 +71,8 @@ class ImageFiles:
         path = self.paths[index]
         try:
             with PILImage.open(path) as image:
-                return image.convert("RGB")
+                picture: PILImage.Image = image.convert("RGB")
+                return picture
         except FileNotFoundError:
             raise FileNotFoundError(f"{path}: no such image file") from None
         except (OSError, SyntaxError, ValueError, PILImage.DecompressionBombError) as error:
@@ -135,8 +136,9 @@ def as_image_source(images: Any) -> ImageSource:
         return ImageFiles([images])
     if isinstance(images, PILImage.Image):
         return ImageArrays([images])
-    if isinstance(images, np.ndarray):
-        return ImageArrays(images[None] if images.ndim == 3 and images.shape[2] == 3 else images)
+    if isinstance(images, np.ndarray) and images.dtype.kind != "U":  # strings are paths
+        single = images.ndim == 2 or (images.ndim == 3 and images.shape[2] == 3)
+        return ImageArrays(images[None] if single else images)
     items = list(images)
     if items and all(isinstance(item, (str, Path)) for item in items):
         return ImageFiles(items)

@@ -36,7 +36,10 @@ class Batch:
         """The same batch on another device."""
         return Batch(
             self.index.to(device),
-            {slot: _move(value, device) for slot, value in self.images.items()},
+            {
+                slot: _move(value, device) if isinstance(value, Features) else value.to(device)
+                for slot, value in self.images.items()
+            },
             _move(self.texts, device)
             if isinstance(self.texts, Features)
             else {name: value.to(device) for name, value in self.texts.items()},
@@ -44,7 +47,6 @@ class Batch:
         )
 
 
-def _move(value: Tensor | Features, device: torch.device) -> Tensor | Features:
-    if isinstance(value, Features):
-        return Features(*(None if part is None else part.to(device) for part in value))
-    return value.to(device)
+def _move(features: Features, device: torch.device) -> Features:
+    pooled, map_ = features
+    return Features(pooled.to(device), None if map_ is None else map_.to(device))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from crosshash.codes import sign
 
@@ -51,6 +51,9 @@ class CodeBank(nn.Module):
     ) -> None:
         """Replace the rows ``index`` of what is given.
 
+        Where several processes train, each calls this with as many rows as the others, and all
+        rows are stored in every process.
+
         Raises:
             IndexError: A row is outside the bank.
         """
@@ -58,7 +61,17 @@ class CodeBank(nn.Module):
             raise IndexError(
                 f"rows {int(index.min())}…{int(index.max())} are outside a bank of {len(self.F)}"
             )
+        rows = _everywhere(index)
         for name, value in (("F", F), ("G", G), ("B", B), ("labels", labels)):
             if value is not None:
                 buffer = getattr(self, name)
-                buffer[index] = value.detach().to(buffer.dtype)
+                buffer[rows] = _everywhere(value.detach().to(buffer.dtype))
+
+
+def _everywhere(value: Tensor) -> Tensor:
+    """The rows of all processes, one process after the other."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return value
+    parts = [torch.empty_like(value) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(parts, value.contiguous())
+    return torch.cat(parts)

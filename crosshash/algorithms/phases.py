@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -25,7 +25,7 @@ class Update:
         parameters: What the step may change, and nothing else.
         loss: From a batch to named, unweighted scalars.
         weights: Weight of each term; a term that is not named weighs 1.
-        name: Distinguishes the updates of a phase in logs and optimiser states.
+        name: Distinguishes the updates of a phase; each keeps its own optimiser.
     """
 
     parameters: Iterable[nn.Parameter]
@@ -46,10 +46,22 @@ class Update:
 
 @dataclass
 class BatchPhase:
-    """One pass over the training set in mini-batches, each met by every update in turn."""
+    """One pass over the training set in mini-batches, each met by every update in turn.
+
+    Raises:
+        ValueError: There is no update, or two have the same name.
+    """
 
     name: str
     updates: list[Update]
+
+    def __post_init__(self) -> None:
+        names = [update.name for update in self.updates]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(
+                f"phase {self.name!r} needs one or more updates, each of its own name (they have "
+                f"optimisers of their own), got {names}"
+            )
 
 
 @dataclass
@@ -76,6 +88,7 @@ class Algorithm(nn.Module):
     state of training.
     """
 
+    Network: ClassVar[Any]
     net: Any
 
     def begin(self, batches: Iterable[Batch]) -> None:

@@ -12,6 +12,7 @@ from crosshash.backbones.base import (
     TextEncoder,
     fingerprint,
 )
+from crosshash.config import checked_arguments
 
 __all__ = [
     "IMAGE_BACKBONES",
@@ -34,12 +35,14 @@ def create_image_backbone(name: str, **options: Any) -> ImageBackbone:
 
     Raises:
         LookupError: Neither a registered nor a timm name; the message has the nearest of both.
+        ConfigError: An option is unknown or of the wrong type.
     """
     if name in IMAGE_BACKBONES:
-        return IMAGE_BACKBONES[name](**options)
+        kind = IMAGE_BACKBONES[name]
+        return kind(**checked_arguments(kind, options, f"options of {name}"))
     from crosshash.backbones.timm_models import TimmBackbone
 
-    return TimmBackbone(name, **options)
+    return TimmBackbone(name, **checked_arguments(TimmBackbone, options, f"options of {name}"))
 
 
 def create_text_encoder(name: str, **options: Any) -> TextEncoder:
@@ -51,10 +54,11 @@ def create_text_encoder(name: str, **options: Any) -> TextEncoder:
 
     Raises:
         LookupError: No such encoder; the message has the nearest names.
+        ConfigError: An option is unknown or of the wrong type.
     """
-    kind, colon, _ = name.partition(":")
-    if colon:
-        return TEXT_ENCODERS[kind](name, **options)
+    family, colon, _ = name.partition(":")
     if name == "hf":
         raise LookupError("text encoder 'hf' needs a model: hf:<name on the Hub or folder>")
-    return TEXT_ENCODERS[name](**options)
+    kind = TEXT_ENCODERS[family]
+    options = checked_arguments(kind, options, f"options of {name}")
+    return kind(name, **options) if colon else kind(**options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,9 @@ class AlexNet(ImageBackbone):
 
         if image_size < 63:
             raise ValueError(f"alexnet: image_size is at least 63, got {image_size}")
-        network = alexnet(weights=None)
+        # 58 million random numbers are not drawn where a file's values take their place.
+        with nullcontext() if str(weights) == "random" else torch.device("meta"):
+            network = alexnet(weights=None)
         # Without fc8; the layers keep torchvision's names.
         network.classifier = network.classifier[:6]
         self.features: nn.Module = network.features
@@ -64,6 +67,8 @@ class AlexNet(ImageBackbone):
         self.image_size = image_size
         self.config = pixel_config(self.name, _IMAGENET, preprocess)
         self.preprocess = pixel_transform(self.config, (image_size, image_size))
+        if str(weights) != "random":
+            self.to_empty(device="cpu")
         if str(weights) == "pretrained":
             found = AlexNet_Weights.IMAGENET1K_V1.get_state_dict(
                 progress=False, check_hash=True, weights_only=True

@@ -7,7 +7,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from crosshash.files import locate
 from crosshash.registry import Registry
 
-Texts = Union[str, Sequence[str], npt.NDArray[Any], Tensor]
+Texts = str | Sequence[str] | npt.NDArray[Any] | Tensor
 Inputs = dict[str, Tensor]
 
 
@@ -35,7 +35,7 @@ class Features(NamedTuple):
 
 
 class ImageBackbone(nn.Module, ABC):
-    """Pictures, or vectors that stand for them, to features; rows of a batch never mix in eval mode.
+    """Pictures, or vectors in their place, to features; rows of a batch never mix in eval mode.
 
     Attributes:
         name: The name that creates it.
@@ -155,7 +155,10 @@ def load_weight_file(module: nn.Module, path: str | Path, *, drop: Sequence[str]
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    file = locate(path)
+    try:
+        file = locate(path)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"weights: {error}; or say 'pretrained' or 'random'") from None
     try:
         found = load_file(file)
     except (SafetensorError, OSError) as error:

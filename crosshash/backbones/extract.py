@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar, Union
+from typing import Any, TypeVar
 
 import torch
+from PIL import Image as PILImage
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -20,7 +20,7 @@ from crosshash.images import CorruptImageError, ImageSource
 _CPU_SLICE = 8
 _BAR_AFTER = 2.0  # seconds
 T = TypeVar("T")
-_Read = Union[Tensor, Exception]
+_Read = tuple[Tensor, Exception | None]
 
 
 def check_keep(backbone: ImageBackbone, keep: Sequence[str]) -> tuple[str, ...]:
@@ -125,30 +125,33 @@ def iterate_features(
     if batch_size <= 0:
         raise ValueError(f"batch_size is the number of pictures in a batch, got {batch_size}")
     rows = list(range(len(source)) if indices is None else indices)
-    target = torch.device(device) if device is not None else _device_of(backbone)
-    backbone.to(target)
-    assert_never_none = backbone.preprocess
     loader: DataLoader[Any] = DataLoader(
-        _Pictures(source, assert_never_none, rows),
+        _Pictures(source, backbone.preprocess, rows),
         batch_size=batch_size,
         num_workers=workers,
         collate_fn=_collate,
-        pin_memory=target.type == "cuda",
         # Its own generator: else a cached run and a computed one would go on from other seeds.
         generator=torch.Generator(),
     )
-    batches = _batches(backbone, loader, source, rows, "map" in names, on_corrupt == "skip", target)
+    batches = _batches(
+        backbone,
+        loader,
+        lambda i: source.name(rows[i]),
+        "map" in names,
+        on_corrupt == "skip",
+        device,
+    )
     if not progress:
         return batches
-    return with_bar(batches, len(rows), lambda chunk: len(chunk.pooled), f"{backbone.name} features")
+    return with_bar(
+        batches, len(rows), lambda chunk: len(chunk.pooled), f"{backbone.name} features"
+    )
 
 
 class _Pictures(Dataset[_Read]):
-    """Preprocessed pictures; errors are values, since a worker would rename and reword them."""
+    """Preprocessed pictures; an error is a value, since a worker would rename and reword it."""
 
-    def __init__(
-        self, source: ImageSource, preprocess: Callable[[Any], Tensor] | None, rows: list[int]
-    ) -> None:
+    def __init__(self, source: ImageSource, preprocess: Any, rows: list[int]) -> None:
         self.source = source
         self.preprocess = preprocess
         self.rows = rows
@@ -158,39 +161,42 @@ class _Pictures(Dataset[_Read]):
 
     def __getitem__(self, place: int) -> _Read:
         try:
-            image = self.source.open(self.rows[place])
-            return self.preprocess(image)  # type: ignore[misc]
+            return self.preprocess(self.source.open(self.rows[place])), None
         except (OSError, ValueError) as error:
-            return error
+            return self.preprocess(PILImage.new("RGB", (64, 64))), error
 
 
-def _collate(items: list[_Read]) -> tuple[Tensor | None, list[Exception | None]]:
-    pixels = [item for item in items if isinstance(item, Tensor)]
-    errors = [None if isinstance(item, Tensor) else item for item in items]
-    return (torch.stack(pixels) if pixels else None), errors
+def _collate(items: list[_Read]) -> tuple[Tensor, list[Exception | None]]:
+    return torch.stack([pixels for pixels, _ in items]), [error for _, error in items]
 
 
 def _batches(
     backbone: ImageBackbone,
     loader: DataLoader[Any],
-    source: ImageSource,
-    rows: list[int],
+    name: Callable[[int], str],
     keep_map: bool,
     skip: bool,
-    device: torch.device,
+    device: torch.device | str | None,
 ) -> Iterator[Features]:
     start = 0
-    with _eval_mode(backbone):
+    with evaluating(backbone, device) as target:
         for pixels, errors in loader:
             for error in errors:
                 if error is not None and not (skip and isinstance(error, CorruptImageError)):
                     raise error
-            batch = rows[start : start + len(errors)]
+            features = _forward(backbone, pixels, keep_map, target)
+            broken = torch.nonzero(~torch.isfinite(features.pooled).all(dim=1))[:, 0]
+            if len(broken):
+                raise ValueError(
+                    f"{name(start + int(broken[0]))}: its features by {backbone.name} are NaN or "
+                    "infinite; check the weights, or compute in float32"
+                )
+            lost = torch.tensor([error is not None for error in errors], device=target)
+            for part in features:
+                if part is not None and bool(lost.any()):
+                    part[lost] = torch.nan
+            yield features
             start += len(errors)
-            features = _forward(backbone, pixels, keep_map, device)
-            good = torch.tensor([error is None for error in errors])
-            _check_finite(features.pooled, [r for r, ok in zip(batch, good) if ok], source)
-            yield features if bool(good.all()) else _with_gaps(features, good)
 
 
 def _forward(
@@ -198,18 +204,72 @@ def _forward(
 ) -> Features:
     if device.type == "cpu":
         # Depthwise convolutions run twice as fast with channels last; values move by 1e-6.
-        pixels = pixels.contiguous(memory_format=torch.channels_last)
-        slices = pixels.split(_CPU_SLICE)
+        slices = pixels.contiguous(memory_format=torch.channels_last).split(_CPU_SLICE)
     else:
         slices = (pixels.to(device, non_blocking=True),)
     with torch.inference_mode():
         parts = [backbone(part) for part in slices]
         pooled = torch.cat([part.pooled for part in parts])
         maps = torch.cat([part.map for part in parts]) if keep_map else None
-    # Copies made outside are ordinary tensors, which a later layer may save for its gradient.
+    # Copies made out here are ordinary tensors, which a later layer may keep for its gradient.
+    contiguous = torch.contiguous_format
     return Features(
-        pooled.clone(memory_format=torch.contiguous_format),
-        None if maps is None else maps.clone(memory_format=torch.contiguous_format),
+        pooled.clone(memory_format=contiguous),
+        None if maps is None else maps.clone(memory_format=contiguous),
     )
 
 
+@contextmanager
+def evaluating(
+    module: nn.Module, device: torch.device | str | None = None
+) -> Iterator[torch.device]:
+    """Eval mode, on the device if one is given; yields the device, restores each part's mode."""
+    if device is not None:
+        module.to(device)
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield next((tensor.device for tensor in module.parameters()), torch.device(device or "cpu"))
+    finally:
+        # From the outside in, through train(), which some models override to drop caches.
+        for part, training in modes:
+            if part.training != training:
+                part.train(training)
+
+
+def with_bar(
+    items: Iterable[T], total: int, size: Callable[[T], int], description: str
+) -> Iterator[T]:
+    """Pass items on, with a progress bar on the terminal's stderr when it takes long.
+
+    Args:
+        items: Passed on as they come.
+        total: What the sizes add up to.
+        size: How much of the total an item is.
+        description: What the bar says.
+    """
+    bar: Any = None
+    done, began = 0, time.monotonic()
+    try:
+        for item in items:
+            yield item
+            done += size(item)
+            if bar is None and time.monotonic() - began > _BAR_AFTER and done < total:
+                bar = _bar(total, description)
+            if bar is not None:
+                bar.update(bar.task_ids[0], completed=done)
+    finally:
+        if bar is not None:
+            bar.stop()
+
+
+def _bar(total: int, description: str) -> Any:
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (*Progress.get_default_columns()[:3], MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    bar.add_task(description, total=total)
+    bar.start()
+    return bar

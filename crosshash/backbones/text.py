@@ -93,7 +93,9 @@ class BagOfWords(TextEncoder):
             raise ValueError(f"bow: size is the number of words, got {size}")
         self.size = size
         self.lowercase = lowercase
-        self.stop_words = stop_words if isinstance(stop_words, (str, type(None))) else list(stop_words)
+        self.stop_words = (
+            stop_words if isinstance(stop_words, (str, type(None))) else list(stop_words)
+        )
         self.min_df = min_df
         self.vocabulary: list[str] | None = None
         if assets is not None:
@@ -170,7 +172,9 @@ class BagOfWords(TextEncoder):
         """
         check_unknown(unknown)
         width = self.dim
-        if isinstance(texts, Tensor) or (isinstance(texts, np.ndarray) and texts.dtype.kind in "fiub"):
+        if isinstance(texts, Tensor) or (
+            isinstance(texts, np.ndarray) and texts.dtype.kind in "fiub"
+        ):
             counts = check_features(texts, width, "bag-of-words rows")
             if bool((counts < 0).any()):
                 raise ValueError("bag-of-words rows are counts or 0 and 1, got negative values")
@@ -192,7 +196,7 @@ class BagOfWords(TextEncoder):
 
     def unknown_rows(self, inputs: Inputs) -> Tensor:
         """Row numbers, ``int64`` (m,), of texts without a known word."""
-        return torch.nonzero(~inputs["bow"].any(dim=1))[:, 0]
+        return torch.nonzero(inputs["bow"].sum(dim=1) == 0)[:, 0]
 
     def forward(self, inputs: Inputs) -> Features:
         """The rows as floating numbers (n, d) in {0, 1}."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -54,11 +55,11 @@ class TimmBackbone(ImageBackbone):
     ) -> None:
         super().__init__()
         self.name = name
-        self.model_options = dict(model_options or {})
+        self.model_options = _plain(name, model_options or {})
         for option in _OURS:
             if option in self.model_options:
                 raise ValueError(f"{name}: model option {option!r} is set by crosshash; remove it")
-        self.model = _create(name, weights, _size(image_size), self.model_options)
+        self.model: Any = _create(name, weights, _size(image_size), self.model_options)
         config = self.model.pretrained_cfg
         self.image_size = _size(image_size) or _size(config["input_size"][-2:]) or (224, 224)
         self.config = pixel_config(name, config, preprocess)
@@ -88,16 +89,17 @@ class TimmBackbone(ImageBackbone):
         self.channels = 0 if laid_out is None else int(laid_out.shape[1])
 
     def _map(self, features: Any, size: tuple[int, int]) -> Tensor | None:
+        laid_out: Tensor | None = None
         if self._layout == "nchw":
-            return features  # type: ignore[no-any-return]
-        if self._layout == "nhwc":
-            return rearrange(features, "n h w c -> n c h w")
-        if self._layout == "nlc":
+            laid_out = features
+        elif self._layout == "nhwc":
+            laid_out = rearrange(features, "n h w c -> n c h w")
+        elif self._layout == "nlc":
             grid = _grid(features.shape[1] - self._prefix, size)
             if grid is not None:
                 patches = features[:, self._prefix :]
-                return rearrange(patches, "n (h w) c -> n c h w", h=grid[0], w=grid[1])
-        return None
+                laid_out = rearrange(patches, "n (h w) c -> n c h w", h=grid[0], w=grid[1])
+        return laid_out
 
     def forward(self, x: Tensor) -> Features:
         """Features of preprocessed pictures (n, 3, h, w)."""
@@ -118,7 +120,7 @@ class TimmBackbone(ImageBackbone):
 
 def _create(
     name: str, weights: str | Path, size: tuple[int, int] | None, options: dict[str, Any]
-) -> nn.Module:
+) -> Any:
     import timm
 
     if not timm.is_model(name):
@@ -141,7 +143,7 @@ def _create(
     if size and default is not None and default.fixed_input_size:
         options = {**options, "img_size": size}
     try:
-        model: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+        return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
     except TypeError as error:
         raise ValueError(
             f"{name}: {error}; check image_size and model_options against timm's model"
@@ -151,13 +153,23 @@ def _create(
             f"{name}: its pretrained weights could not be fetched ({error}); check the connection, "
             "or pass weights=<path of a safetensors file>"
         ) from error
-    return model
 
 
 def _near(name: str, known: list[str]) -> str:
     guess = nearest(name, known)
     # With a thousand timm names the list of all of them helps nobody.
     return guess if guess.startswith("did") else "nothing of a similar name exists."
+
+
+def _plain(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(dict(options)))
+    except TypeError as error:
+        raise ValueError(
+            f"{name}: model options are kept in the checkpoint as JSON, which cannot hold "
+            f"{dict(options)} ({error}); give names and numbers"
+        ) from error
+    return plain
 
 
 def _size(size: Any) -> tuple[int, int] | None:
@@ -229,7 +241,7 @@ def pixel_config(
 def pixel_transform(
     config: Mapping[str, Any], size: tuple[int, int]
 ) -> Callable[[PILImage.Image], Tensor]:
-    """timm's evaluation transform: resize, crop, scale to [0, 1], normalise; PIL to (3, h, w)."""
+    """The evaluation transform: resize, crop, scale to [0, 1], normalise; PIL to (3, h, w)."""
     from timm.data import create_transform
 
     transform: Callable[[PILImage.Image], Tensor] = create_transform(

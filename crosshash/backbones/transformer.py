@@ -53,6 +53,8 @@ class TransformerText(TextEncoder):
         self.name = name
         self.max_length = max_length
         source = str(Path(assets) / ASSETS) if assets is not None else _source(name)
+        self.tokenizer: Any
+        self.model: Any
         self.tokenizer, self.model = _build(name, source, weights, assets is not None)
 
     @property

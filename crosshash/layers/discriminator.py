@@ -14,9 +14,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, dim: int, hidden: int = 256) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(dim, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, 1)
-        )
+        self.layers = nn.Sequential(nn.Linear(dim, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """One logit for each row."""

@@ -45,6 +45,7 @@ class GraphConv(nn.Module):
 
     ``activation(D^-1/2 (S + I) D^-1/2 X W)``. The printed activation is a softmax over features;
     it leaves every feature near 1/d and starves what follows of signal, so ReLU is the default.
+    An item is its own neighbour in S already, so that it weighs 2 beside the others' S_ij.
 
     Shapes: x (n, dim), graph (n, n) to (n, out_dim).
     """
@@ -60,5 +61,8 @@ class GraphConv(nn.Module):
 
     def forward(self, x: Tensor, graph: Tensor) -> Tensor:
         """Features mixed along the graph's edges."""
-        mixed = self.conv(x, graph.to_sparse_csr())
+        # Sparse products have no kernels of half precision on the CPU.
+        with torch.autocast(x.device.type, enabled=False):
+            dtype = self.conv.lin.weight.dtype
+            mixed = self.conv(x.to(dtype), graph.to(dtype).to_sparse_csr())
         return mixed.relu() if self.activation == "relu" else mixed.softmax(dim=1)  # type: ignore[no-any-return]

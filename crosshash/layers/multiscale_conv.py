@@ -11,6 +11,24 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
+class Pointwise(nn.Module):
+    """A 1x1 convolution as a matrix product, (n, c, h, w) to (n, o, h, w).
+
+    Over the few channels at hand, the CPU's convolution takes two to ten times as long.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, bias: bool = True) -> None:
+        super().__init__()
+        self.linear = nn.Linear(in_channels, out_channels, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The mixed channels."""
+        mixed = self.linear.weight @ rearrange(x, "n c h w -> n c (h w)")
+        if self.linear.bias is not None:
+            mixed = mixed + self.linear.bias[:, None]
+        return rearrange(mixed, "n o (h w) -> n o h w", h=x.shape[2])
+
+
 class ScaleBranch(nn.Module):
     """One scale X_i of the enhancement network with its weight A_i (AMGFH, Eqs. 1-2).
 
@@ -23,7 +41,11 @@ class ScaleBranch(nn.Module):
 
     def __init__(self, in_channels: int, channels: int, kernel: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, channels, kernel, padding="same", bias=False)
+        self.conv: nn.Module = (
+            Pointwise(in_channels, channels, bias=False)
+            if kernel == 1
+            else nn.Conv2d(in_channels, channels, kernel, padding=kernel // 2, bias=False)
+        )
         self.norm = nn.BatchNorm2d(channels)
         self.weight = nn.Sequential(
             nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, 1), nn.Sigmoid()
@@ -61,9 +83,9 @@ class MultiScaleConv(nn.Module):
         if even or not kernels:
             raise ValueError(f"kernel sizes must be odd numbers, got {list(kernels)}")
         self.branches = nn.ModuleList(ScaleBranch(channels, width, kernel) for kernel in kernels)
-        self.fuse = nn.Conv2d(width * len(kernels), channels, 1)
-        nn.init.zeros_(self.fuse.weight)
-        nn.init.zeros_(self.fuse.bias)  # type: ignore[arg-type]
+        self.fuse = Pointwise(width * len(kernels), channels)
+        nn.init.zeros_(self.fuse.linear.weight)
+        nn.init.zeros_(self.fuse.linear.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """The enhanced map."""

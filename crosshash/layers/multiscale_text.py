@@ -64,4 +64,5 @@ class MultiScaleText(nn.Module):
         stacked = torch.cat(views, dim=1)
         if self.fuse is None:
             return rearrange(stacked, "n s d -> n (s d)")
-        return rearrange(self.fuse(stacked), "n 1 d -> n d")
+        fused: Tensor = self.fuse(stacked)
+        return rearrange(fused, "n 1 d -> n d")

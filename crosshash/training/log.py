@@ -8,9 +8,39 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from crosshash.files import atomic_file
 
 FILE = "history.jsonl"
+
+
+class TermMeans:
+    """Means of the loss terms over the steps of a phase, kept on the device until they are read."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[str, list[Tensor]]] = {}
+
+    def add(self, update: str, terms: Mapping[str, Tensor]) -> None:
+        """Take the terms of a step of one update.
+
+        Raises:
+            ValueError: Another update has a term of that name: their mean would say nothing.
+        """
+        for name, value in terms.items():
+            owner, values = self._seen.setdefault(name, (update, []))
+            if owner != update:
+                raise ValueError(
+                    f"updates {owner!r} and {update!r} of one phase both have a loss term "
+                    f"{name!r}; give each a name of its own"
+                )
+            values.append(value.detach().float())
+
+    def read(self, accelerator: Any) -> dict[str, float]:
+        """The mean of each term over steps and processes; waits for the device."""
+        means = torch.stack([torch.stack(values).mean() for _, values in self._seen.values()])
+        return dict(zip(self._seen, accelerator.reduce(means, "mean").tolist(), strict=True))
 
 
 class TrainingLog:

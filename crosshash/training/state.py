@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,21 @@ from torch import Tensor, nn
 from crosshash.files import atomic_file
 
 FILE = "state.pt"
+
+
+@dataclass
+class Best:
+    """The best network so far by a monitored figure; higher is better.
+
+    Attributes:
+        value: The figure.
+        epoch: After how many epochs, 0 for none yet.
+        net: The network's learned state.
+    """
+
+    value: float = -math.inf
+    epoch: int = 0
+    net: dict[str, Tensor] | None = None
 
 
 def learned_state(module: nn.Module, frozen: set[str]) -> dict[str, Tensor]:

@@ -1,0 +1,5 @@
+"""``python -m crosshash``."""
+
+from crosshash.cli import main
+
+main()

@@ -1,0 +1,208 @@
+"""Pairs as the tensors that go through a model, whole or in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from crosshash.algorithms.batch import Batch
+from crosshash.backbones.base import Features, ImageBackbone
+from crosshash.codes import Packed, pack
+from crosshash.data.feature_cache import FeatureCache
+from crosshash.data.pairs import PairedDataset
+from crosshash.images import ImageSource
+
+
+class Pixels:
+    """Pictures that are decoded when a batch asks for them, for a backbone that is trained.
+
+    Args:
+        source: All pictures.
+        backbone: Whose preprocessing they get.
+        rows: Which of them, in which order; default: all.
+    """
+
+    def __init__(
+        self, source: ImageSource, backbone: ImageBackbone, rows: Sequence[int] | None = None
+    ) -> None:
+        self.source = source
+        self.preprocess: Any = backbone.preprocess
+        self.rows = list(range(len(source))) if rows is None else [int(row) for row in rows]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, places: Sequence[int]) -> Tensor:
+        return torch.stack(
+            [self.preprocess(self.source.open(self.rows[place])) for place in places]
+        )
+
+    def select(self, places: Sequence[int]) -> Pixels:
+        """The pictures at those places."""
+        chosen = object.__new__(Pixels)
+        chosen.source, chosen.preprocess = self.source, self.preprocess
+        chosen.rows = [self.rows[place] for place in places]
+        return chosen
+
+
+class PairInputs:
+    """n pairs ready for a model: pixels or features, prepared texts, labels.
+
+    Args:
+        images: For each slot :class:`Pixels` or features of n rows.
+        texts: Prepared texts, or features, of n rows.
+        labels: (n, c) in {0, 1}, or None.
+    """
+
+    def __init__(
+        self,
+        images: Mapping[str, Pixels | Features],
+        texts: Mapping[str, Tensor] | Features,
+        labels: Tensor | None = None,
+    ) -> None:
+        self.images = dict(images)
+        self.texts = texts
+        self.labels = labels
+        self._count = len(_tensor(texts))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def select(self, rows: npt.NDArray[np.int64] | Sequence[int]) -> PairInputs:
+        """The pairs of those rows, in their order."""
+        chosen = torch.as_tensor(np.asarray(rows), dtype=torch.int64)
+        return PairInputs(
+            {
+                slot: value.select(chosen.tolist())
+                if isinstance(value, Pixels)
+                else _rows(value, chosen)
+                for slot, value in self.images.items()
+            },
+            _rows(self.texts, chosen),
+            None if self.labels is None else self.labels[chosen],
+        )
+
+    def __getitems__(self, rows: list[int]) -> Batch:
+        """The batch of those rows (the name under which torch's loader asks for a whole batch)."""
+        index = torch.tensor(rows, dtype=torch.int64)
+        return Batch(
+            index,
+            {
+                slot: value[rows] if isinstance(value, Pixels) else _rows(value, index)
+                for slot, value in self.images.items()
+            },
+            _rows(self.texts, index),
+            None if self.labels is None else self.labels[index],
+        )
+
+
+def prepare_inputs(
+    model: Any,
+    dataset: PairedDataset,
+    *,
+    captions: str = "first",
+    cache: FeatureCache | None = None,
+    workers: int = 0,
+    progress: bool = True,
+) -> PairInputs:
+    """Run what is frozen once, and prepare the rest.
+
+    Args:
+        model: A ``HashModel``; its frozen backbones run here, through the cache.
+        dataset: The pairs.
+        captions: Which caption is a pair's text: ``"first"`` or ``"join"``.
+        cache: Features of frozen backbones; default: the user's cache folder.
+        workers: Processes that decode pictures.
+        progress: Show bars.
+
+    Raises:
+        ValueError: The data set has features where the model reads pixels or words, or the other
+            way round.
+    """
+    cache = cache or FeatureCache()
+    images: dict[str, Pixels | Features] = {}
+    for slot, backbone in model.images.items():
+        if isinstance(dataset.images, np.ndarray):
+            if backbone.reads_pixels:
+                raise ValueError(
+                    f"data set {dataset.name!r} has image features, but the backbone "
+                    f"{backbone.name!r} reads pixels; use the backbone 'features'"
+                )
+            images[slot] = Features(backbone.prepare(dataset.images))
+        elif not backbone.reads_pixels:
+            raise ValueError(
+                f"data set {dataset.name!r} has pictures, but the backbone {backbone.name!r} "
+                "takes features; name a timm model instead"
+            )
+        elif slot in model.frozen:
+            images[slot] = cache.features(
+                backbone,
+                dataset.images,
+                keep=model.image_needs,
+                workers=workers,
+                device=model.device,
+                progress=progress,
+            )
+        else:
+            images[slot] = Pixels(dataset.images, backbone)
+    given = dataset.texts if isinstance(dataset.texts, np.ndarray) else dataset.captions(captions)
+    texts = model.text.prepare(given, unknown="allow")
+    if "text" in model.frozen and any(True for _ in model.text.parameters()):
+        texts = _run_frozen(model, texts)
+    labels = None if dataset.labels is None else torch.from_numpy(dataset.labels)
+    return PairInputs(images, texts, labels)
+
+
+def _run_frozen(model: Any, texts: Mapping[str, Tensor], batch_size: int = 256) -> Features:
+    model.text.eval()
+    parts = []
+    with torch.no_grad():
+        for start in range(0, len(_tensor(texts)), batch_size):
+            rows = {k: v[start : start + batch_size].to(model.device) for k, v in texts.items()}
+            parts.append(model.text(rows).pooled.cpu())
+    return Features(torch.cat(parts))
+
+
+@torch.no_grad()
+def encode_pairs(
+    model: Any, inputs: PairInputs, *, batch_size: int = 256, workers: int = 0
+) -> tuple[Packed, Packed]:
+    """Packed codes of images and texts, each ``uint8`` (n, k/8)."""
+    training = model.training
+    model.eval()
+    order = torch.arange(len(inputs)).split(batch_size)
+    loader: DataLoader[Any] = DataLoader(
+        inputs,  # type: ignore[arg-type]
+        batch_sampler=[rows.tolist() for rows in order],
+        num_workers=workers,
+        collate_fn=_whole,
+        generator=torch.Generator(),  # draws nothing from the caller's
+    )
+    images, texts = [], []
+    for batch in loader:
+        moved = batch.to(model.device)
+        F, G = model(moved.images, moved.texts)
+        images.append(pack(F))
+        texts.append(pack(G))
+    model.train(training)
+    return np.concatenate(images), np.concatenate(texts)
+
+
+def _whole(batch: Batch) -> Batch:
+    return batch
+
+
+def _tensor(texts: Mapping[str, Tensor] | Features) -> Tensor:
+    return texts.pooled if isinstance(texts, Features) else next(iter(texts.values()))
+
+
+def _rows(value: Any, rows: Tensor) -> Any:
+    if isinstance(value, Features):
+        return Features(*(None if part is None else part[rows] for part in value))
+    return {name: part[rows] for name, part in value.items()}

@@ -1,0 +1,99 @@
+"""Methods assembled from names and options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from crosshash.backbones import create_image_backbone, create_text_encoder
+from crosshash.backbones.base import TextEncoder
+from crosshash.config import checked_arguments
+from crosshash.methods.base import METHODS, HashModel
+
+
+def build_model(
+    method: str,
+    *,
+    bits: int,
+    images: Mapping[str, Mapping[str, Any]],
+    text: TextEncoder,
+    network: Mapping[str, Any],
+    frozen: Iterable[str] = (),
+) -> HashModel:
+    """A method's network.
+
+    Args:
+        method: Registered name.
+        bits: K, a multiple of 8.
+        images: For each slot the ``name`` and options of a backbone.
+        text: A text encoder that is fitted.
+        network: Keyword arguments of the method's network.
+        frozen: Slots, and ``"text"``, that are not trained.
+
+    Raises:
+        LookupError: A name is unknown; the message has the nearest.
+        ConfigError: ``network`` has unknown keys or values of the wrong type.
+    """
+    kind = METHODS[method].Network
+    options = checked_arguments(kind, network, "network")
+    backbones = {slot: create_image_backbone(**options) for slot, options in images.items()}
+    model: HashModel = kind(backbones, text, bits, **options)
+    model.method = method
+    model.options = dict(network)
+    for part in frozen:
+        model.freeze(part)
+    return model
+
+
+def create(
+    method: str,
+    *,
+    bits: int = 64,
+    image: str | Mapping[str, Any] = "resnet18",
+    text: str | Mapping[str, Any] = "bow",
+    texts: Sequence[str] | None = None,
+    frozen: bool = True,
+    **network: Any,
+) -> HashModel:
+    """An untrained model, as the first step of an experiment of one's own.
+
+    Args:
+        method: ``"amgfh"``, or another registered method.
+        bits: Length of the codes, a multiple of 8.
+        image: A backbone's name; or its ``name`` and options; or such for each slot.
+        text: A text encoder's name, or its ``name`` and options.
+        texts: Texts of the training set, from which ``bow`` learns its vocabulary.
+        frozen: Leave the image backbones' weights as they are.
+        network: Further arguments of the method's network.
+
+    Raises:
+        LookupError: A name is unknown; the message has the nearest.
+        ValueError: ``bow`` has no ``texts`` to learn from; an argument is wrong.
+
+    Example:
+        >>> model = create("amgfh", bits=32, image={"name": "resnet18", "weights": "random"},
+        ...                texts=["a red circle", "a blue square"])
+    """
+    slots: Mapping[str, Any]
+    if isinstance(image, str) or "name" in image:
+        slots = dict.fromkeys(METHODS[method].Network.slots, image)
+    else:
+        slots = image
+    named = {
+        slot: {"name": value} if isinstance(value, str) else value for slot, value in slots.items()
+    }
+    encoder = create_text_encoder(**({"name": text} if isinstance(text, str) else dict(text)))
+    if not encoder.fitted:
+        if texts is None:
+            raise ValueError(
+                f"text encoder {encoder.name!r} learns from the training texts: pass texts=[…]"
+            )
+        encoder.fit(texts)
+    return build_model(
+        method,
+        bits=bits,
+        images=named,
+        text=encoder,
+        network=network,
+        frozen=slots if frozen else (),
+    )

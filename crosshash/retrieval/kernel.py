@@ -1,0 +1,319 @@
+"""Compiled counting of (Hamming distance, relevant) pairs, for the extra ``fast`` (numba).
+
+The database is turned into bit planes: word w of plane i holds bit i of items 64w to 64w + 63. A
+query then meets 64 items with each word operation. The bits in which a query and the items differ
+are summed by carry-save adders, whose result, the distances of all items in binary, is again a few
+planes; each distance is the AND of these planes or their complements, and a popcount counts it.
+
+The functions below are plain Python over NumPy arrays and are compiled when first needed: numba is
+never imported by importing this module. They keep to flat arrays, unsigned indices and fixed
+strides, which is what lets the compiler turn every inner loop into vector instructions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crosshash.codes import Packed
+
+Words = npt.NDArray[np.uint64]
+Counts = npt.NDArray[np.int32]
+Indices = npt.NDArray[np.int64]
+
+WORDS = 48
+"""Words of a plane that are worked on at a time: 3,072 items, so that the scratch stays in cache."""
+
+# numba freezes these into the code; a Python integer beside a uint64 would give a float.
+_0, _1, _2, _3, _4, _5, _6, _7 = (np.uint64(i) for i in range(8))
+_15, _16, _32, _56 = np.uint64(15), np.uint64(16), np.uint64(32), np.uint64(56)
+_ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+_PAIRS = np.uint64(0x5555_5555_5555_5555)
+_FOURS = np.uint64(0x3333_3333_3333_3333)
+_BYTES = np.uint64(0x0F0F_0F0F_0F0F_0F0F)
+_SUM = np.uint64(0x0101_0101_0101_0101)
+_P1, _P2, _P3, _P4, _P5, _P6, _P7, _P8 = (np.uint64(i * WORDS) for i in range(1, 9))
+
+
+def bit_planes(packed: Packed) -> Words:
+    """Bit planes of packed bits: ``uint8`` (n, b) to ``uint64`` (chunks, 8 b · WORDS).
+
+    Each chunk holds ``WORDS`` words of each of the 8 b planes in turn; items beyond n are zero.
+    """
+    n, width = packed.shape
+    chunks = -(-n // (64 * WORDS))
+    columns = np.zeros((width, chunks * 64 * WORDS), dtype=np.uint8)
+    columns[:, :n] = packed.T
+    square = columns.view("<u8")  # eight items of eight bits: an 8 x 8 matrix of bits, transposed
+    for shift, mask in (
+        (7, 0x00AA_00AA_00AA_00AA),
+        (14, 0x0000_CCCC_0000_CCCC),
+        (28, 0x0000_0000_F0F0_F0F0),
+    ):
+        swap = (square ^ (square >> np.uint64(shift))) & np.uint64(mask)
+        square = square ^ swap ^ (swap << np.uint64(shift))
+    bits = square.view(np.uint8).reshape(width, chunks, 8 * WORDS, 8).transpose(1, 0, 3, 2)
+    return np.ascontiguousarray(bits).view("<u8").reshape(chunks, -1).astype(np.uint64, copy=False)
+
+
+def _tabulate(block: Words, nibbles: int, width: np.uint64, table: Words) -> None:
+    """For each four planes and each value of a query's four bits: how many differ, in 3 planes."""
+    for nibble in range(nibbles):
+        p = np.uint64(nibble) * _P4
+        for value in range(16):
+            bits = np.uint64(value)
+            flip0, flip1 = _0 - (bits & _1), _0 - ((bits >> _1) & _1)
+            flip2, flip3 = _0 - ((bits >> _2) & _1), _0 - ((bits >> _3) & _1)
+            to = np.uint64(16 * nibble + value) * _P3
+            for w in range(width):
+                a, b = block[p + w] ^ flip0, block[p + _P1 + w] ^ flip1
+                c, d = block[p + _P2 + w] ^ flip2, block[p + _P3 + w] ^ flip3
+                left, right = a ^ b, c ^ d
+                two_left, two_right = a & b, c & d
+                table[to + w] = left ^ right
+                table[to + _P1 + w] = two_left ^ two_right ^ (left & right)
+                table[to + _P2 + w] = two_left & two_right
+
+
+def _add_bytes(table: Words, code: Packed, width: np.uint64, digit: Words, carry: Words) -> None:
+    """Add the differing bits of every byte: digits 1, 2, 4 and, for each byte, a carry of 8."""
+    for byte in range(code.shape[0]):
+        bits = np.uint64(code[byte])
+        p = (np.uint64(32 * byte) + (bits & _15)) * _P3
+        q = (np.uint64(32 * byte) + _16 + (bits >> _4)) * _P3
+        to = np.uint64(byte) * _P1
+        for w in range(width):
+            # A full adder of a, b and the digit o: half = a ^ b; the carry is o where half, else a.
+            o = digit[w]
+            a = table[p + w]
+            half = a ^ table[q + w]
+            two = (half & o) | (~half & a)
+            digit[w] = o ^ half
+            o = digit[_P1 + w]
+            a = table[p + _P1 + w]
+            half = a ^ table[q + _P1 + w]
+            four = (half & o) | (~half & a)
+            o ^= half
+            other_four = o & two
+            digit[_P1 + w] = o ^ two
+            o = digit[_P2 + w]
+            a = table[p + _P2 + w]
+            half = a ^ table[q + _P2 + w]
+            eight = (half & o) | (~half & a)
+            o ^= half
+            half = four ^ other_four
+            # At most 7 + 8 differ, so that the two carries are never both set.
+            carry[to + w] = eight | (half & o) | (~half & four)
+            digit[_P2 + w] = o ^ half
+
+
+def _add_carries(carry: Words, groups: int, width: np.uint64, digit: Words, high: int) -> None:
+    """Add eight carries of 8 at a time to digits 8, 16, 32, and their carry of 64 to the rest."""
+    for group in range(groups):
+        p = np.uint64(group) * _P8
+        for w in range(width):
+            o = digit[_P3 + w]
+            a = carry[p + w]
+            half = a ^ carry[p + _P1 + w]
+            two1 = (half & o) | (~half & a)
+            o ^= half
+            a = carry[p + _P2 + w]
+            half = a ^ carry[p + _P3 + w]
+            two2 = (half & o) | (~half & a)
+            o ^= half
+            a = carry[p + _P4 + w]
+            half = a ^ carry[p + _P5 + w]
+            two3 = (half & o) | (~half & a)
+            o ^= half
+            a = carry[p + _P6 + w]
+            half = a ^ carry[p + _P7 + w]
+            two4 = (half & o) | (~half & a)
+            digit[_P3 + w] = o ^ half
+            o = digit[_P4 + w]
+            half = two1 ^ two2
+            four1 = (half & o) | (~half & two1)
+            o ^= half
+            half = two3 ^ two4
+            four2 = (half & o) | (~half & two3)
+            digit[_P4 + w] = o ^ half
+            o = digit[_P5 + w]
+            half = four1 ^ four2
+            carry[p + w] = (half & o) | (~half & four1)
+            digit[_P5 + w] = o ^ half
+        at = _P6
+        for _ in range(high):
+            for w in range(width):
+                o = digit[at + w]
+                c = carry[p + w]
+                digit[at + w] = o ^ c
+                carry[p + w] = o & c
+            at += _P1
+
+
+def _ones(word: np.uint64) -> np.uint64:
+    """Set bits of a word; the compiler knows this sequence and puts its own instruction."""
+    word = word - ((word >> _1) & _PAIRS)
+    word = (word & _FOURS) + ((word >> _2) & _FOURS)
+    return (((word + (word >> _4)) & _BYTES) * _SUM) >> _56
+
+
+def _split(digit: Words, width: np.uint64, low: Words) -> None:
+    """Masks of the items whose distance is 0…7 modulo 8."""
+    for w in range(width):
+        a, b, c = digit[w], digit[_P1 + w], digit[_P2 + w]
+        c0, c1, c2, c3 = ~b & ~c, b & ~c, ~b & c, b & c
+        low[w], low[_P1 + w] = ~a & c0, a & c0
+        low[_P2 + w], low[_P3 + w] = ~a & c1, a & c1
+        low[_P4 + w], low[_P5 + w] = ~a & c2, a & c2
+        low[_P6 + w], low[_P7 + w] = ~a & c3, a & c3
+
+
+def _tally(
+    eight: Words, low: Words, relevant: Words, width: np.uint64, all_: Counts, hit: Counts
+) -> None:
+    """Count the items of eight neighbouring distances, all and relevant."""
+    n0 = n1 = n2 = n3 = n4 = n5 = n6 = n7 = _0
+    r0 = r1 = r2 = r3 = r4 = r5 = r6 = r7 = _0
+    for w in range(width):
+        here = eight[w]
+        good = here & relevant[w]
+        mask = low[w]
+        n0 += _ones(here & mask)
+        r0 += _ones(good & mask)
+        mask = low[_P1 + w]
+        n1 += _ones(here & mask)
+        r1 += _ones(good & mask)
+        mask = low[_P2 + w]
+        n2 += _ones(here & mask)
+        r2 += _ones(good & mask)
+        mask = low[_P3 + w]
+        n3 += _ones(here & mask)
+        r3 += _ones(good & mask)
+        mask = low[_P4 + w]
+        n4 += _ones(here & mask)
+        r4 += _ones(good & mask)
+        mask = low[_P5 + w]
+        n5 += _ones(here & mask)
+        r5 += _ones(good & mask)
+        mask = low[_P6 + w]
+        n6 += _ones(here & mask)
+        r6 += _ones(good & mask)
+        mask = low[_P7 + w]
+        n7 += _ones(here & mask)
+        r7 += _ones(good & mask)
+    for d, (n, r) in enumerate(
+        (
+            (n0, r0),
+            (n1, r1),
+            (n2, r2),
+            (n3, r3),
+            (n4, r4),
+            (n5, r5),
+            (n6, r6),
+            (n7, r7),
+        )
+    ):
+        all_[d] += np.int32(n)
+        hit[d] += np.int32(r)
+
+
+def _count(
+    planes: Words,
+    widths: Words,
+    valid: Words,
+    label_planes: Words,
+    codes: Packed,
+    first: Indices,
+    which: Indices,
+    total: Counts,
+    relevant: Counts,
+    start: int,
+    stop: int,
+) -> None:
+    """Fill rows ``start`` to ``stop`` of the two histograms; their width is a multiple of eight."""
+    size = codes.shape[1]
+    groups = (size + 7) // 8
+    digits = 6
+    while (1 << digits) <= 8 * size:
+        digits += 1
+    scratch = np.uint64(WORDS)
+    table = np.empty(32 * size * 3 * WORDS, np.uint64)
+    digit = np.empty(digits * WORDS, np.uint64)
+    carry = np.zeros(8 * groups * WORDS, np.uint64)
+    low = np.empty(8 * WORDS, np.uint64)
+    node = np.empty((digits - 2) * WORDS, np.uint64)  # prefixes of the high digits, longest first
+    hit = np.empty(WORDS, np.uint64)
+    for chunk in range(planes.shape[0]):
+        width = widths[chunk]
+        labels = label_planes[chunk]
+        _tabulate(planes[chunk], 2 * size, width, table)
+        top = np.uint64(digits - 3) * _P1
+        for w in range(width):
+            node[top + w] = valid[chunk, w]
+        for query in range(start, stop):
+            for w in range(np.uint64(digits) * scratch):
+                digit[w] = _0
+            _add_bytes(table, codes[query], width, digit, carry)
+            _add_carries(carry, groups, width, digit, digits - 6)
+            for w in range(width):
+                hit[w] = _0
+            for label in range(first[query], first[query + 1]):
+                p = np.uint64(which[label]) * _P1
+                for w in range(width):
+                    hit[w] |= labels[p + w]
+            _split(digit, width, low)
+            # Depth first over the high digits of a distance; an empty prefix is left at once.
+            eights = 0
+            level = digits - 4
+            while eights <= size:
+                found = _ALL
+                while level >= 0:
+                    flip = _0 if (eights >> level) & 1 else _ALL
+                    at = np.uint64(level) * _P1
+                    found = _0
+                    for w in range(width):
+                        mask = node[at + _P1 + w] & (digit[at + _P3 + w] ^ flip)
+                        node[at + w] = mask
+                        found |= mask
+                    if found == _0:
+                        break
+                    level -= 1
+                if found == _0:
+                    eights = ((eights >> level) + 1) << level
+                else:
+                    d = 8 * eights
+                    _tally(
+                        node, low, hit, width, total[query, d : d + 8], relevant[query, d : d + 8]
+                    )
+                    eights += 1
+                level = 0
+                while level < digits - 4 and (eights >> level) & 1 == 0:
+                    level += 1
+
+
+@cache
+def compiled() -> Callable[..., None]:
+    """The compiled kernel, from numba's cache on disk where one can be kept.
+
+    Raises:
+        ImportError: numba is missing; the message names the extra.
+    """
+    try:
+        import numba
+        from numba.extending import register_jitable
+    except ImportError as error:
+        raise ImportError(
+            "engine='numba' needs numba: pip install crosshash[fast] (or use engine='numpy', "
+            "which gives the same numbers)"
+        ) from error
+    for part in (_tabulate, _add_bytes, _add_carries, _ones, _split, _tally):
+        register_jitable(part)
+    try:
+        kernel: Any = numba.njit(nogil=True, cache=True)(_count)
+    except RuntimeError:  # numba found no folder that it may write its cache to
+        kernel = numba.njit(nogil=True)(_count)
+    return kernel  # type: ignore[no-any-return]

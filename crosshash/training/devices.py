@@ -1,0 +1,53 @@
+"""The device and the processes of a training, by accelerate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import Tensor, distributed
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that is unknown or not there.
+
+    Raises:
+        ValueError: It is none of ``auto``, ``cpu`` and ``cuda``, or torch sees no CUDA device.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"device is 'auto', 'cpu' or 'cuda', got {device!r}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device is 'cuda', but torch sees no such device; use 'auto' or 'cpu'")
+
+
+def start_accelerator(device: Device, precision: str) -> Any:
+    """An ``Accelerator`` for one training.
+
+    accelerate keeps one state for the whole Python process: without the reset, the device of an
+    earlier training would stay in use, and another precision would be refused.
+    """
+    AcceleratorState._reset_state(reset_partial_state=True)
+    return Accelerator(cpu=device == "cpu", mixed_precision=precision)
+
+
+def share(accelerator: Any, tensors: Iterable[Tensor]) -> None:
+    """Give every process the values of the first, in place."""
+    if accelerator.num_processes > 1:
+        for tensor in tensors:
+            distributed.broadcast(tensor.detach(), 0)
+
+
+def average_gradients(accelerator: Any, parameters: Iterable[Tensor]) -> None:
+    """Mean of the gradients over all processes.
+
+    The losses call parts of the network, so a wrapper around its ``forward`` would not see them.
+    """
+    if accelerator.num_processes > 1:
+        for parameter in parameters:
+            if parameter.grad is not None:
+                parameter.grad = accelerator.reduce(parameter.grad, "mean")

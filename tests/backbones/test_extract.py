@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from crosshash.backbones import ImageBackbone, create_image_backbone
+from crosshash.backbones.extract import extract, iterate_features
+from crosshash.images import CorruptImageError, ImageArrays, ImageFiles
+
+
+@pytest.fixture(scope="module")
+def backbone() -> ImageBackbone:
+    torch.manual_seed(0)
+    return create_image_backbone("test_resnet", weights="random", image_size=32)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_features_are_those_of_each_picture_in_order(
+    backbone: ImageBackbone, picture_files: list[Path], workers: int
+) -> None:
+    source = ImageFiles(picture_files)
+    found = extract(backbone, source, keep=("pooled", "map"), batch_size=3, workers=workers)
+    backbone.eval()
+    with torch.no_grad():
+        for row in range(len(source)):
+            alone = backbone(backbone.preprocess(source.open(row))[None])
+            torch.testing.assert_close(found.pooled[row], alone.pooled[0], rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(found.map[row], alone.map[0], rtol=1e-5, atol=1e-5)
+    backbone.train()
+
+
+def test_only_what_is_kept_comes_back(backbone: ImageBackbone, picture_files: list[Path]) -> None:
+    source = ImageFiles(picture_files)
+    assert extract(backbone, source).map is None
+    chunks = list(iterate_features(backbone, source, indices=[7, 2, 2], batch_size=2))
+    assert [len(chunk.pooled) for chunk in chunks] == [2, 1]
+    torch.testing.assert_close(chunks[0].pooled[1], chunks[1].pooled[0])
+    none = extract(backbone, ImageFiles([]), keep=("map",))
+    assert none.pooled.shape == (0, 96)
+    assert none.map.shape[:2] == (0, 96)
+
+
+def test_extraction_leaves_modes_and_random_numbers_as_they_were(
+    backbone: ImageBackbone, picture_files: list[Path]
+) -> None:
+    backbone.train()
+    frozen = next(part for part in backbone.modules() if isinstance(part, nn.BatchNorm2d))
+    frozen.eval()
+    state = torch.get_rng_state()
+    mean = frozen.running_mean.clone()
+    extract(backbone, ImageFiles(picture_files))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(frozen.running_mean, mean)
+    assert backbone.training
+    assert not frozen.training
+    assert all(part.training for part in backbone.modules() if part is not frozen)
+    frozen.train()
+
+
+def test_features_can_be_trained_on(backbone: ImageBackbone, picture_files: list[Path]) -> None:
+    pooled = extract(backbone, ImageFiles(picture_files)).pooled
+    head = nn.Linear(96, 8)
+    head(pooled).sum().backward()
+    assert head.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_truncated_file_is_named(
+    backbone: ImageBackbone, picture_files: list[Path], workers: int
+) -> None:
+    broken = picture_files[4]
+    broken.write_bytes(broken.read_bytes()[:200])
+    source = ImageFiles(picture_files)
+    with pytest.raises(CorruptImageError, match=r"4\.jpg") as caught:
+        extract(backbone, source, batch_size=2, workers=workers)
+    assert caught.value.name == str(broken)
+    assert backbone.training
+    found = extract(backbone, source, on_corrupt="skip", batch_size=2, workers=workers)
+    assert torch.isnan(found.pooled).all(dim=1).nonzero().flatten().tolist() == [4]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_missing_file_is_named_even_where_corrupt_ones_are_skipped(
+    backbone: ImageBackbone, picture_files: list[Path], workers: int
+) -> None:
+    picture_files[3].unlink()
+    with pytest.raises(FileNotFoundError, match=r"3\.png: no such image file"):
+        extract(backbone, ImageFiles(picture_files), workers=workers, on_corrupt="skip")
+
+
+def test_corrupt_image_errors_survive_pickling() -> None:
+    error = pickle.loads(pickle.dumps(CorruptImageError("a.jpg", "broken")))  # noqa: S301
+    assert (error.name, error.reason) == ("a.jpg", "broken")
+
+
+def test_features_that_are_not_finite_name_the_picture(picture_files: list[Path]) -> None:
+    backbone = create_image_backbone("test_resnet", weights="random", image_size=32)
+    with torch.no_grad():
+        next(backbone.parameters()).fill_(torch.nan)
+    with pytest.raises(ValueError, match=r"0\.jpg: its features by test_resnet are NaN"):
+        extract(backbone, ImageFiles(picture_files))
+
+
+def test_wrong_requests_are_refused(backbone: ImageBackbone) -> None:
+    source = ImageArrays([np.zeros((40, 40, 3), dtype=np.uint8)])
+    with pytest.raises(ValueError, match="keep is"):
+        extract(backbone, source, keep=("pool",))
+    with pytest.raises(ValueError, match="keep is"):
+        extract(backbone, source, keep="map")
+    with pytest.raises(ValueError, match="computed already"):
+        extract(create_image_backbone("features", dim=3), source)
+    with pytest.raises(ValueError, match="'raise' or 'skip'"):
+        iterate_features(backbone, source, on_corrupt="drop")
+    with pytest.raises(ValueError, match="batch_size"):
+        iterate_features(backbone, source, batch_size=0)
+
+
+def test_the_bar_appears_on_a_terminal_when_it_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rich.console import Console
+
+    from crosshash.backbones import extract as module
+
+    shown: list[str] = []
+    original = module._bar
+
+    def bar(total: int, description: str) -> object:
+        shown.append(f"{description} {total}")
+        return original(total, description)
+
+    monkeypatch.setattr(module, "_bar", bar)
+    assert list(module.with_bar([1, 2, 3], 6, int, "quick")) == [1, 2, 3]
+    assert shown == []
+    monkeypatch.setattr(module, "_BAR_AFTER", 0.0)
+    monkeypatch.setattr(Console, "is_terminal", True)
+    assert list(module.with_bar([1, 2, 3], 6, int, "slow")) == [1, 2, 3]
+    assert shown == ["slow 6"]

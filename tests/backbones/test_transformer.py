@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from crosshash.backbones import create_text_encoder, fingerprint
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "dog", "runs", "on", "the", "beach", "girl"]
+TEXTS = ["a dog runs on the beach", "girl", "the girl runs"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A tiny BERT as it would lie in a folder: config, tokenizer, safetensors."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(WORDS)}, "[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    path = tmp_path / "tiny"
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+    ).save_pretrained(path)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(WORDS),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=32,
+    )
+    BertModel(config).save_pretrained(path)
+    return path
+
+
+def test_pooled_is_the_mean_over_a_texts_own_tokens(folder: Path) -> None:
+    from transformers import BertModel
+
+    encoder = create_text_encoder(f"hf:{folder}").eval()
+    inputs = encoder.prepare(TEXTS)
+    assert inputs["input_ids"].shape == inputs["attention_mask"].shape == (3, 8)
+    with torch.no_grad():
+        pooled = encoder(inputs).pooled
+        oracle = BertModel.from_pretrained(folder).eval()
+        for row, text in enumerate(TEXTS):
+            ids = torch.tensor([[2, *(WORDS.index(word) for word in text.split()), 3]])
+            expected = oracle(input_ids=ids).last_hidden_state[0].mean(dim=0)
+            torch.testing.assert_close(pooled[row], expected, rtol=1e-4, atol=1e-5)
+    assert encoder.dim == pooled.shape[1] == 16
+
+
+def test_one_text_alone_has_the_features_it_has_in_a_batch(folder: Path) -> None:
+    encoder = create_text_encoder(f"hf:{folder}").eval()
+    with torch.no_grad():
+        batch = encoder(encoder.prepare(TEXTS)).pooled
+        for row, text in enumerate(TEXTS):
+            alone = encoder(encoder.prepare(text)).pooled[0]
+            torch.testing.assert_close(alone, batch[row], rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_reach_every_parameter(folder: Path) -> None:
+    encoder = create_text_encoder(f"hf:{folder}").train()
+    pooled = encoder(encoder.prepare(TEXTS)).pooled
+    (pooled * torch.randn_like(pooled)).sum().backward()
+    dead = [
+        name
+        for name, parameter in encoder.named_parameters()
+        if parameter.grad is None or not parameter.grad.abs().sum() > 0
+    ]
+    # Keys' biases shift all attention scores of a query alike, which softmax cannot see.
+    assert [name for name in dead if "key.bias" not in name] == []
+
+
+def test_random_weights_need_no_weight_file(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    torch.manual_seed(1)
+    first = create_text_encoder(f"hf:{folder}", weights="random")
+    torch.manual_seed(2)
+    second = create_text_encoder(f"hf:{folder}", weights="random")
+    assert fingerprint(first) != fingerprint(second)
+    with pytest.raises(FileNotFoundError, match="safetensors"):
+        create_text_encoder(f"hf:{folder}")
+
+
+def test_pickled_weights_are_not_read(folder: Path) -> None:
+    state = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    torch.save(state, folder / "pytorch_model.bin")
+    with pytest.raises(FileNotFoundError, match="safetensors"):
+        create_text_encoder(f"hf:{folder}")
+
+
+def test_incomplete_weights_are_refused(folder: Path) -> None:
+    state = load_file(folder / "model.safetensors")
+    lost = next(name for name in state if "attention.self.query.weight" in name)
+    del state[lost]
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"attention\.self\.query\.weight"):
+        create_text_encoder(f"hf:{folder}")
+
+
+def test_checkpoint_assets_are_complete_without_the_source(folder: Path, tmp_path: Path) -> None:
+    encoder = create_text_encoder(f"hf:{folder}", max_length=7).eval()
+    written = encoder.save_assets(tmp_path / "checkpoint")
+    assert {path.name for path in written} >= {"config.json", "tokenizer.json"}
+    assert not (tmp_path / "checkpoint" / "config.json").exists()
+    state, spec = encoder.state_dict(), json.loads(json.dumps(encoder.spec()))
+    folder.rename(tmp_path / "gone")
+    again = create_text_encoder(**spec, assets=tmp_path / "checkpoint").eval()
+    again.load_state_dict(state)
+    assert fingerprint(again) == fingerprint(encoder)
+    with torch.no_grad():
+        assert torch.equal(
+            again(again.prepare(TEXTS)).pooled, encoder(encoder.prepare(TEXTS)).pooled
+        )
+
+
+def test_long_texts_are_cut_and_empty_ones_refused(folder: Path) -> None:
+    encoder = create_text_encoder(f"hf:{folder}", max_length=5)
+    assert encoder.prepare(TEXTS)["input_ids"].shape == (3, 5)
+    with pytest.raises(ValueError, match="text 1, '': it has no token"):
+        encoder.prepare(["dog", ""])
+    inputs = encoder.prepare(["dog", "", "unheard"], unknown="allow")
+    assert encoder.unknown_rows(inputs).tolist() == [1]
+
+
+def test_models_of_more_than_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "clip"}))
+    with pytest.raises(ValueError, match="no model of text alone"):
+        create_text_encoder(f"hf:{tmp_path}")

@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from crosshash import config as config_module
+from crosshash.config import (
+    ConfigError,
+    checked_arguments,
+    find_config,
+    merge,
+    parse_config,
+    parse_override,
+    read_config,
+)
+
+LEAST: dict[str, Any] = {
+    "method": "amgfh",
+    "bits": 32,
+    "image": {"image": "resnet18"},
+    "data": {"name": "shapes"},
+}
+
+YAML = """
+method: amgfh
+bits: 32
+image: {image: {name: resnet18, options: {size: 224}}}
+data: {name: shapes}
+training: {epochs: 7, batch_size: 64}
+"""
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Path:
+    path = tmp_path / "experiment.yaml"
+    path.write_text(YAML)
+    return path
+
+
+def test_defaults_fill_what_is_not_said() -> None:
+    config = parse_config(LEAST)
+    assert config.image["image"].name == "resnet18"
+    assert config.image["image"].frozen
+    assert config.text.name == "bow"
+    assert config.training.optimizer == "adamw"
+
+
+def test_a_misspelt_key_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"metod: unknown key, did you mean 'method'\?"):
+        parse_config({**LEAST, "metod": "amgfh"})
+
+
+@pytest.mark.parametrize(
+    ("where", "key", "nearest"),
+    [
+        ({"training": {"learning_rat": 1}}, "training.learning_rat", "learning_rate"),
+        ({"image": {"image": {"name": "a", "frozn": True}}}, "image.image.frozn", "frozen"),
+        ({"data": {"name": "a", "capions": "first"}}, "data.capions", "captions"),
+        ({"evaluation": {"tie": "index"}}, "evaluation.tie", "ties"),
+    ],
+)
+def test_a_misspelt_nested_key_is_named_with_its_path_and_the_nearest(
+    where: dict[str, Any], key: str, nearest: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"{key}: unknown key, did you mean '{nearest}'"):
+        parse_config({**LEAST, **where})
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    values = {**LEAST, "bits": 12, "sead": 1, "training": {"epochs": "many"}}
+    del values["method"]
+    with pytest.raises(ConfigError) as error:
+        parse_config(values, where="my.yaml")
+    told = str(error.value)
+    for part in ("my.yaml", "bits", "sead", "training.epochs", "got 'many'", "method: missing"):
+        assert part in told
+
+
+@pytest.mark.parametrize("bits", [12, 0, -8])
+def test_bits_that_cannot_be_packed_are_refused(bits: int) -> None:
+    with pytest.raises(ConfigError, match=f"bits: .*multiple of 8.*got {bits}"):
+        parse_config({**LEAST, "bits": bits})
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"epochs": 0},
+        {"epochs": 1.5},
+        {"learning_rate": -1},
+        {"schedule": "linear"},
+        {"device": "gpu"},
+        {"patience": 0},
+    ],
+)
+def test_settings_out_of_range_are_named(training: dict[str, Any]) -> None:
+    key = next(iter(training))
+    with pytest.raises(ConfigError, match=rf"training\.{key}: .*got"):
+        parse_config({**LEAST, "training": training})
+
+
+def test_a_config_cannot_be_changed_by_accident() -> None:
+    config = parse_config(LEAST)
+    with pytest.raises(ValueError, match="frozen"):
+        config.bits = 64
+
+
+def test_a_config_comes_back_from_its_own_dump() -> None:
+    config = parse_config({**LEAST, "network": {"hidden": [8, 8]}, "seed": 3})
+    assert parse_config(config.model_dump(mode="json")) == config
+
+
+def test_a_file_is_read(experiment: Path) -> None:
+    config = read_config(experiment)
+    assert (config.bits, config.training.epochs) == (32, 7)
+
+
+def test_overrides_go_over_the_file_and_are_yaml(experiment: Path) -> None:
+    config = read_config(
+        experiment,
+        [
+            "bits=16",
+            "training.learning_rate=1e-3",
+            "evaluation.topk=[5, 50]",
+            "training.patience=null",
+            "image.image.options.size=96",
+            "data.root=a=b",
+        ],
+    )
+    assert config.bits == 16
+    assert config.training.learning_rate == 1e-3
+    assert config.training.batch_size == 64
+    assert config.evaluation.topk == [5, 50]
+    assert config.training.patience is None
+    assert config.image["image"].options == {"size": 96}
+    assert config.data.root == "a=b"
+
+
+def test_the_last_override_counts(experiment: Path) -> None:
+    assert read_config(experiment, ["bits=16", "bits=64"]).bits == 64
+
+
+@pytest.mark.parametrize("override", ["bits", "=16", ""])
+def test_an_override_is_key_and_value(experiment: Path, override: str) -> None:
+    with pytest.raises(ConfigError, match="overrides are key=value, for example"):
+        read_config(experiment, [override])
+
+
+def test_an_override_that_is_no_yaml_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"topk=\[5, .*not valid YAML"):
+        parse_override("evaluation.topk=[5, ")
+
+
+def test_a_misspelt_override_names_the_nearest(experiment: Path) -> None:
+    with pytest.raises(ConfigError, match=r"training\.epoch: unknown key, did you mean 'epochs'"):
+        read_config(experiment, ["training.epoch=5"])
+
+
+def test_a_base_is_overlaid_key_by_key(experiment: Path) -> None:
+    child = experiment.parent / "sub" / "child.yaml"
+    child.parent.mkdir()
+    child.write_text("base: ../experiment.yaml\nbits: 64\ntraining: {epochs: 9}\n")
+    grandchild = child.parent / "grandchild.yaml"
+    grandchild.write_text("base: child.yaml\nseed: 4\n")
+    config = read_config(grandchild)
+    assert (config.bits, config.seed) == (64, 4)
+    assert (config.training.epochs, config.training.batch_size) == (9, 64)
+
+
+def test_a_part_of_another_name_does_not_inherit_the_old_ones_options(experiment: Path) -> None:
+    child = experiment.parent / "child.yaml"
+    child.write_text("base: experiment.yaml\nimage: {image: {name: alexnet}}\n")
+    assert read_config(child).image["image"].options == {}
+    child.write_text("base: experiment.yaml\nimage: {image: {frozen: false}}\n")
+    assert read_config(child).image["image"].options == {"size": 224}
+
+
+def test_bases_that_go_in_a_circle_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("base: b.yaml\n")
+    (tmp_path / "b.yaml").write_text("base: a.yaml\n")
+    with pytest.raises(ConfigError, match=r"a\.yaml: its chain of 'base' files comes back"):
+        read_config(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize("base", ["gone.yaml", "[a.yaml]", "5"])
+def test_a_base_that_is_no_file_is_named_with_the_file_that_asks_for_it(
+    tmp_path: Path, base: str
+) -> None:
+    (tmp_path / "a.yaml").write_text(f"base: {base}\n")
+    with pytest.raises(ConfigError, match=r"a\.yaml: base: expected a file"):
+        read_config(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"a: [1,", "not valid YAML"),
+        (b"\xff\xfe\x00", "not valid YAML"),
+        (b"- 1\n- 2\n", "expected a mapping of settings, got list"),
+        (b"", "expected a mapping of settings, got NoneType"),
+    ],
+)
+def test_a_file_that_is_no_config_is_named(tmp_path: Path, content: bytes, told: str) -> None:
+    (tmp_path / "a.yaml").write_bytes(content)
+    with pytest.raises(ConfigError, match=rf"a\.yaml: {told}"):
+        read_config(tmp_path / "a.yaml")
+
+
+def test_yaml_builds_no_objects(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("bits: !!python/object/apply:os.getpid []\n")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        read_config(tmp_path / "a.yaml")
+
+
+def test_a_bundled_config_is_found_by_its_name(
+    experiment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = experiment.parent / "configs" / "amgfh"
+    folder.mkdir(parents=True)
+    (folder / "flickr8k-64.yaml").write_text(YAML)
+    monkeypatch.setattr(config_module, "bundled", lambda kind: experiment.parent / kind)
+    monkeypatch.chdir(folder)
+    for name in ("amgfh/flickr8k-64", "configs/amgfh/flickr8k-64.yaml"):
+        assert find_config(name) == folder / "flickr8k-64.yaml"
+    with pytest.raises(FileNotFoundError, match="did you mean 'amgfh/flickr8k-64'"):
+        find_config("amgfh/flickr8k-65")
+    with pytest.raises(FileNotFoundError, match=r"no config '\.\./experiment'"):
+        find_config("../experiment")
+
+
+def test_merging_leaves_both_sides_as_they_are() -> None:
+    base, over = {"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 5}, "d": {"e": 1}}
+    assert merge(base, over) == {"a": {"b": 5, "c": 2}, "d": {"e": 1}}
+    assert base == {"a": {"b": 1, "c": 2}, "d": 3}
+    assert over == {"a": {"b": 5}, "d": {"e": 1}}
+
+
+class Network:
+    def __init__(
+        self,
+        dim: int,
+        *,
+        hidden: Sequence[int] = (8, 8),
+        dropout: float = 0.0,
+        fuse: Literal["conv", "concat"] = "conv",
+        heads: int,
+    ) -> None: ...
+
+
+def read_set(root: str, *, split: int = 0, schema: str = "x") -> None: ...
+
+
+def test_free_settings_are_converted_to_the_annotated_types() -> None:
+    found = checked_arguments(Network, {"dropout": "1e-1", "heads": "3"}, "network")
+    assert found == {"dropout": 0.1, "heads": 3}
+    assert checked_arguments(read_set, {"split": 2}, "data.options") == {"split": 2}
+
+
+def test_only_given_settings_come_back() -> None:
+    assert checked_arguments(Network, {"heads": 1}, "network") == {"heads": 1}
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"heads": 1, "hiden": [1]}, r"hiden: unknown key, did you mean 'hidden'\?"),
+        ({"heads": 1, "dim": 3}, "dim: unknown key"),  # positional: not the config's to set
+        ({}, "heads: missing"),
+        ({"heads": 1, "dropout": "much"}, "dropout: .*got 'much'"),
+        ({"heads": 1, "fuse": "add"}, "fuse: .*'conv' or 'concat'.*got 'add'"),
+        ({"heads": 1, "hidden": [4, "x"]}, r"hidden\.1: .*got 'x'"),
+    ],
+)
+def test_wrong_free_settings_are_named(values: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError, match=told) as error:
+        checked_arguments(Network, values, "network")
+    assert str(error.value).startswith("network:")

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from crosshash.images import CorruptImageError, ImageArrays, ImageFiles, as_image_source
+
+
+def noise(height: int = 12, width: int = 9, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def png(tmp_path: Path) -> Path:
+    Image.fromarray(noise()).save(tmp_path / "a.png")
+    return tmp_path / "a.png"
+
+
+def test_a_file_opens_in_rgb(png: Path) -> None:
+    picture = ImageFiles([png]).open(0)
+    assert picture.mode == "RGB"
+    assert (np.asarray(picture) == noise()).all()
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1"])
+def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
+    suffix = "tif" if mode == "CMYK" else "png"
+    Image.fromarray(noise()).convert(mode).save(tmp_path / f"a.{suffix}")
+    assert ImageFiles([tmp_path / f"a.{suffix}"]).open(0).mode == "RGB"
+
+
+def test_an_open_file_is_a_copy_that_needs_no_file(png: Path) -> None:
+    picture = ImageFiles([png]).open(0)
+    png.unlink()
+    assert (np.asarray(picture) == noise()).all()
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"gone\.png: no such image file"):
+        ImageFiles([tmp_path / "gone.png"]).open(0)
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture at all", b"\xff\xd8\xff\xe0 cut"])
+def test_a_file_that_is_no_picture_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "b.jpg").write_bytes(content)
+    with pytest.raises(CorruptImageError, match=r"b\.jpg: cannot be read as an image") as error:
+        ImageFiles([tmp_path / "b.jpg"]).open(0)
+    assert error.value.name == str(tmp_path / "b.jpg")
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "bmp", "tif", "webp"])
+def test_a_truncated_picture_is_corrupt_in_every_format(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"cut.{suffix}"
+    Image.fromarray(noise(64, 64)).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(CorruptImageError, match="cut"):
+        ImageFiles([path]).open(0)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_scrambled_bytes_raise_no_other_error(tmp_path: Path) -> None:
+    corrupt = 0
+    rng = np.random.default_rng(0)
+    for suffix in ("jpg", "png", "gif", "tif"):
+        path = tmp_path / f"s.{suffix}"
+        Image.fromarray(noise(32, 32)).save(path)
+        whole = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+        for _ in range(40):
+            data = whole.copy()
+            data[rng.integers(0, min(len(data), 300), 4)] = rng.integers(0, 256, 4)
+            path.write_bytes(data.tobytes())
+            try:
+                ImageFiles([path]).open(0)
+            except CorruptImageError:
+                corrupt += 1
+    assert corrupt > 20
+
+
+def test_the_error_survives_the_way_out_of_a_worker_process() -> None:
+    import copy
+
+    error = copy.copy(CorruptImageError("a.jpg", "cut"))
+    assert (error.name, error.reason) == ("a.jpg", "cut")
+
+
+@pytest.mark.parametrize("shape", [(5, 6), (5, 6, 3)])
+def test_arrays_open_in_rgb(shape: tuple[int, ...]) -> None:
+    array = np.zeros(shape, dtype=np.uint8)
+    array[0, 0] = 200
+    picture = ImageArrays([array]).open(0)
+    assert picture.mode == "RGB"
+    assert picture.size == (6, 5)
+    assert picture.getpixel((0, 0)) == (200, 200, 200)
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((5, 6, 3)), np.zeros((3, 5, 6), np.uint8), np.zeros(5, np.uint8)]
+)
+def test_arrays_of_another_kind_are_refused(array: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="image 0: arrays are uint8 with axes"):
+        ImageArrays([array]).open(0)
+
+
+def test_digests_are_of_the_contents(tmp_path: Path, png: Path) -> None:
+    same = tmp_path / "same.png"
+    same.write_bytes(png.read_bytes())
+    files = ImageFiles([png, same])
+    assert files.digest(0) == files.digest(1) == hashlib.sha256(png.read_bytes()).digest()
+    arrays = ImageArrays([noise(), Image.fromarray(noise()), noise(seed=1)])
+    assert arrays.digest(0) == arrays.digest(1) != arrays.digest(2)
+
+
+def test_pictures_of_the_same_bytes_and_another_shape_differ() -> None:
+    flat = np.zeros((4, 9, 3), dtype=np.uint8)
+    assert ImageArrays([flat]).digest(0) != ImageArrays([flat.reshape(9, 4, 3)]).digest(0)
+
+
+def test_sources_name_their_pictures(png: Path) -> None:
+    assert ImageFiles([png]).name(0) == str(png)
+    assert ImageArrays([noise()]).name(0) == "image 0"
+
+
+@pytest.mark.parametrize(
+    ("wrap", "count"),
+    [
+        (lambda path: path, 1),
+        (lambda path: str(path), 1),
+        (lambda path: [path, str(path)], 2),
+        (lambda path: np.array([str(path)] * 2), 2),
+        (lambda path: Image.open(path), 1),
+        (lambda path: [Image.open(path)] * 3, 3),
+        (lambda path: noise(), 1),
+        (lambda path: noise()[:, :, 0], 1),
+        (lambda path: np.stack([noise()] * 4), 4),
+        (lambda path: [noise(), noise(5, 5)], 2),
+        (lambda path: (noise() for _ in range(2)), 2),
+        (lambda path: ImageFiles([path]), 1),
+    ],
+)
+def test_one_or_many_of_any_kind_become_a_source(png: Path, wrap, count: int) -> None:
+    source = as_image_source(wrap(png))
+    assert len(source) == count
+    assert all(source.open(row).mode == "RGB" for row in range(count))
+
+
+def test_a_source_of_ones_own_passes() -> None:
+    class Own:
+        def __len__(self) -> int:
+            return 0
+
+        def open(self, index: int): ...
+
+        def digest(self, index: int): ...
+
+    own = Own()
+    assert as_image_source(own) is own

@@ -1,0 +1,81 @@
+"""Small models and batches of any method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from crosshash.algorithms.batch import Batch
+from crosshash.algorithms.phases import Algorithm, BatchPhase
+from crosshash.backbones import create_text_encoder
+from crosshash.backbones.base import Features
+from crosshash.methods.base import METHODS, HashModel
+from crosshash.methods.build import build_model
+
+PAIRS, CLASSES, IMAGE_DIM, WORDS = 48, 4, 36, 60
+
+
+def small_model(method: str, bits: int = 16, **network: Any) -> HashModel:
+    """A small network over image features and bags of words."""
+    torch.manual_seed(0)
+    text = create_text_encoder("bow", vocabulary=[f"word{i}" for i in range(WORDS)])
+    slots = METHODS[method].Network.slots
+    return build_model(
+        method,
+        bits=bits,
+        images={slot: {"name": "features", "dim": IMAGE_DIM} for slot in slots},
+        text=text,
+        network=network,
+    )
+
+
+def make_batch(slots: tuple[str, ...], count: int = PAIRS, seed: int = 0) -> Batch:
+    """Pairs whose image and words depend on their labels."""
+    rng = np.random.default_rng(seed)
+    labels = np.zeros((count, CLASSES), dtype=np.uint8)
+    labels[np.arange(count), np.arange(count) % CLASSES] = 1
+    centres = np.random.default_rng(99).normal(size=(CLASSES, IMAGE_DIM))
+    topics = np.random.default_rng(98).random((CLASSES, WORDS)) < 0.3
+    images = labels @ centres + 0.5 * rng.normal(size=(count, IMAGE_DIM))
+    words = (labels @ topics > 0) & (rng.random((count, WORDS)) < 0.8)
+    pooled = torch.tensor(images, dtype=torch.float32)
+    return Batch(
+        torch.arange(count),
+        {slot: Features(pooled) for slot in slots},
+        {"bow": torch.tensor(words, dtype=torch.uint8)},
+        torch.tensor(labels),
+    )
+
+
+def take_steps(algorithm: Algorithm, batch: Batch, steps: int) -> None:
+    """Run the batch phases on one batch."""
+    phases = [phase for phase in algorithm.phases() if isinstance(phase, BatchPhase)]
+    for _ in range(steps):
+        batch.shared.clear()
+        for phase in phases:
+            for update in phase.updates:
+                loss = update.total(update.loss(batch))
+                gradients = torch.autograd.grad(loss, update.parameters, allow_unused=True)
+                with torch.no_grad():
+                    for parameter, gradient in zip(update.parameters, gradients, strict=True):
+                        if gradient is not None:
+                            parameter -= 0.05 * gradient
+
+
+@pytest.fixture
+def model_of() -> Callable[..., HashModel]:
+    return small_model
+
+
+@pytest.fixture
+def batch_of() -> Callable[..., Batch]:
+    return make_batch
+
+
+@pytest.fixture
+def steps() -> Callable[[Algorithm, Batch, int], None]:
+    return take_steps

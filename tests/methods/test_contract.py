@@ -1,0 +1,245 @@
+"""What every registered method keeps to; a new method is met here without an edit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from crosshash.algorithms.phases import Algorithm, BatchPhase, SolvePhase
+from crosshash.backbones import create_text_encoder
+from crosshash.codes import pack, unpack
+from crosshash.data.inputs import PairInputs, encode_pairs
+from crosshash.data.pairs import DATASETS
+from crosshash.hub.checkpoint import read_checkpoint
+from crosshash.methods.base import METHODS, HashModel
+from crosshash.methods.build import build_model
+from crosshash.retrieval.metrics import mean_average_precision
+from crosshash.training.trainer import Trainer
+
+pytestmark = pytest.mark.parametrize("method", METHODS.names())
+Model = Callable[..., HashModel]
+
+
+def algorithm_of(method: str, model: HashModel, batch: Any) -> Algorithm:
+    algorithm = METHODS[method](model, len(batch), batch.labels.shape[1])
+    algorithm.begin([batch])
+    return algorithm
+
+
+def test_gradients_reach_every_trained_parameter(
+    method: str, model_of: Model, batch_of: Any, steps: Any
+) -> None:
+    model = model_of(method)
+    batch = batch_of(model.slots)
+    algorithm = algorithm_of(method, model, batch)
+    steps(algorithm, batch, 2)  # residual branches that start at zero pass none on at first
+    reached: set[torch.nn.Parameter] = set()
+    for phase in algorithm.phases():
+        for update in phase.updates if isinstance(phase, BatchPhase) else []:
+            loss = update.total(update.loss(batch))
+            gradients = torch.autograd.grad(loss, update.parameters, allow_unused=True)
+            for parameter, gradient in zip(update.parameters, gradients, strict=True):
+                if gradient is not None and gradient.abs().sum() > 0:
+                    reached.add(parameter)
+    lost = [name for name, p in algorithm.named_parameters() if p not in reached]
+    assert lost == []
+
+
+def test_an_update_moves_only_its_own_parameters(
+    method: str, model_of: Model, batch_of: Any
+) -> None:
+    model = model_of(method)
+    batch = batch_of(model.slots)
+    data = PairInputs(batch.images, batch.texts, batch.labels)
+    for number in range(len(_updates(algorithm_of(method, model, batch)))):
+        algorithm = algorithm_of(method, model_of(method), batch)
+        update = _updates(algorithm)[number]
+        own = set(update.parameters)
+        before = {name: p.detach().clone() for name, p in algorithm.named_parameters()}
+        algorithm.phases = lambda update=update: [BatchPhase("only", [update])]  # type: ignore[method-assign]
+        Trainer(algorithm, data, epochs=1, batch_size=16, device="cpu", progress=False).run()
+        moved = {n for n, p in algorithm.named_parameters() if not torch.equal(p, before[n])}
+        names = {n for n, p in algorithm.named_parameters() if p in own}
+        assert moved
+        assert moved <= names
+
+
+def _updates(algorithm: Algorithm) -> list[Any]:
+    phases = algorithm.phases()
+    return [u for phase in phases if isinstance(phase, BatchPhase) for u in phase.updates]
+
+
+def test_saved_and_loaded_models_give_equal_codes(
+    method: str, model_of: Model, batch_of: Any, steps: Any, tmp_path: Path
+) -> None:
+    model = model_of(method)
+    batch = batch_of(model.slots)
+    steps(algorithm_of(method, model, batch), batch, 3)
+    model.save(tmp_path / "model")
+    loaded = read_checkpoint(tmp_path / "model")
+    image = next(iter(batch.images.values()))
+    words = ["word1 word2 word7", "word3"]
+    np.testing.assert_array_equal(
+        model.encode_image(image, output="real"), loaded.encode_image(image, output="real")
+    )
+    np.testing.assert_array_equal(
+        model.encode_text(words, output="real"), loaded.encode_text(words, output="real")
+    )
+    assert loaded.method == method
+
+
+def test_one_item_alone_gets_the_code_it_gets_in_a_batch(
+    method: str, model_of: Model, batch_of: Any, steps: Any
+) -> None:
+    model = model_of(method)
+    batch = batch_of(model.slots)
+    steps(algorithm_of(method, model, batch), batch, 3)
+    image = next(iter(batch.images.values())).pooled.numpy()
+    words = batch.texts["bow"].numpy()
+    whole = model.encode_image(image, output="real"), model.encode_text(words, output="real")
+    for row in (0, 7, PAIR_OF_END):
+        alone = model.encode_image(image[row : row + 1], output="real")
+        np.testing.assert_allclose(alone[0], whole[0][row], atol=1e-5)
+        alone = model.encode_text(words[row : row + 1], output="real")
+        np.testing.assert_allclose(alone[0], whole[1][row], atol=1e-5)
+    split = model.encode_image(image, output="real", batch_size=5)
+    np.testing.assert_allclose(split, whole[0], atol=1e-5)
+
+
+PAIR_OF_END = 47
+
+
+def test_outputs_agree_with_each_other(method: str, model_of: Model, batch_of: Any) -> None:
+    model = model_of(method, bits=24)
+    words = batch_of(model.slots).texts["bow"].numpy()
+    packed = model.encode_text(words)
+    signs = model.encode_text(words, output="signs")
+    real = model.encode_text(words, output="real")
+    assert packed.dtype == np.uint8
+    assert packed.shape == (len(words), 3)
+    np.testing.assert_array_equal(unpack(packed), signs)
+    np.testing.assert_array_equal(pack(real), packed)
+    assert set(np.unique(signs)) <= {-1, 1}
+
+
+def test_encoding_leaves_the_training_mode_as_it_was(
+    method: str, model_of: Model, batch_of: Any
+) -> None:
+    model = model_of(method).train()
+    buffers = {name: value.clone() for name, value in model.named_buffers()}
+    model.encode_text(batch_of(model.slots).texts["bow"].numpy())
+    assert model.training
+    assert all(torch.equal(value, buffers[name]) for name, value in model.named_buffers())
+
+
+def test_the_same_seed_gives_the_same_codes(method: str, model_of: Model, batch_of: Any) -> None:
+    codes = []
+    for _ in range(2):
+        model = model_of(method)
+        batch = batch_of(model.slots)
+        data = PairInputs(batch.images, batch.texts, batch.labels)
+        algorithm = METHODS[method](model, len(data), batch.labels.shape[1])
+        Trainer(algorithm, data, epochs=2, batch_size=16, device="cpu", progress=False).run()
+        codes.append(np.concatenate(encode_pairs(model, data)))
+    np.testing.assert_array_equal(codes[0], codes[1])
+
+
+def test_gradients_reach_a_trained_image_backbone(method: str, batch_of: Any) -> None:
+    torch.manual_seed(0)
+    kind = METHODS[method]
+    options = {"name": "test_resnet", "weights": "random", "image_size": 32}
+    model = build_model(
+        method,
+        bits=16,
+        images=dict.fromkeys(kind.Network.slots, options),
+        text=create_text_encoder("bow", vocabulary=[f"word{i}" for i in range(60)]),
+        network={},
+    )
+    batch = batch_of(model.slots, count=8)
+    batch.images = {slot: torch.randn(8, 3, 32, 32) for slot in model.slots}
+    algorithm = algorithm_of(method, model, batch)
+    for update in _updates(algorithm):
+        update.total(update.loss(batch)).backward()
+    for backbone in model.images.values():
+        gradients = [p.grad for p in backbone.parameters()]
+        assert all(g is not None and g.abs().sum() > 0 for g in gradients)
+
+
+def test_a_frozen_backbone_does_not_move(method: str, model_of: Model) -> None:
+    model = model_of(method)
+    for slot in model.slots:
+        model.freeze(slot)
+    model.train()
+    assert not any(model.images[slot].training for slot in model.slots)
+    assert not any(p.requires_grad for slot in model.slots for p in model.images[slot].parameters())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_features_that_are_no_numbers_are_refused_by_row(
+    method: str, model_of: Model, value: float
+) -> None:
+    features = np.zeros((4, 36), dtype=np.float32)
+    features[2, 5] = value
+    with pytest.raises(ValueError, match="row 2"):
+        model_of(method).encode_image(features)
+
+
+def test_features_of_another_width_are_refused(method: str, model_of: Model) -> None:
+    with pytest.raises(ValueError, match="36"):
+        model_of(method).encode_image(np.zeros((4, 35), dtype=np.float32))
+
+
+def test_a_text_of_unknown_words_is_refused_or_allowed(method: str, model_of: Model) -> None:
+    model = model_of(method)
+    with pytest.raises(ValueError, match="zyzzyva"):
+        model.encode_text("zyzzyva")
+    assert model.encode_text("zyzzyva", unknown="allow").shape == (1, 2)
+
+
+def test_bits_that_cannot_be_packed_are_refused(method: str, model_of: Model) -> None:
+    with pytest.raises(ValueError, match="multiple of 8"):
+        model_of(method, bits=20)
+
+
+def test_it_learns_from_real_features(method: str, shared_data: Path) -> None:
+    """With 1,500 pairs and its default objective it gets well above chance (0.33)."""
+    torch.manual_seed(0)
+    dataset, protocol = DATASETS["flickr8k"](shared_data / "flickr8k", images="features")
+    train = protocol.train[:1500]
+    captions = dataset.captions()
+    text = create_text_encoder("bow", size=800).fit([captions[row] for row in train])
+    kind = METHODS[method]
+    model = build_model(
+        method,
+        bits=32,
+        images=dict.fromkeys(kind.Network.slots, {"name": "features", "dim": 1280}),
+        text=text,
+        network={},
+    )
+    images = torch.from_numpy(np.asarray(dataset.images))
+    inputs = PairInputs(
+        {slot: type_of_features(images) for slot in kind.Network.slots},
+        text.prepare(captions, unknown="allow"),
+        torch.from_numpy(np.asarray(dataset.labels)),
+    )
+    algorithm = kind(model, len(train), 24)
+    assert not any(isinstance(p, SolvePhase) and not callable(p.solve) for p in algorithm.phases())
+    Trainer(
+        algorithm, inputs.select(train), epochs=3, batch_size=100, device="cpu", progress=False
+    ).run()
+    query = encode_pairs(model, inputs.select(protocol.query[:300]))
+    found = encode_pairs(model, inputs.select(protocol.retrieval[:3000]))
+    labels = dataset.labels[protocol.query[:300]], dataset.labels[protocol.retrieval[:3000]]
+    assert mean_average_precision(query[0], found[1], *labels) > 0.42
+    assert mean_average_precision(query[1], found[0], *labels) > 0.42
+
+
+def type_of_features(images: torch.Tensor) -> Any:
+    from crosshash.backbones.base import Features
+
+    return Features(images)
