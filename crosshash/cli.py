@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -54,8 +53,15 @@ def demo(
     """
     from crosshash.demo import run_demo
 
-    summary = run_demo(output, epochs=epochs, progress=not quiet)
-    _print(summary.as_dict(), json_, summary.table())
+    overrides = [f"training.epochs={epochs}"] if epochs else []
+    summary = run_demo(output, overrides=overrides, progress=not quiet)
+    _print(
+        summary.as_dict(),
+        json_,
+        summary.table(),
+        f"page: {summary.page}\ncheckpoint: {summary.checkpoint}\nindex: {summary.index}\n"
+        f"{summary.seconds:.0f} seconds",
+    )
 
 
 @app.command()
@@ -243,9 +249,7 @@ def _image_paths(items: list[str]) -> list[Path]:
         if item.is_dir():
             found = [path for path in item.rglob("*") if path.suffix.lower() in SUFFIXES]
             if not found:
-                raise FileNotFoundError(
-                    f"no image below {item} (looked for {', '.join(SUFFIXES)})"
-                )
+                raise FileNotFoundError(f"no image below {item} (looked for {', '.join(SUFFIXES)})")
             paths += sorted(found)
         else:
             paths.append(item)
@@ -280,10 +284,6 @@ def _print(values: Any, as_json: bool, *renderables: Any) -> None:
     console = Console()
     for renderable in renderables:
         console.print(renderable)
-
-
-def _causes(error: BaseException) -> Iterator[type[BaseException]]:
-    yield from type(error).__mro__
 
 
 def main() -> None:

@@ -45,12 +45,18 @@ class Result:
         report: Figures in both directions on the queries.
         history: Losses and validation figures of each epoch.
         folder: The checkpoint folder.
+        dataset: What it was trained and evaluated on.
+        protocol: Which of its pairs are queries, searched, and trained on.
+        captions: Which caption is a pair's text.
     """
 
     model: HashModel
     report: Report
     history: list[dict[str, float]]
     folder: Path
+    dataset: PairedDataset
+    protocol: Protocol
+    captions: str
 
 
 def read_data(config: ExperimentConfig) -> tuple[PairedDataset, Protocol]:
@@ -161,7 +167,9 @@ def train(
     )
     model.cpu()
     write_checkpoint(model, folder / CHECKPOINT)
-    return Result(model, report, history, folder / CHECKPOINT)
+    return Result(
+        model, report, history, folder / CHECKPOINT, dataset, protocol, config.data.captions
+    )
 
 
 def build_algorithm(

@@ -101,12 +101,13 @@ class BagOfWords(TextEncoder):
         if assets is not None:
             vocabulary = json.loads((Path(assets) / VOCABULARY_FILE).read_text(encoding="utf-8"))
         if vocabulary is not None:
-            self._set_vocabulary(list(vocabulary))
+            self._set_vocabulary(vocabulary)
 
-    def _set_vocabulary(self, words: list[str]) -> None:
-        if not words or len(set(words)) < len(words) or not all(isinstance(w, str) for w in words):
+    def _set_vocabulary(self, words: Any) -> None:
+        whole = isinstance(words, (list, tuple)) and all(isinstance(word, str) for word in words)
+        if not whole or not words or len(set(words)) < len(words):
             raise ValueError("bow: a vocabulary is a list of different words, at least one")
-        self.vocabulary = words
+        self.vocabulary = list(words)
         self._counter = self._vectorizer(vocabulary=words)
 
     def _vectorizer(self, **options: Any) -> Any:

@@ -74,9 +74,15 @@ class TimmBackbone(ImageBackbone):
         """Learn widths and layout from one empty picture."""
         training = self.model.training
         self.model.eval()
-        with torch.no_grad():
-            features = self.model.forward_features(torch.zeros(1, 3, *self.image_size))
-            pooled = self.model.forward_head(features, pre_logits=True)
+        try:
+            with torch.no_grad():
+                features = self.model.forward_features(torch.zeros(1, 3, *self.image_size))
+                pooled = self.model.forward_head(features, pre_logits=True)
+        except (RuntimeError, AssertionError, ValueError) as error:
+            raise ValueError(
+                f"{self.name}: timm's model does not take pictures of {self.image_size} ({error}); "
+                "leave image_size at the model's own, or try another multiple of its patch size"
+            ) from error
         self.model.train(training)
         if pooled.ndim != 2:
             raise ValueError(
@@ -201,8 +207,9 @@ def _layout(model: nn.Module, features: Any, size: tuple[int, int]) -> tuple[str
         return None, 0
     count, prefix = features.shape[1], getattr(model, "num_prefix_tokens", None)
     if prefix is None:
-        # Models that do not say (CaiT's kin, VOLO, CoaT): class tokens, if any, come first.
-        prefix = next((p for p in range(8) if _grid(count - p, size)), None)
+        # Models that do not say (VOLO, CoaT, LeViT): class tokens, if any, come first. A single
+        # token is taken for a class token, since PiT gives nothing else.
+        prefix = next((p for p in range(8) if count > p + 1 and _grid(count - p, size)), None)
     if prefix is None or _grid(count - prefix, size) is None:
         return None, 0
     return "nlc", prefix

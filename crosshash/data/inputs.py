@@ -181,7 +181,7 @@ def encode_pairs(
         inputs,  # type: ignore[arg-type]
         batch_sampler=[rows.tolist() for rows in order],
         num_workers=workers,
-        collate_fn=_whole,
+        collate_fn=_whole,  # type: ignore[arg-type]
         generator=torch.Generator(),  # draws nothing from the caller's
     )
     images, texts = [], []
@@ -204,5 +204,5 @@ def _tensor(texts: Mapping[str, Tensor] | Features) -> Tensor:
 
 def _rows(value: Any, rows: Tensor) -> Any:
     if isinstance(value, Features):
-        return Features(*(None if part is None else part[rows] for part in value))
+        return Features(value.pooled[rows], None if value.map is None else value.map[rows])
     return {name: part[rows] for name, part in value.items()}

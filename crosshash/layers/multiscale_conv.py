@@ -47,8 +47,10 @@ class ScaleBranch(nn.Module):
             else nn.Conv2d(in_channels, channels, kernel, padding=kernel // 2, bias=False)
         )
         self.norm = nn.BatchNorm2d(channels)
+        # The pooled scales are few and nearly the same for all items: behind a plain ReLU, one
+        # block in four would start with a scale whose weight is the same for every item for good.
         self.weight = nn.Sequential(
-            nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, 1), nn.Sigmoid()
+            nn.Linear(channels, channels), nn.LeakyReLU(0.1), nn.Linear(channels, 1), nn.Sigmoid()
         )
 
     def forward(self, x: Tensor) -> Tensor:

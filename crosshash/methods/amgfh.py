@@ -5,7 +5,8 @@ Li & Wu, Symmetry 2025, 17(6), 861, https://doi.org/10.3390/sym17060861
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 import torch
@@ -48,6 +49,9 @@ class AMGFHNet(HashModel):
         hidden: Widths of the encoders' two hidden layers; the paper is silent.
         dropout: In the encoders; the paper has none, small training sets need it.
         text_pooling: ``"multiscale"`` puts the multi-scale block before the text encoder.
+        standardize: ``"image"`` and/or ``"text"``: bring each feature to mean 0 and variance 1
+            (BatchNorm without scale and shift, statistics from training) before all else; for
+            features of unequal scale, such as histograms and topics.
     """
 
     def __init__(
@@ -64,9 +68,12 @@ class AMGFHNet(HashModel):
         hidden: Sequence[int] = (1024, 1024),
         dropout: float = 0.0,
         text_pooling: Literal["none", "multiscale"] = "none",
+        standardize: Sequence[Literal["image", "text"]] = (),
     ) -> None:
         super().__init__(images, text, bits)
         backbone = images["image"]
+        if features == "map" and "image" in standardize:
+            raise ValueError("network.standardize brings vectors to one scale, not maps")
         if features == "map" and not backbone.channels:
             raise ValueError(
                 f"network.features is 'map', but the backbone {type(backbone).__name__} gives "
@@ -76,6 +83,8 @@ class AMGFHNet(HashModel):
         self.image_needs = (features,)
         inputs = backbone.dim if features == "pooled" else backbone.channels
         channels = 1 if features == "pooled" else backbone.channels
+        self.image_norm = _norm(inputs) if "image" in standardize else None
+        self.text_norm = _norm(text.dim) if "text" in standardize else None
         self.enhancement = MultiScaleConv(channels, width, kernels) if enhance else None
         self.projection = nn.Linear(inputs, dim)
         self.pooling = MultiScaleText(text.dim, fuse="conv") if text_pooling != "none" else None
@@ -93,14 +102,15 @@ class AMGFHNet(HashModel):
                 raise ValueError("these features have no map, which network.features='map' needs")
             enhanced = x.map if self.enhancement is None else self.enhancement(x.map)
             return self.projection(enhanced.mean(dim=(2, 3)))  # type: ignore[no-any-return]
-        pooled = x.pooled
+        pooled = x.pooled if self.image_norm is None else self.image_norm(x.pooled)
         if self.enhancement is not None:
             pooled = map_to_vector(self.enhancement(vector_to_map(pooled)), pooled.shape[1])
         return self.projection(pooled)  # type: ignore[no-any-return]
 
     def pooled_text(self, features: Features) -> Tensor:
         """X_T: (n, text.dim)."""
-        return features.pooled if self.pooling is None else self.pooling(features.pooled)
+        x = features.pooled if self.text_norm is None else self.text_norm(features.pooled)
+        return x if self.pooling is None else self.pooling(x)
 
     def hash_enhanced(self, x: Tensor) -> Tensor:
         """f_I(X_I) (Eq. 8): (n, bits) in (-1, 1)."""
@@ -117,6 +127,10 @@ class AMGFHNet(HashModel):
     def hash_text(self, features: Features) -> Tensor:
         """Real-valued text codes G."""
         return self.hash_pooled(self.pooled_text(features))
+
+
+def _norm(dim: int) -> nn.Module:
+    return nn.BatchNorm1d(dim, affine=False)
 
 
 class GraphFusion(nn.Module):
@@ -199,7 +213,8 @@ class AMGFH(Algorithm):
             target (see :func:`~crosshash.similarity.neighbourhood_similarity`).
         neighbourhood: Share of the anchors that make a neighbourhood.
         sharpen: Factor of the features' target, which is cut to [-1, 1] afterwards.
-        sim: Weight of SIM.
+        sim: Weight of SIM over (f(H), f(H)) and (F, G); 0 leaves both SIM terms out.
+        intra: Weight of SIM over (F, F) and (G, G).
         fit: Weight of FIT (Eq. 8).
         dis: Weight of DIS (Eq. 9); the paper's 1.
         reg: Weight of REG (Eq. 10), an explicit L2 term; the paper's 0.001.
@@ -228,6 +243,7 @@ class AMGFH(Algorithm):
         neighbourhood: float = 0.08,
         sharpen: float = 4.0,
         sim: float = 1.0,
+        intra: float = 1.0,
         fit: float = 1.0,
         dis: float = 1.0,
         reg: float = 0.001,
@@ -260,7 +276,7 @@ class AMGFH(Algorithm):
         self.similarity, self.sim_loss, self.scale = similarity, sim_loss, scale
         self.alpha, self.anchors = alpha, anchors
         self.neighbourhood, self.sharpen = neighbourhood, sharpen
-        self.weights = {"sim": sim, "fit": fit, "dis": dis, "reg": reg, "adv": adv}
+        self.weights = {"sim": sim, "intra": intra, "fit": fit, "dis": dis, "reg": reg, "adv": adv}
         self._neighbours = torch.zeros(count, 0, dtype=torch.int64)
         self._frequency = torch.zeros(0)
 
@@ -307,6 +323,11 @@ class AMGFH(Algorithm):
             raise ValueError("objective.similarity is 'labels', but the batch has none")
         return label_similarity(batch.labels, batch.labels)
 
+    def _similarity_loss(self, batch: Batch) -> Callable[[Tensor, Tensor], Tensor]:
+        if self.sim_loss == "likelihood":
+            return partial(pairwise_nll, S=self._label_similarity(batch), scale=self.scale)
+        return partial(cosine_regression, target=self.target(batch))
+
     def hash_loss(self, batch: Batch) -> Terms:
         """SIM, FIT, DIS, REG and ADV, unweighted; a term of weight 0 is not computed."""
         x_image = self.net.enhanced(self.net.image_features(batch.images))
@@ -316,14 +337,10 @@ class AMGFH(Algorithm):
         B = sign(H.detach())
         terms: Terms = {}
         if self.weights["sim"]:
-            pairs = ((H, H), (F, G), (F, F), (G, G))
-            if self.sim_loss == "likelihood":
-                S = self._label_similarity(batch)
-                sims = [pairwise_nll(U, V, S, scale=self.scale) for U, V in pairs]
-            else:
-                T = self.target(batch)
-                sims = [cosine_regression(U, V, T) for U, V in pairs]
-            terms["sim"] = torch.stack(sims).sum()
+            similar = self._similarity_loss(batch)
+            terms["sim"] = similar(H, H) + similar(F, G)
+            if self.weights["intra"]:
+                terms["intra"] = similar(F, F) + similar(G, G)
         terms["fit"] = quantization(B, F) + quantization(B, G)
         if self.weights["dis"]:
             terms["dis"] = quantization(B, H)

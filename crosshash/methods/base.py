@@ -66,7 +66,7 @@ class HashModel(nn.Module):
             )
         self.bits = check_bits(bits)
         self.images = nn.ModuleDict(dict(images))
-        self.text = text
+        self.text: TextEncoder = text
         self.method = ""
         self.options: dict[str, Any] = {}
         self.frozen: set[str] = set()
@@ -91,6 +91,12 @@ class HashModel(nn.Module):
         if part not in self.images:
             raise ValueError(f"no part {part!r}; parts are 'text' and slots {list(self.slots)}")
         return self.images[part]
+
+    def _backbone(self, slot: str) -> ImageBackbone:
+        backbone = self.images[slot]
+        if not isinstance(backbone, ImageBackbone):
+            raise TypeError(f"slot {slot!r} holds a {type(backbone).__name__}, no image backbone")
+        return backbone
 
     @property
     def frozen_prefixes(self) -> set[str]:
@@ -211,7 +217,7 @@ class HashModel(nn.Module):
         from crosshash.images import as_image_source
 
         if isinstance(images, Features) or _is_floating(images):
-            images = {slot: images for slot in self.slots}
+            images = dict.fromkeys(self.slots, images)
         if isinstance(images, Mapping):
             if set(images) != set(self.slots):
                 raise ValueError(f"features are needed for {list(self.slots)}, got {list(images)}")
@@ -228,7 +234,7 @@ class HashModel(nn.Module):
         source = as_image_source(images)
         slots = {
             slot: iterate_features(
-                backbone,
+                self._backbone(slot),
                 source,
                 keep=self.image_needs,
                 batch_size=batch_size,
@@ -236,18 +242,18 @@ class HashModel(nn.Module):
                 device=self.device,
                 progress=progress,
             )
-            for slot, backbone in self.images.items()
+            for slot in self.slots
         }
         for parts in zip(*slots.values(), strict=True):
             yield dict(zip(slots, parts, strict=True))
 
     def _given(self, slot: str, value: Any) -> Features | tuple[Tensor]:
-        backbone = self.images[slot]
+        backbone = self._backbone(slot)
         if isinstance(value, Features):
             return value
         if getattr(value, "ndim", 2) == 4:
             return (torch.as_tensor(value, dtype=torch.float32),)
-        return Features(check_features(value, int(backbone.dim), "image features"))
+        return Features(check_features(value, backbone.dim, "image features"))
 
     def _text_chunks(self, texts: Any, batch_size: int, unknown: str) -> Iterator[Features]:
         if isinstance(texts, str):
@@ -257,7 +263,7 @@ class HashModel(nn.Module):
         elif isinstance(texts, Sequence) and all(isinstance(text, str) for text in texts):
             chunks = self.text.prepare(texts, unknown=unknown)
         else:
-            chunks = Features(check_features(texts, int(self.text.dim), "text features"))
+            chunks = Features(check_features(texts, self.text.dim, "text features"))
         count = len(chunks.pooled) if isinstance(chunks, Features) else len(_first(chunks))
         for start in range(0, count, batch_size):
             part = slice(start, start + batch_size)
@@ -295,7 +301,7 @@ class HashModel(nn.Module):
             "format_version": FORMAT_VERSION,
             "method": self.method,
             "bits": self.bits,
-            "images": {slot: backbone.spec() for slot, backbone in self.images.items()},
+            "images": {slot: self._backbone(slot).spec() for slot in self.slots},
             "text": self.text.spec(),
             "frozen": sorted(self.frozen),
             "network": self.options,
@@ -341,9 +347,8 @@ def _first(values: Mapping[str, Tensor]) -> Tensor:
     return next(iter(values.values()))
 
 
-def _rows(
-    value: Features | tuple[Tensor], part: slice, device: torch.device
-) -> Features | Tensor:
+def _rows(value: Features | tuple[Tensor], part: slice, device: torch.device) -> Features | Tensor:
     if isinstance(value, Features):
-        return Features(*(None if v is None else v[part].to(device) for v in value))
+        kept = None if value.map is None else value.map[part].to(device)
+        return Features(value.pooled[part].to(device), kept)
     return value[0][part].to(device)

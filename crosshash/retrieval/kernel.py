@@ -26,7 +26,7 @@ Counts = npt.NDArray[np.int32]
 Indices = npt.NDArray[np.int64]
 
 WORDS = 48
-"""Words of a plane that are worked on at a time: 3,072 items, so that the scratch stays in cache."""
+"""Words of a plane worked on at a time (3,072 items), so that the scratch stays in cache."""
 
 # numba freezes these into the code; a Python integer beside a uint64 would give a float.
 _0, _1, _2, _3, _4, _5, _6, _7 = (np.uint64(i) for i in range(8))
@@ -158,7 +158,8 @@ def _ones(word: np.uint64) -> np.uint64:
     """Set bits of a word; the compiler knows this sequence and puts its own instruction."""
     word = word - ((word >> _1) & _PAIRS)
     word = (word & _FOURS) + ((word >> _2) & _FOURS)
-    return (((word + (word >> _4)) & _BYTES) * _SUM) >> _56
+    count: np.uint64 = (((word + (word >> _4)) & _BYTES) * _SUM) >> _56
+    return count
 
 
 def _split(digit: Words, width: np.uint64, low: Words) -> None:
@@ -172,15 +173,34 @@ def _split(digit: Words, width: np.uint64, low: Words) -> None:
         low[_P6 + w], low[_P7 + w] = ~a & c3, a & c3
 
 
+def _narrow(
+    parent: Words, child: Words, digit: Words, at: np.uint64, flip: np.uint64, width: np.uint64
+) -> np.uint64:
+    """The items of ``parent`` with one more digit right; returns their union over the words."""
+    found: np.uint64 = _0
+    for w in range(width):
+        mask = parent[at + _P1 + w] & (digit[at + _P3 + w] ^ flip)
+        child[at + w] = mask
+        found |= mask
+    return found
+
+
 def _tally(
-    eight: Words, low: Words, relevant: Words, width: np.uint64, all_: Counts, hit: Counts
+    eight: Words,
+    low: Words,
+    hit: Words,
+    width: np.uint64,
+    query: int,
+    d: int,
+    total: Counts,
+    relevant: Counts,
 ) -> None:
-    """Count the items of eight neighbouring distances, all and relevant."""
+    """Count the items at distances d…d+7, all and relevant, in one pass that stays in registers."""
     n0 = n1 = n2 = n3 = n4 = n5 = n6 = n7 = _0
     r0 = r1 = r2 = r3 = r4 = r5 = r6 = r7 = _0
     for w in range(width):
         here = eight[w]
-        good = here & relevant[w]
+        good = here & hit[w]
         mask = low[w]
         n0 += _ones(here & mask)
         r0 += _ones(good & mask)
@@ -205,66 +225,73 @@ def _tally(
         mask = low[_P7 + w]
         n7 += _ones(here & mask)
         r7 += _ones(good & mask)
-    for d, (n, r) in enumerate(
-        (
-            (n0, r0),
-            (n1, r1),
-            (n2, r2),
-            (n3, r3),
-            (n4, r4),
-            (n5, r5),
-            (n6, r6),
-            (n7, r7),
-        )
-    ):
-        all_[d] += np.int32(n)
-        hit[d] += np.int32(r)
+    all_, good_ = (n0, n1, n2, n3, n4, n5, n6, n7), (r0, r1, r2, r3, r4, r5, r6, r7)
+    for i in range(8):
+        total[query, d + i] += np.int32(all_[i])
+        relevant[query, d + i] += np.int32(good_[i])
 
 
 def _count(
     planes: Words,
-    widths: Words,
-    valid: Words,
     label_planes: Words,
+    valid: Words,
+    widths: Words,
     codes: Packed,
     first: Indices,
-    which: Indices,
+    labels: Indices,
     total: Counts,
     relevant: Counts,
     start: int,
     stop: int,
 ) -> None:
-    """Fill rows ``start`` to ``stop`` of the two histograms; their width is a multiple of eight."""
+    """Add the items of a database to rows ``start``…``stop`` of two histograms.
+
+    Args:
+        planes: (chunks, 8 b · WORDS) ``bit_planes`` of the database codes.
+        label_planes: (chunks, ≥ c · WORDS) ``bit_planes`` of the database labels.
+        valid: (chunks, WORDS) set bits where there is an item.
+        widths: (chunks,) words of a chunk that hold items.
+        codes: (q, b) packed query codes.
+        first: (q + 1,) where the labels of each query start in ``labels``.
+        labels: Class numbers of all queries in turn.
+        total: (q, 8 b + 8) counts of items by Hamming distance.
+        relevant: (q, 8 b + 8) counts of items that share a label with the query.
+        start: First query to count.
+        stop: One past the last.
+    """
     size = codes.shape[1]
     groups = (size + 7) // 8
     digits = 6
     while (1 << digits) <= 8 * size:
         digits += 1
-    scratch = np.uint64(WORDS)
     table = np.empty(32 * size * 3 * WORDS, np.uint64)
     digit = np.empty(digits * WORDS, np.uint64)
     carry = np.zeros(8 * groups * WORDS, np.uint64)
     low = np.empty(8 * WORDS, np.uint64)
-    node = np.empty((digits - 2) * WORDS, np.uint64)  # prefixes of the high digits, longest first
+    # Prefixes of the high digits, longest first, by turns: a loop over one array that both reads
+    # and writes it is not turned into vector instructions.
+    even = np.empty((digits - 2) * WORDS, np.uint64)
+    odd = np.empty((digits - 2) * WORDS, np.uint64)
     hit = np.empty(WORDS, np.uint64)
     for chunk in range(planes.shape[0]):
         width = widths[chunk]
-        labels = label_planes[chunk]
+        classes = label_planes[chunk]
         _tabulate(planes[chunk], 2 * size, width, table)
         top = np.uint64(digits - 3) * _P1
         for w in range(width):
-            node[top + w] = valid[chunk, w]
+            even[top + w] = valid[chunk, w]
+            odd[top + w] = valid[chunk, w]
         for query in range(start, stop):
-            for w in range(np.uint64(digits) * scratch):
+            for w in range(np.uint64(digits) * _P1):
                 digit[w] = _0
             _add_bytes(table, codes[query], width, digit, carry)
             _add_carries(carry, groups, width, digit, digits - 6)
             for w in range(width):
                 hit[w] = _0
-            for label in range(first[query], first[query + 1]):
-                p = np.uint64(which[label]) * _P1
+            for i in range(first[query], first[query + 1]):
+                p = np.uint64(labels[i]) * _P1
                 for w in range(width):
-                    hit[w] |= labels[p + w]
+                    hit[w] |= classes[p + w]
             _split(digit, width, low)
             # Depth first over the high digits of a distance; an empty prefix is left at once.
             eights = 0
@@ -274,21 +301,17 @@ def _count(
                 while level >= 0:
                     flip = _0 if (eights >> level) & 1 else _ALL
                     at = np.uint64(level) * _P1
-                    found = _0
-                    for w in range(width):
-                        mask = node[at + _P1 + w] & (digit[at + _P3 + w] ^ flip)
-                        node[at + w] = mask
-                        found |= mask
+                    if level & 1:
+                        found = _narrow(even, odd, digit, at, flip, width)
+                    else:
+                        found = _narrow(odd, even, digit, at, flip, width)
                     if found == _0:
                         break
                     level -= 1
                 if found == _0:
                     eights = ((eights >> level) + 1) << level
                 else:
-                    d = 8 * eights
-                    _tally(
-                        node, low, hit, width, total[query, d : d + 8], relevant[query, d : d + 8]
-                    )
+                    _tally(even, low, hit, width, query, 8 * eights, total, relevant)
                     eights += 1
                 level = 0
                 while level < digits - 4 and (eights >> level) & 1 == 0:
@@ -310,7 +333,7 @@ def compiled() -> Callable[..., None]:
             "engine='numba' needs numba: pip install crosshash[fast] (or use engine='numpy', "
             "which gives the same numbers)"
         ) from error
-    for part in (_tabulate, _add_bytes, _add_carries, _ones, _split, _tally):
+    for part in (_tabulate, _add_bytes, _add_carries, _ones, _split, _narrow, _tally):
         register_jitable(part)
     try:
         kernel: Any = numba.njit(nogil=True, cache=True)(_count)

@@ -1,29 +1,26 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from crosshash.backbones import create_image_backbone, fingerprint
 
 
-def test_alexnet_gives_fc7_and_the_last_convolutions(tmp_path: Path) -> None:
-    from torchvision.models import alexnet
+def test_alexnet_gives_fc7_and_the_last_convolutions(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision.models import AlexNet_Weights, alexnet
 
     torch.manual_seed(0)
     with torch.device("meta"):
-        whole = alexnet(weights=None).to(torch.float16)
+        whole = alexnet(weights=None)
     whole.to_empty(device="cpu").eval()
     for parameter in whole.parameters():
         parameter.data.uniform_(-0.03, 0.03)
-    path = tmp_path / "alexnet.safetensors"
-    save_file(whole.state_dict(), path)
-    whole.float()
-    backbone = create_image_backbone("alexnet", weights=path, image_size=63).eval()
+    # What torchvision would download: all eight layers.
+    monkeypatch.setattr(AlexNet_Weights, "get_state_dict", lambda *a, **k: whole.state_dict())
+    backbone = create_image_backbone("alexnet", image_size=63).eval()
     pixels = torch.randn(2, 3, 63, 63)
     with torch.no_grad():
         features = backbone(pixels)
@@ -33,9 +30,23 @@ def test_alexnet_gives_fc7_and_the_last_convolutions(tmp_path: Path) -> None:
     assert (features.pooled > 0).any()
     assert features.pooled.shape == (2, backbone.dim) == (2, 4096)
     assert features.map.shape[1] == backbone.channels == 256
+
+
+def test_alexnet_loads_files_without_fc8_and_comes_back_from_its_spec(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from crosshash.backbones import alexnet
+
+    asked: list[object] = []
+    monkeypatch.setattr(alexnet, "load_weight_file", lambda *a, drop: asked.append((a[1], drop)))
+    monkeypatch.setattr(alexnet.AlexNet, "to_empty", lambda self, device: self)
+    backbone = create_image_backbone("alexnet", weights="a.safetensors", image_size=96)
+    assert asked == [("a.safetensors", ("classifier.6",))]
     spec = json.loads(json.dumps(backbone.spec()))
     with torch.device("meta"):
-        assert create_image_backbone(**spec).spec() == backbone.spec()
+        again = create_image_backbone(**spec)
+    assert again.spec() == backbone.spec()
+    assert list(again.state_dict()) == list(backbone.state_dict())
 
 
 def test_alexnet_refuses_too_small_pictures() -> None:

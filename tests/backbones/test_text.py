@@ -94,6 +94,13 @@ def test_bow_comes_back_from_spec_and_assets(tmp_path: Path) -> None:
     assert torch.equal(again.prepare(TEXTS)["bow"], encoder.prepare(TEXTS)["bow"])
 
 
+@pytest.mark.parametrize("words", [[], ["dog", "dog"], ["dog", 3], {"dog": 0}, "dog"])
+def test_what_is_no_vocabulary_is_refused(tmp_path: Path, words: object) -> None:
+    (tmp_path / "vocabulary.json").write_text(json.dumps(words))
+    with pytest.raises(ValueError, match="list of different words"):
+        create_text_encoder("bow", assets=tmp_path)
+
+
 def test_text_features_pass_as_they_are() -> None:
     encoder = create_text_encoder("features", dim=3)
     inputs = encoder.prepare(np.ones((2, 3), dtype=np.float64))

@@ -147,11 +147,36 @@ def test_unknown_names_are_refused_with_the_nearest_of_timm_and_ours() -> None:
         ({"model_options": {"global_pool": ""}}, "global_pool"),
         ({"model_options": {"act_layer": torch.nn.ReLU}}, "JSON"),
         ({"image_size": (32, 32, 3)}, "image_size"),
+        ({"image_size": 0}, "image_size"),
     ],
 )
 def test_wrong_options_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         create_image_backbone("test_resnet", **{"weights": "random", "image_size": 32, **options})
+
+
+def test_an_image_size_the_model_cannot_take_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"efficientformer_l1.*\(64, 64\)"):
+        create_image_backbone("efficientformer_l1", weights="random", image_size=64)
+
+
+def test_models_of_class_tokens_alone_have_no_map() -> None:
+    backbone = create_image_backbone("pit_ti_224", weights="random", image_size=64).eval()
+    assert backbone.channels == 0
+    assert backbone(torch.randn(2, 3, 64, 64)).map is None
+
+
+def test_weights_that_cannot_be_fetched_name_the_alternative(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import timm
+
+    def offline(*arguments: object, **options: object) -> None:
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    with pytest.raises(OSError, match=r"no route.*weights=<path"):
+        create_image_backbone("test_resnet")
 
 
 def test_weight_file_is_loaded_without_its_classifier(tmp_path: Path) -> None:

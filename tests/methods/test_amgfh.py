@@ -109,9 +109,7 @@ def test_the_label_target_is_one_for_shared_labels_and_minus_one_else(
         assert target[i, j] == (1 if i % 4 == j % 4 else -1)
 
 
-def test_the_feature_target_finds_the_classes_without_labels(
-    model_of: Any, batch_of: Any
-) -> None:
+def test_the_feature_target_finds_the_classes_without_labels(model_of: Any, batch_of: Any) -> None:
     algorithm, batch = build(model_of, batch_of, neighbourhood=0.2)
     batch.labels = None
     target = algorithm.target(batch)

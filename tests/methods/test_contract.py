@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from crosshash.retrieval.metrics import mean_average_precision
 
 from crosshash.algorithms.phases import Algorithm, BatchPhase, SolvePhase
 from crosshash.backbones import create_text_encoder
@@ -18,7 +19,6 @@ from crosshash.data.pairs import DATASETS
 from crosshash.hub.checkpoint import read_checkpoint
 from crosshash.methods.base import METHODS, HashModel
 from crosshash.methods.build import build_model
-from crosshash.retrieval.metrics import mean_average_precision
 from crosshash.training.trainer import Trainer
 
 pytestmark = pytest.mark.parametrize("method", METHODS.names())
@@ -217,7 +217,7 @@ def test_it_learns_from_real_features(method: str, shared_data: Path) -> None:
     model = build_model(
         method,
         bits=32,
-        images=dict.fromkeys(kind.Network.slots, {"name": "features", "dim": 1280}),
+        images={slot: {"name": "features", "dim": 1280} for slot in kind.Network.slots},
         text=text,
         network={},
     )

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from crosshash.layers.multiscale_text import MultiScaleText
+
+
+def draw(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def block(dim: int, **options) -> MultiScaleText:
+    torch.manual_seed(0)
+    made = MultiScaleText(dim, **options)
+    for conv in made.convs:  # other than the neutral start, so that they are seen
+        torch.nn.init.normal_(conv.weight)
+        torch.nn.init.normal_(conv.bias)
+    return made
+
+
+def naive_view(row: list[float], scale: int, weight: float, bias: float) -> list[float]:
+    """Pooling with a short last window, 1x1 convolution, ReLU, nearest interpolation."""
+    d = len(row)
+    pooled = []
+    for start in range(0, d, scale):
+        window = row[start : min(start + scale, d)]
+        pooled.append(max(0.0, weight * sum(window) / len(window) + bias))
+    return [pooled[math.floor(place * len(pooled) / d)] for place in range(d)]
+
+
+@pytest.mark.parametrize("dim", [60, 57, 50, 12])
+@pytest.mark.parametrize("fuse", ["conv", "concat"])
+def test_the_block_agrees_with_a_loop_over_windows(dim: int, fuse: str) -> None:
+    pooling = block(dim, fuse=fuse)
+    x = draw(3, dim)
+    out = pooling(x)
+    for row, found in zip(x.tolist(), out, strict=True):
+        views = [row]
+        for scale, conv in zip(pooling.scales, pooling.convs, strict=True):
+            views.append(naive_view(row, scale, conv.weight.item(), conv.bias.item()))
+        stacked = torch.tensor(views)
+        if fuse == "concat":
+            expected = stacked.flatten()
+        else:
+            expected = pooling.fuse.weight[0, :, 0] @ stacked + pooling.fuse.bias
+        torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(("fuse", "width"), [("conv", 40), ("concat", 40 * 6)])
+def test_out_dim_is_the_width_that_comes_out(fuse: str, width: int) -> None:
+    pooling = block(40, fuse=fuse)
+    assert pooling.out_dim == width
+    assert pooling(draw(2, 40)).shape == (2, width)
+
+
+def test_a_scale_wider_than_the_vector_is_clamped_and_gives_the_mean() -> None:
+    pooling = MultiScaleText(10, scales=(5, 50), fuse="concat")
+    assert pooling.scales == (5, 10)
+    x = draw(4, 10).abs()
+    last = pooling(x)[:, 20:]
+    torch.testing.assert_close(last, x.mean(dim=1, keepdim=True).expand(4, 10))
+
+
+def test_no_scale_is_switched_off_at_the_start() -> None:
+    pooling = MultiScaleText(60, fuse="concat")
+    words = (draw(8, 60) > 1).float()
+    assert (pooling(words).reshape(8, 6, 60).sum(dim=2) > 0).all()
+
+
+def test_rows_do_not_mix() -> None:
+    pooling = block(30)
+    x = draw(5, 30)
+    alone = torch.cat([pooling(row[None]) for row in x])
+    torch.testing.assert_close(alone, pooling(x))
+
+
+def test_gradients_reach_every_parameter() -> None:
+    torch.manual_seed(0)
+    pooling = MultiScaleText(60)
+    pooling(draw(6, 60).abs()).mul(draw(6, 60, seed=1)).sum().backward()
+    for name, parameter in pooling.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("scales", [(), (0, 5), (-1,)])
+def test_scales_that_are_no_widths_are_refused(scales: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="scales are positive"):
+        MultiScaleText(10, scales=scales)
+
+
+def test_an_unknown_fusion_is_named() -> None:
+    with pytest.raises(ValueError, match="'conv' or 'concat', got 'add'"):
+        MultiScaleText(10, fuse="add")

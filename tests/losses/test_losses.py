@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from crosshash.losses.adversarial import discriminator_loss, generator_loss, random_codes
+from crosshash.losses.likelihood import pairwise_nll
+from crosshash.losses.quantization import quantization
+from crosshash.losses.regularization import l2
+from crosshash.losses.similarity import cosine_regression
+
+
+def draw(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def similar(n: int, m: int) -> torch.Tensor:
+    return (draw(n, m, seed=9) > 0).float()
+
+
+def sigmoid(value: float) -> float:
+    return 1 / (1 + math.exp(-value))
+
+
+# Pairwise likelihood
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 0.1])
+def test_likelihood_agrees_with_a_loop_over_pairs(scale: float) -> None:
+    U, V, S = draw(4, 8), draw(5, 8, seed=1), similar(4, 5)
+    total = 0.0
+    for i in range(4):
+        for j in range(5):
+            p = sigmoid(scale * float(U[i] @ V[j]))
+            total -= math.log(p if S[i, j] else 1 - p)
+    assert pairwise_nll(U, V, S, scale=scale).item() == pytest.approx(total / 20, rel=1e-5)
+
+
+def test_likelihood_does_not_overflow() -> None:
+    U = torch.full((2, 64), 30.0, requires_grad=True)
+    V = torch.tensor([[30.0], [-30.0]]).expand(2, 64)
+    S = torch.tensor([[0.0, 1.0], [0.0, 1.0]])  # every pair as wrong as can be
+    loss = pairwise_nll(U, V, S)
+    assert loss.item() == pytest.approx(0.5 * 64 * 900)  # |theta|, where log(1 + exp) is infinite
+    loss.backward()
+    assert torch.isfinite(U.grad).all()
+    assert pairwise_nll(U, V, 1 - S).item() == 0
+
+
+def test_likelihood_does_not_change_with_the_order_of_items() -> None:
+    U, V, S = draw(6, 8), draw(5, 8, seed=1), similar(6, 5)
+    rows, columns = torch.randperm(6), torch.randperm(5)
+    permuted = pairwise_nll(U[rows], V[columns], S[rows][:, columns])
+    torch.testing.assert_close(permuted, pairwise_nll(U, V, S))
+    torch.testing.assert_close(pairwise_nll(V, U, S.T), pairwise_nll(U, V, S))
+
+
+def test_likelihood_does_not_change_when_a_bit_is_flipped_in_all_codes() -> None:
+    U, V, S = draw(6, 8), draw(5, 8, seed=1), similar(6, 5)
+    flip = torch.ones(8)
+    flip[3] = -1
+    torch.testing.assert_close(pairwise_nll(U * flip, V * flip, S), pairwise_nll(U, V, S))
+
+
+def test_likelihood_pulls_similar_items_together() -> None:
+    U = draw(2, 8).requires_grad_()
+    V = draw(2, 8, seed=1)
+    pairwise_nll(U, V, torch.eye(2)).backward()
+    closer = ((U - 0.1 * U.grad) @ V.T - U @ V.T).detach()
+    assert (closer.diagonal() > 0).all() or closer.diagonal().sum() > 0
+    assert closer.sum() - closer.diagonal().sum() < closer.diagonal().sum()
+
+
+# Regression of cosines
+
+
+def test_cosine_regression_agrees_with_a_loop_over_pairs() -> None:
+    U, V, T = draw(4, 8), draw(5, 8, seed=1), 2 * similar(4, 5) - 1
+    total = 0.0
+    for i in range(4):
+        for j in range(5):
+            cosine = float(U[i] @ V[j]) / math.sqrt(float(U[i] @ U[i]) * float(V[j] @ V[j]))
+            total += (cosine - float(T[i, j])) ** 2
+    assert cosine_regression(U, V, T).item() == pytest.approx(total / 20, rel=1e-5)
+
+
+def test_cosine_regression_does_not_change_with_order_length_or_a_flipped_bit() -> None:
+    U, V, T = draw(6, 8), draw(5, 8, seed=1), 2 * similar(6, 5) - 1
+    expected = cosine_regression(U, V, T)
+    rows, columns = torch.randperm(6), torch.randperm(5)
+    flip = torch.ones(8)
+    flip[0] = -1
+    found = cosine_regression(U[rows], V[columns], T[rows][:, columns])
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(cosine_regression(U * 3, V * 0.2, T), expected)
+    torch.testing.assert_close(cosine_regression(U * flip, V * flip, T), expected)
+
+
+def test_cosine_regression_is_zero_for_codes_that_reproduce_the_target() -> None:
+    U = draw(5, 8)
+    cosines = torch.stack([torch.cosine_similarity(u[None], U) for u in U])
+    assert cosine_regression(U, U, cosines).item() == pytest.approx(0, abs=1e-10)
+
+
+# Quantisation
+
+
+def test_quantization_agrees_with_a_loop_over_bits() -> None:
+    codes = draw(4, 8)
+    B = torch.where(draw(4, 8, seed=1) >= 0, 1.0, -1.0)
+    total = sum((float(B[i, j]) - float(codes[i, j])) ** 2 for i in range(4) for j in range(8))
+    assert quantization(B, codes).item() == pytest.approx(total / 32, rel=1e-5)
+
+
+def test_quantization_is_zero_for_binary_codes_and_blind_to_order_and_flips() -> None:
+    codes = draw(4, 8)
+    B = torch.where(codes >= 0, 1.0, -1.0)
+    assert quantization(B, B) == 0
+    flip = torch.ones(8)
+    flip[2] = -1
+    rows = torch.randperm(4)
+    torch.testing.assert_close(quantization(B * flip, codes * flip), quantization(B, codes))
+    torch.testing.assert_close(quantization(B[rows], codes[rows]), quantization(B, codes))
+
+
+# Regularisation
+
+
+def test_l2_agrees_with_a_loop_over_entries() -> None:
+    parameters = [torch.nn.Parameter(draw(3, 2)), torch.nn.Parameter(draw(4, seed=1))]
+    total = sum(float(value) ** 2 for p in parameters for value in p.detach().flatten())
+    assert l2(iter(parameters)).item() == pytest.approx(total, rel=1e-5)
+
+
+def test_l2_is_blind_to_signs_and_pulls_to_zero() -> None:
+    parameter = torch.nn.Parameter(draw(3, 2))
+    torch.testing.assert_close(l2([parameter]), l2([torch.nn.Parameter(-parameter.detach())]))
+    l2([parameter]).backward()
+    torch.testing.assert_close(parameter.grad, 2 * parameter.detach())
+
+
+# Adversarial terms
+
+
+def test_adversarial_terms_agree_with_a_loop_over_logits() -> None:
+    real, generated = draw(6), draw(4, seed=1)
+    expected = -sum(math.log(sigmoid(float(x))) for x in real) / 6
+    expected -= sum(math.log(1 - sigmoid(float(x))) for x in generated) / 4
+    assert discriminator_loss(real, generated).item() == pytest.approx(expected, rel=1e-5)
+    fooled = -sum(math.log(sigmoid(float(x))) for x in generated) / 4
+    assert generator_loss(generated).item() == pytest.approx(fooled, rel=1e-5)
+
+
+def test_adversarial_terms_are_blind_to_order() -> None:
+    real, generated = draw(6), draw(4, seed=1)
+    shuffled = discriminator_loss(real[torch.randperm(6)], generated[torch.randperm(4)])
+    torch.testing.assert_close(shuffled, discriminator_loss(real, generated))
+    torch.testing.assert_close(
+        generator_loss(generated[torch.randperm(4)]), generator_loss(generated)
+    )
+
+
+def test_the_generator_has_a_gradient_where_the_discriminator_has_won() -> None:
+    logits = torch.tensor([-50.0, -200.0], requires_grad=True)
+    generator_loss(logits).backward()
+    torch.testing.assert_close(logits.grad, torch.tensor([-0.5, -0.5]))
+
+
+def test_adversarial_terms_do_not_overflow() -> None:
+    far = torch.tensor([1e4, -1e4])
+    assert torch.isfinite(discriminator_loss(far, far))
+    assert torch.isfinite(generator_loss(far))
+
+
+def test_random_codes_are_balanced_signs_of_the_given_kind() -> None:
+    like = torch.zeros(400, 16, dtype=torch.float64)
+    codes = random_codes(like, torch.Generator().manual_seed(0))
+    assert codes.dtype == torch.float64
+    assert codes.shape == (400, 16)
+    assert set(codes.unique().tolist()) == {-1.0, 1.0}
+    assert codes.mean(dim=0).abs().max() < 0.2
+    assert torch.equal(codes, random_codes(like, torch.Generator().manual_seed(0)))
