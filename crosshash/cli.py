@@ -88,8 +88,13 @@ def train(
     experiment = read_config(path, overrides or [])
     folder = output or Path("runs") / f"{path.parent.name}-{path.stem}"
     result = run(experiment, folder, resume=resume, progress=not quiet)
-    values = {"checkpoint": str(result.folder), "figures": result.report.as_dict()}
-    _print(values, json_, map_table(**_maps(result.report)), f"checkpoint: {result.folder}")
+    report = result.report
+    values = {
+        "checkpoint": str(result.folder),
+        "figures": None if report is None else report.as_dict(),
+    }
+    figures = "no labels, so no figures" if report is None else map_table(**_maps(report))
+    _print(values, json_, figures, f"checkpoint: {result.folder}")
 
 
 @app.command()

@@ -39,9 +39,7 @@ class Summary:
 
     def table(self) -> Any:
         """MAP in both directions beside chance, for the terminal."""
-        return map_table(
-            self.map_i2t, self.map_t2i, chance=(self.chance_i2t, self.chance_t2i)
-        )
+        return map_table(self.map_i2t, self.map_t2i, chance=(self.chance_i2t, self.chance_t2i))
 
 
 def run_demo(
@@ -71,7 +69,10 @@ def run_demo(
             (
                 "Precision and recall over the whole ranking",
                 precision_recall_plot(
-                    {"image → text": report.i2t.pr_curve, "text → image": report.t2i.pr_curve},
+                    {
+                        "image → text": (report.i2t.by_rank.recall, report.i2t.by_rank.precision),
+                        "text → image": (report.t2i.by_rank.recall, report.t2i.by_rank.precision),
+                    },
                     "Precision and recall by rank",
                     chance=(report.i2t.chance + report.t2i.chance) / 2,
                 ),
@@ -104,7 +105,8 @@ def _text_queries(result: Result, images: Index) -> Section:
     captions = result.dataset.captions(result.captions)
     codes = result.model.encode_text([captions[row] for row in rows], unknown="allow")
     return Section(
-        "Text → image", [_query(result, row, codes[n], images, text=True) for n, row in enumerate(rows)]
+        "Text → image",
+        [_query(result, row, codes[n], images, text=True) for n, row in enumerate(rows)],
     )
 
 
@@ -116,7 +118,8 @@ def _image_queries(result: Result) -> Section:
     rows = result.protocol.query[:QUERIES]
     codes = result.model.encode_image(result.dataset.select(rows).images, progress=False)
     return Section(
-        "Image → text", [_query(result, row, codes[n], texts, text=False) for n, row in enumerate(rows)]
+        "Image → text",
+        [_query(result, row, codes[n], texts, text=False) for n, row in enumerate(rows)],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,7 @@ class Result:
 
     Attributes:
         model: The best network, in eval mode.
-        report: Figures in both directions on the queries.
+        report: Figures in both directions on the queries; None for data without labels.
         history: Losses and validation figures of each epoch.
         folder: The checkpoint folder.
         dataset: What it was trained and evaluated on.
@@ -51,7 +52,7 @@ class Result:
     """
 
     model: HashModel
-    report: Report
+    report: Report | None
     history: list[dict[str, float]]
     folder: Path
     dataset: PairedDataset
@@ -71,6 +72,12 @@ def read_data(config: ExperimentConfig) -> tuple[PairedDataset, Protocol]:
     options = checked_arguments(reader, config.data.options, "data.options")
     dataset, protocol = reader(config.data.root or config.data.name, **options)
     protocol.check(len(dataset), dataset.ids)
+    if dataset.skipped:
+        shown = "; ".join(dataset.skipped[:3])
+        warnings.warn(
+            f"data set {dataset.name!r}: {len(dataset.skipped)} pairs are left out ({shown} …)",
+            stacklevel=2,
+        )
     return dataset, protocol
 
 
@@ -159,10 +166,13 @@ def train(
         progress=progress,
     )
     history = trainer.run(resume=resume, settings=_resumed_settings(config))
-    report = evaluate_inputs(model, inputs, dataset, protocol, config)
+    report = None
+    if dataset.labels is not None:
+        report = evaluate_inputs(model, inputs, dataset, protocol, config)
+    figures = {} if report is None else report.as_dict()
     model.info = ModelInfo(
         label_names=list(dataset.label_names),
-        figures={**report.as_dict(), "best_epoch": trainer.best_epoch},
+        figures={**figures, "best_epoch": trainer.best_epoch},
         experiment=config.model_dump(mode="json"),
     )
     model.cpu()

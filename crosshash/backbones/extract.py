@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
 from PIL import Image as PILImage
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from crosshash.backbones.base import Features, ImageBackbone
+from crosshash.backbones.forward import evaluating, running
 from crosshash.images import CorruptImageError, ImageSource
 
-# A slice of a batch goes through the network at once on the CPU: the activations of eight pictures
-# stay in its cache, where those of 64 take up to twice the time.
-_CPU_SLICE = 8
 _BAR_AFTER = 2.0  # seconds
 T = TypeVar("T")
-_Read = tuple[Tensor, Exception | None]
+_Read = tuple[int, Tensor, Exception | None]
 
 
 def check_keep(backbone: ImageBackbone, keep: Sequence[str]) -> tuple[str, ...]:
@@ -125,22 +123,17 @@ def iterate_features(
     if batch_size <= 0:
         raise ValueError(f"batch_size is the number of pictures in a batch, got {batch_size}")
     rows = list(range(len(source)) if indices is None else indices)
+    pictures = _Pictures(source, backbone.preprocess, rows)
     loader: DataLoader[Any] = DataLoader(
-        _Pictures(source, backbone.preprocess, rows),
+        pictures,
         batch_size=batch_size,
         num_workers=workers,
         collate_fn=_collate,
         # Its own generator: else a cached run and a computed one would go on from other seeds.
         generator=torch.Generator(),
     )
-    batches = _batches(
-        backbone,
-        loader,
-        lambda i: source.name(rows[i]),
-        "map" in names,
-        on_corrupt == "skip",
-        device,
-    )
+    skip = on_corrupt == "skip"
+    batches = _batches(backbone, loader, pictures, "map" in names, skip, device)
     if not progress:
         return batches
     return with_bar(
@@ -160,81 +153,61 @@ class _Pictures(Dataset[_Read]):
         return len(self.rows)
 
     def __getitem__(self, place: int) -> _Read:
+        row = self.rows[place]
         try:
-            return self.preprocess(self.source.open(self.rows[place])), None
+            return row, self.preprocess(self.source.open(row)), None
         except (OSError, ValueError) as error:
-            return self.preprocess(PILImage.new("RGB", (64, 64))), error
+            return row, self.preprocess(PILImage.new("RGB", (64, 64))), error
 
 
-def _collate(items: list[_Read]) -> tuple[Tensor, list[Exception | None]]:
-    return torch.stack([pixels for pixels, _ in items]), [error for _, error in items]
+def _collate(items: list[_Read]) -> tuple[list[int], Tensor, list[Exception | None]]:
+    rows, pixels, errors = zip(*items, strict=True)
+    return list(rows), torch.stack(pixels), list(errors)
 
 
 def _batches(
     backbone: ImageBackbone,
     loader: DataLoader[Any],
-    name: Callable[[int], str],
+    pictures: _Pictures,
     keep_map: bool,
     skip: bool,
     device: torch.device | str | None,
 ) -> Iterator[Features]:
-    start = 0
+    before: Callable[[], Features] | None = None
     with evaluating(backbone, device) as target:
-        for pixels, errors in loader:
-            for error in errors:
-                if error is not None and not (skip and isinstance(error, CorruptImageError)):
-                    raise error
-            features = _forward(backbone, pixels, keep_map, target)
-            broken = torch.nonzero(~torch.isfinite(features.pooled).all(dim=1))[:, 0]
-            if len(broken):
-                raise ValueError(
-                    f"{name(start + int(broken[0]))}: its features by {backbone.name} are NaN or "
-                    "infinite; check the weights, or compute in float32"
-                )
-            lost = torch.tensor([error is not None for error in errors], device=target)
-            for part in features:
-                if part is not None and bool(lost.any()):
-                    part[lost] = torch.nan
-            yield features
-            start += len(errors)
+        batches = iter(loader)  # processes are forked before threads are started
+        with running(backbone, target, keep_map=keep_map, most=len(pictures)) as begin:
+            # One batch is computed while the next is decoded.
+            for rows, pixels, errors in batches:
+                fatal = [e for e in errors if e and not (skip and isinstance(e, CorruptImageError))]
+                finish = None if fatal else begin(pixels)
+                if before is not None:
+                    yield before()
+                if finish is None:
+                    raise fatal[0]
+                before = partial(_finished, finish, rows, errors, pictures.source)
+            if before is not None:
+                yield before()
 
 
-def _forward(
-    backbone: ImageBackbone, pixels: Tensor, keep_map: bool, device: torch.device
+def _finished(
+    finish: Callable[[], Features],
+    rows: list[int],
+    errors: list[Exception | None],
+    source: ImageSource,
 ) -> Features:
-    if device.type == "cpu":
-        # Depthwise convolutions run twice as fast with channels last; values move by 1e-6.
-        slices = pixels.contiguous(memory_format=torch.channels_last).split(_CPU_SLICE)
-    else:
-        slices = (pixels.to(device, non_blocking=True),)
-    with torch.inference_mode():
-        parts = [backbone(part) for part in slices]
-        pooled = torch.cat([part.pooled for part in parts])
-        maps = torch.cat([part.map for part in parts]) if keep_map else None
-    # Copies made out here are ordinary tensors, which a later layer may keep for its gradient.
-    contiguous = torch.contiguous_format
-    return Features(
-        pooled.clone(memory_format=contiguous),
-        None if maps is None else maps.clone(memory_format=contiguous),
-    )
-
-
-@contextmanager
-def evaluating(
-    module: nn.Module, device: torch.device | str | None = None
-) -> Iterator[torch.device]:
-    """Eval mode, on the device if one is given; yields the device, restores each part's mode."""
-    if device is not None:
-        module.to(device)
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield next((tensor.device for tensor in module.parameters()), torch.device(device or "cpu"))
-    finally:
-        # From the outside in, through train(), which some models override to drop caches.
-        for part, training in modes:
-            if part.training != training:
-                part.train(training)
+    features = finish()
+    broken = torch.nonzero(~torch.isfinite(features.pooled).all(dim=1))[:, 0]
+    if len(broken):
+        raise ValueError(
+            f"{source.name(rows[int(broken[0])])}: its features are NaN or infinite; check the "
+            "weights, or compute in float32"
+        )
+    lost = [place for place, error in enumerate(errors) if error is not None]
+    for part in features:
+        if part is not None and lost:
+            part[lost] = torch.nan
+    return features
 
 
 def with_bar(

@@ -22,11 +22,11 @@ from crosshash.backbones.base import (
 )
 from crosshash.backbones.extract import (
     check_keep,
-    evaluating,
     iterate_features,
     no_features,
     with_bar,
 )
+from crosshash.backbones.forward import evaluating
 from crosshash.data.feature_shards import DIGEST_BYTES, Chunks, Rows, Shards, cast
 from crosshash.images import ImageSource
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -152,21 +153,19 @@ def prepare_inputs(
         else:
             images[slot] = Pixels(dataset.images, backbone)
     given = dataset.texts if isinstance(dataset.texts, np.ndarray) else dataset.captions(captions)
-    texts = model.text.prepare(given, unknown="allow")
+    prepared = model.text.prepare(given, unknown="allow")
+    unknown = len(model.text.unknown_rows(prepared))
+    if unknown:
+        warnings.warn(
+            f"{unknown} of {len(dataset)} texts of {dataset.name!r} have no word that the model "
+            "knows; they all get the code of an empty text",
+            stacklevel=2,
+        )
+    texts: Mapping[str, Tensor] | Features = prepared
     if "text" in model.frozen and any(True for _ in model.text.parameters()):
-        texts = _run_frozen(model, texts)
+        texts = cache.text_features(model.text, given, device=model.device, progress=progress)
     labels = None if dataset.labels is None else torch.from_numpy(dataset.labels)
     return PairInputs(images, texts, labels)
-
-
-def _run_frozen(model: Any, texts: Mapping[str, Tensor], batch_size: int = 256) -> Features:
-    model.text.eval()
-    parts = []
-    with torch.no_grad():
-        for start in range(0, len(_tensor(texts)), batch_size):
-            rows = {k: v[start : start + batch_size].to(model.device) for k, v in texts.items()}
-            parts.append(model.text(rows).pooled.cpu())
-    return Features(torch.cat(parts))
 
 
 @torch.no_grad()

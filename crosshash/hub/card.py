@@ -35,7 +35,7 @@ def card(model: HashModel, name: str) -> str:
     ]
     if model.info.label_names:
         parts.append(f"Labels it was evaluated with: {', '.join(model.info.label_names)}.")
-    if model.info.figures:
+    if "i2t" in model.info.figures:
         parts.append(_figures(model.info.figures))
     parts.append(
         "The codes rank items by the labels above. They say nothing about fairness, and a text "

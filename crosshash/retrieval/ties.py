@@ -42,7 +42,7 @@ class Ties(NamedTuple):
 
     def where(self, mask: npt.NDArray[np.bool_]) -> Ties:
         """Some of the ties."""
-        return Ties(*(part[mask] for part in self))
+        return Ties(self.row[mask], *(part[mask] for part in self[1:]))
 
 
 def ties_of(histogram: Histogram) -> Ties:
@@ -127,8 +127,9 @@ def cut_by_retrieved(order: str, ties: Ties, cut: Floats, earlier: Floats) -> Fl
     values = np.empty(len(least))
     for part, t in _grid(least, most - least + 1):
         a, b, n, r = (value[part, None] for value in ties[1:])
-        m, hits = cut[part, None], ties.hits[part, None] + t
-        valid = t <= most[part, None]
+        m, valid = cut[part, None], t <= most[part, None]
+        t = np.minimum(t, most[part, None])
+        hits = b + t
         if order == "best":
             here = run_of_hits(b, a, t)
         elif order == "worst":
@@ -187,7 +188,9 @@ def _waiting(n: Floats, r: Floats, q: Floats, x: Floats) -> Floats:
     ``x`` are consecutive places along the last axis; those before q have probability 0.
     """
     possible = (x >= q) & (x <= n - r + q)
-    ratio = np.where(possible, x * (n - x - r + q) / (np.maximum(x - q + 1, 1) * (n - x).clip(1)), 1)
+    ratio = np.where(
+        possible, x * (n - x - r + q) / (np.maximum(x - q + 1, 1) * (n - x).clip(1)), 1
+    )
     distribution: Floats = np.cumsum(_from_ratios(ratio, possible), axis=1)
     return np.minimum(distribution, 1.0)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,41 @@ def test_extraction_leaves_modes_and_random_numbers_as_they_were(
     frozen.train()
 
 
+def test_threads_change_neither_features_nor_settings(
+    backbone: ImageBackbone, picture_files: list[Path]
+) -> None:
+    source, threads = ImageFiles(picture_files), torch.get_num_threads()
+    fresh: list[int] = []
+    try:
+        torch.set_num_threads(1)
+        one = extract(backbone, source, keep=("pooled", "map"), batch_size=9)
+        torch.set_num_threads(3)
+        three = extract(backbone, source, keep=("pooled", "map"), batch_size=9)
+        assert torch.get_num_threads() == 3
+        thread = threading.Thread(target=lambda: fresh.append(torch.get_num_threads()))
+        thread.start()
+        thread.join()
+        assert fresh == [3]
+    finally:
+        torch.set_num_threads(threads)
+    torch.testing.assert_close(one.pooled, three.pooled, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(one.map, three.map, rtol=1e-5, atol=1e-6)
+
+
+def test_an_error_in_a_thread_is_raised_and_ends_the_run(picture_files: list[Path]) -> None:
+    backbone = create_image_backbone("test_resnet", weights="random", image_size=32)
+    backbone.register_forward_pre_hook(lambda module, inputs: 1 / 0)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        with pytest.raises(ZeroDivisionError):
+            extract(backbone, ImageFiles(picture_files), batch_size=4)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    assert backbone.training
+
+
 def test_features_can_be_trained_on(backbone: ImageBackbone, picture_files: list[Path]) -> None:
     pooled = extract(backbone, ImageFiles(picture_files)).pooled
     head = nn.Linear(96, 8)
@@ -102,7 +138,7 @@ def test_features_that_are_not_finite_name_the_picture(picture_files: list[Path]
     backbone = create_image_backbone("test_resnet", weights="random", image_size=32)
     with torch.no_grad():
         next(backbone.parameters()).fill_(torch.nan)
-    with pytest.raises(ValueError, match=r"0\.jpg: its features by test_resnet are NaN"):
+    with pytest.raises(ValueError, match=r"0\.jpg: its features are NaN"):
         extract(backbone, ImageFiles(picture_files))
 
 

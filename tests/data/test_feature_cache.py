@@ -121,8 +121,13 @@ def test_order_names_and_repeats_do_not_matter(cache: FeatureCache, files: list[
     assert counted.counts() == 0
 
 
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("shard_items", [4, 512])
-def test_an_interrupted_run_is_resumed(tmp_path: Path, files: list[Path], shard_items: int) -> None:
+def test_an_interrupted_run_is_resumed(
+    tmp_path: Path, files: list[Path], shard_items: int, threads: int
+) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
     cache = FeatureCache(tmp_path / "cache", shard_items=shard_items)
     counted, source = Counted(), ImageFiles(files)
     counted.most = 7
@@ -133,6 +138,7 @@ def test_an_interrupted_run_is_resumed(tmp_path: Path, files: list[Path], shard_
     found = cache.features(counted.backbone, source, batch_size=2).pooled
     assert counted.counts() == 6
     torch.testing.assert_close(found, extract(counted.backbone, source, batch_size=2).pooled)
+    torch.set_num_threads(before)
 
 
 def test_a_killed_run_loses_at_most_one_shard(tmp_path: Path, files: list[Path]) -> None:

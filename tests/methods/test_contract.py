@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from crosshash.retrieval.metrics import mean_average_precision
 
-from crosshash.algorithms.phases import Algorithm, BatchPhase, SolvePhase
+from crosshash.algorithms.phases import Algorithm, BatchPhase
 from crosshash.backbones import create_text_encoder
+from crosshash.backbones.base import Features
 from crosshash.codes import pack, unpack
 from crosshash.data.inputs import PairInputs, encode_pairs
 from crosshash.data.pairs import DATASETS
 from crosshash.hub.checkpoint import read_checkpoint
 from crosshash.methods.base import METHODS, HashModel
 from crosshash.methods.build import build_model
+from crosshash.retrieval.metrics import mean_average_precision
 from crosshash.training.trainer import Trainer
 
 pytestmark = pytest.mark.parametrize("method", METHODS.names())
@@ -102,16 +103,13 @@ def test_one_item_alone_gets_the_code_it_gets_in_a_batch(
     image = next(iter(batch.images.values())).pooled.numpy()
     words = batch.texts["bow"].numpy()
     whole = model.encode_image(image, output="real"), model.encode_text(words, output="real")
-    for row in (0, 7, PAIR_OF_END):
+    for row in (0, 7, 47):
         alone = model.encode_image(image[row : row + 1], output="real")
         np.testing.assert_allclose(alone[0], whole[0][row], atol=1e-5)
         alone = model.encode_text(words[row : row + 1], output="real")
         np.testing.assert_allclose(alone[0], whole[1][row], atol=1e-5)
     split = model.encode_image(image, output="real", batch_size=5)
     np.testing.assert_allclose(split, whole[0], atol=1e-5)
-
-
-PAIR_OF_END = 47
 
 
 def test_outputs_agree_with_each_other(method: str, model_of: Model, batch_of: Any) -> None:
@@ -149,7 +147,7 @@ def test_the_same_seed_gives_the_same_codes(method: str, model_of: Model, batch_
     np.testing.assert_array_equal(codes[0], codes[1])
 
 
-def test_gradients_reach_a_trained_image_backbone(method: str, batch_of: Any) -> None:
+def test_gradients_reach_a_trained_image_backbone(method: str, batch_of: Any, steps: Any) -> None:
     torch.manual_seed(0)
     kind = METHODS[method]
     options = {"name": "test_resnet", "weights": "random", "image_size": 32}
@@ -163,6 +161,8 @@ def test_gradients_reach_a_trained_image_backbone(method: str, batch_of: Any) ->
     batch = batch_of(model.slots, count=8)
     batch.images = {slot: torch.randn(8, 3, 32, 32) for slot in model.slots}
     algorithm = algorithm_of(method, model, batch)
+    steps(algorithm, batch, 2)  # timm's residual branches start at zero as well
+    algorithm.zero_grad()
     for update in _updates(algorithm):
         update.total(update.loss(batch)).backward()
     for backbone in model.images.values():
@@ -223,12 +223,11 @@ def test_it_learns_from_real_features(method: str, shared_data: Path) -> None:
     )
     images = torch.from_numpy(np.asarray(dataset.images))
     inputs = PairInputs(
-        {slot: type_of_features(images) for slot in kind.Network.slots},
+        {slot: Features(images) for slot in kind.Network.slots},
         text.prepare(captions, unknown="allow"),
         torch.from_numpy(np.asarray(dataset.labels)),
     )
     algorithm = kind(model, len(train), 24)
-    assert not any(isinstance(p, SolvePhase) and not callable(p.solve) for p in algorithm.phases())
     Trainer(
         algorithm, inputs.select(train), epochs=3, batch_size=100, device="cpu", progress=False
     ).run()
@@ -237,9 +236,3 @@ def test_it_learns_from_real_features(method: str, shared_data: Path) -> None:
     labels = dataset.labels[protocol.query[:300]], dataset.labels[protocol.retrieval[:3000]]
     assert mean_average_precision(query[0], found[1], *labels) > 0.42
     assert mean_average_precision(query[1], found[0], *labels) > 0.42
-
-
-def type_of_features(images: torch.Tensor) -> Any:
-    from crosshash.backbones.base import Features
-
-    return Features(images)

@@ -1,0 +1,75 @@
+"""MAP of configs over seeds: mean and spread, as a Markdown table.
+
+python benchmarks/maps.py amgfh/flickr8k-64 amgfh/wiki-16 --seeds 0 1 2 --jobs 2 [key=value …]
+
+Runs that stand below --output already are not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from crosshash.reports.tables import markdown_table
+
+
+def run(config: str, seed: int, overrides: list[str], folder: Path) -> dict[str, float]:
+    info = folder / "checkpoint" / "info.json"
+    if not info.exists():
+        command = [sys.executable, "-W", "ignore", "-m", "crosshash", "train", config]
+        command += [f"seed={seed}", *overrides, "-o", str(folder), "--quiet", "--json"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ})
+    values = json.loads(info.read_text())
+    history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    figures = values["figures"]
+    return {
+        "i2t": figures["i2t"]["map"],
+        "t2i": figures["t2i"]["map"],
+        "mean": (figures["i2t"]["map"] + figures["t2i"]["map"]) / 2,
+        "validation": max((line.get("map_mean", float("nan")) for line in history)),
+        "unique": figures["health"]["image"]["unique"],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("settings", nargs="+", help="configs, and key=value for all of them")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--jobs", type=int, default=1, help="trainings side by side")
+    parser.add_argument("--output", type=Path, default=Path("runs/maps"))
+    options = parser.parse_args()
+    configs = [item for item in options.settings if "=" not in item]
+    overrides = [item for item in options.settings if "=" in item]
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // options.jobs)))
+    tag = "".join(f"+{item.replace('/', '_')}" for item in overrides)
+
+    def job(task: tuple[str, int]) -> dict[str, float]:
+        config, seed = task
+        name = f"{Path(config).parent.name}-{Path(config).stem}{tag}-seed{seed}"
+        return run(config, seed, overrides, options.output / name)
+
+    tasks = [(config, seed) for config in configs for seed in options.seeds]
+    with ThreadPoolExecutor(options.jobs) as pool:
+        results = dict(zip(tasks, pool.map(job, tasks), strict=True))
+    rows = []
+    for config in configs:
+        of_config = [results[config, seed] for seed in options.seeds]
+        row: dict[str, object] = {"config": config}
+        for key in ("i2t", "t2i", "mean", "validation"):
+            values = np.array([result[key] for result in of_config])
+            spread = f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else ""
+            row[key] = f"{values.mean():.3f}{spread}"
+        row["unique image codes"] = int(np.mean([result["unique"] for result in of_config]))
+        rows.append(row)
+    print(markdown_table(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,293 @@
+"""All figures of a set of codes from one pass over the distances, and the record beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, get_args
+
+import numpy as np
+
+from crosshash.retrieval.curves import (
+    Curve,
+    Nothing,
+    check_ranks,
+    default_ranks,
+    hits_at_ranks,
+    hits_of_ranking,
+    radius_curve,
+    radius_f1,
+    rank_curve,
+)
+from crosshash.retrieval.health import CodeHealth, code_health
+from crosshash.retrieval.histogram import Comparison, Engine, check_choice
+from crosshash.retrieval.metrics import (
+    Denominator,
+    Empty,
+    TieOrder,
+    chance_precision,
+    check_rank,
+    histogram_precision,
+    mean_over_queries,
+    ranked_precision,
+)
+from crosshash.retrieval.record import Record as Record
+from crosshash.retrieval.record import check_disjoint as check_disjoint
+from crosshash.retrieval.record import check_record
+from crosshash.retrieval.record import make_record as make_record
+from crosshash.retrieval.ties import Floats
+
+_RANKS = (1, 5, 10, 50, 100, 500, 1000, 5000)
+
+
+@dataclass(frozen=True, eq=False)
+class Figures:
+    """Figures of one direction; means over its queries, in 0…1.
+
+    Attributes:
+        map: MAP over the whole retrieval set, with the record's tie order.
+        map_best: The same with the best possible order inside ties.
+        map_worst: With the worst.
+        map_at: MAP@k for each k, by the name of its denominator.
+        chance: MAP that random codes would reach: the expectation over all orders of the database.
+        precision_at: Precision@N.
+        f1_at_radius: Mean of the queries' F1 within a Hamming radius.
+        by_radius: Precision and recall within each Hamming radius 0…k.
+        by_rank: Precision and recall among the first items.
+        queries: Number of queries.
+        items: Size of the retrieval set.
+        empty_queries: Queries with nothing relevant.
+        bits: Code length.
+    """
+
+    map: float
+    map_best: float
+    map_worst: float
+    map_at: dict[int, dict[str, float]]
+    chance: float
+    precision_at: dict[int, float]
+    f1_at_radius: dict[int, float]
+    by_radius: Curve
+    by_rank: Curve
+    queries: int
+    items: int
+    empty_queries: int
+    bits: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready values; numbers as keys become strings."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        for name, value in values.items():
+            if isinstance(value, Curve):
+                values[name] = value.as_dict()
+            elif isinstance(value, dict):
+                values[name] = {str(key): entry for key, entry in value.items()}
+        return values
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """Figures of both directions.
+
+    Attributes:
+        i2t: Image queries over texts.
+        t2i: Text queries over images.
+        image_health: Of the images' retrieval codes.
+        text_health: Of the texts' retrieval codes.
+        record: How they were measured, on what.
+    """
+
+    i2t: Figures
+    t2i: Figures
+    image_health: CodeHealth
+    text_health: CodeHealth
+    record: Record
+
+    @property
+    def map_mean(self) -> float:
+        """Mean of the MAP of both directions."""
+        return (self.i2t.map + self.t2i.map) / 2
+
+    def record_dict(self) -> dict[str, Any]:
+        """The record, JSON-ready."""
+        return self.record.as_dict()
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return {
+            "map_i2t": self.i2t.map,
+            "map_t2i": self.t2i.map,
+            "map_mean": self.map_mean,
+            "i2t": self.i2t.as_dict(),
+            "t2i": self.t2i.as_dict(),
+            "health": {"image": self.image_health.as_dict(), "text": self.text_health.as_dict()},
+            "record": self.record_dict(),
+        }
+
+
+def evaluate_codes(
+    query_codes: Any,
+    retrieval_codes: Any,
+    query_labels: Any,
+    retrieval_labels: Any,
+    *,
+    topk: Sequence[int] = (50,),
+    ranks: Sequence[int] | None = None,
+    radii: Sequence[int] = (0, 1, 2),
+    ties: TieOrder = "expected",
+    empty: Empty = "skip",
+    nothing: Nothing = "zero",
+    query_ids: Iterable[Any] | None = None,
+    retrieval_ids: Iterable[Any] | None = None,
+    engine: Engine = "auto",
+) -> Figures:
+    """All figures of one direction.
+
+    Args:
+        query_codes: (q, k/8) packed ``uint8`` or (q, k) signed or real codes.
+        retrieval_codes: (n, k/8) packed or (n, k) signed or real codes.
+        query_labels: (q, c) in {0, 1}.
+        retrieval_labels: (n, c) in {0, 1}.
+        topk: Each k of MAP@k, which is given with all four denominators.
+        ranks: Each N of Precision@N; ``None``: 1, 5, 10, 50, … as far as the retrieval set goes.
+        radii: Hamming radii of F1.
+        ties: ``expected``, ``best``, ``worst`` or ``index``, for all but ``map_best`` and
+            ``map_worst``.
+        empty: Queries with nothing relevant: ``skip`` or ``zero``.
+        nothing: Precision of a query that retrieves nothing within a radius: ``zero`` or ``skip``.
+        query_ids: (q,) names of the queries; with ``retrieval_ids``, a shared one is refused.
+        retrieval_ids: (n,) names of the items.
+        engine: ``auto``, ``numpy`` or ``numba``; all give the same.
+
+    Raises:
+        ValueError: Codes, labels or options do not fit, a query is in the retrieval set, or no
+            query has a relevant item.
+        ImportError: ``engine="numba"`` without numba.
+    """
+    check_choice("ties", ties, get_args(TieOrder))
+    check_choice("empty", empty, get_args(Empty))
+    comparison = Comparison(query_codes, retrieval_codes, query_labels, retrieval_labels)
+    queries, items = len(comparison.query_codes), len(comparison.retrieval_codes)
+    if (query_ids is None) != (retrieval_ids is None):
+        raise ValueError("give both query_ids and retrieval_ids, or neither")
+    if query_ids is not None and retrieval_ids is not None:
+        check_disjoint(query_ids, retrieval_ids)
+    shown = check_ranks([r for r in _RANKS if r <= items] if ranks is None else ranks, items)
+    curve_ranks = default_ranks(items)
+    cuts = np.union1d(curve_ranks, shown)
+    cases = [(k, name) for k in _checked(topk) for name in get_args(Denominator)]
+
+    histogram = comparison.histogram(engine)
+    positives = histogram.positives
+    best, worst = (histogram_precision(histogram, order=order) for order in ("best", "worst"))
+    if ties == "index":
+        whole = np.empty(queries)
+        parts = np.empty((len(cases), queries))
+        hits: Floats = np.empty((queries, len(cuts)))
+        for rows, ranking in comparison.rankings():
+            whole[rows] = ranked_precision(ranking)
+            for part, (k, name) in zip(parts, cases, strict=True):
+                part[rows] = ranked_precision(ranking, k, name)
+            hits[rows] = hits_of_ranking(ranking, cuts)
+    else:
+        whole = histogram_precision(histogram, order=ties)
+        parts = np.array([histogram_precision(histogram, k, ties, name) for k, name in cases])
+        hits = hits_at_ranks(histogram, cuts, ties)
+    map_at: dict[int, dict[str, float]] = {}
+    for part, (k, name) in zip(parts, cases, strict=True):
+        map_at.setdefault(k, {})[name] = float(mean_over_queries(part, empty))
+    curve = rank_curve(hits, positives, cuts, empty)
+    precisions = dict(zip(cuts.tolist(), curve.precision.tolist(), strict=True))
+    kept = np.isin(cuts, curve_ranks)
+    return Figures(
+        map=float(mean_over_queries(whole, empty)),
+        map_best=float(mean_over_queries(best, empty)),
+        map_worst=float(mean_over_queries(worst, empty)),
+        map_at=map_at,
+        chance=float(mean_over_queries(chance_precision(histogram), empty)),
+        precision_at={rank: precisions[rank] for rank in shown.tolist()},
+        f1_at_radius=radius_f1(histogram, radii, empty=empty),
+        by_radius=radius_curve(histogram, nothing, empty),
+        by_rank=Curve(cuts[kept], curve.precision[kept], curve.recall[kept]),
+        queries=queries,
+        items=items,
+        empty_queries=int((positives == 0).sum()),
+        bits=comparison.bits,
+    )
+
+
+def evaluate_both(
+    query: tuple[Any, Any],
+    retrieval: tuple[Any, Any],
+    query_labels: Any,
+    retrieval_labels: Any,
+    *,
+    record: Record | None = None,
+    denominator: Denominator = "total",
+    ties: TieOrder = "expected",
+    empty: Empty = "skip",
+    **options: Any,
+) -> Report:
+    """Figures of image→text and text→image on the same pairs.
+
+    Args:
+        query: Image codes and text codes of the query pairs.
+        retrieval: Image codes and text codes of the retrieval pairs.
+        query_labels: (q, c) in {0, 1}.
+        retrieval_labels: (n, c) in {0, 1}.
+        record: From ``make_record``; the conventions of this call are filled in.
+        denominator: Denominator of MAP@k to be quoted; it goes into the record.
+        ties: As in ``evaluate_codes``.
+        empty: As in ``evaluate_codes``.
+        **options: ``topk``, ``ranks``, ``radii`` and the other options of ``evaluate_codes``.
+
+    Raises:
+        ValueError: As in ``evaluate_codes``; or image and text codes are one array, which would
+            give the same figures in both directions; or the record contradicts the codes.
+    """
+    check_choice("denominator", denominator, get_args(Denominator))
+    for name, (images, texts) in (("query", query), ("retrieval", retrieval)):
+        if _same_memory(images, texts):
+            raise ValueError(
+                f"image and text codes of the {name} pairs are one and the same array; keep them "
+                "in two, or both directions measure the same thing"
+            )
+    i2t, t2i = (
+        evaluate_codes(
+            codes, found, query_labels, retrieval_labels, ties=ties, empty=empty, **options
+        )
+        for codes, found in ((query[0], retrieval[1]), (query[1], retrieval[0]))
+    )
+    record = make_record(bits=i2t.bits) if record is None else record
+    check_record(record, bits=i2t.bits, query=i2t.queries, retrieval=i2t.items)
+    return Report(
+        i2t=i2t,
+        t2i=t2i,
+        image_health=code_health(retrieval[0]),
+        text_health=code_health(retrieval[1]),
+        record=replace(
+            record,
+            ties=ties,
+            denominator=denominator,
+            empty=empty,
+            empty_queries={"i2t": i2t.empty_queries, "t2i": t2i.empty_queries},
+        ),
+    )
+
+
+def _checked(topk: Sequence[int]) -> list[int]:
+    ranks = [check_rank("each entry of topk", k) for k in topk]
+    if None in ranks:
+        raise ValueError("topk lists whole numbers; the whole ranking is always measured")
+    return [k for k in ranks if k is not None]
+
+
+def _same_memory(a: Any, b: Any) -> bool:
+    """Whether two arrays or tensors are one object or start at the same place."""
+    if a is b:
+        return True
+    if hasattr(a, "data_ptr") and hasattr(b, "data_ptr"):
+        return bool(a.data_ptr() == b.data_ptr() != 0)
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and a.size:
+        return bool(a.__array_interface__["data"][0] == b.__array_interface__["data"][0])
+    return False

@@ -1,0 +1,97 @@
+"""The record of a measurement: what was measured on what, by which conventions."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a figure means nothing without.
+
+    Attributes:
+        dataset: Name of the data set.
+        protocol: Name of its split.
+        split: Digest of the ids in each set.
+        counts: Pairs in each set: query, retrieval, train.
+        overlaps: Pairs that two sets share.
+        captions: Which caption of a pair is its text.
+        seed: Seed of the training.
+        bits: Code length.
+        versions: Of crosshash and what it computes with.
+        ties: Order inside ties.
+        denominator: The denominator of MAP@k that is quoted; figures have all four.
+        empty: What becomes of queries with nothing relevant.
+        empty_queries: Number of such queries, by direction.
+    """
+
+    dataset: str = ""
+    protocol: str = ""
+    split: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    overlaps: Mapping[str, int] = field(default_factory=dict)
+    captions: str | int | None = None
+    seed: int | None = None
+    bits: int | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    ties: str = "expected"
+    denominator: str = "total"
+    empty: str = "skip"
+    empty_queries: Mapping[str, int] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return asdict(self)
+
+
+def make_record(**known: Any) -> Record:
+    """A record with the versions of what is installed; ``known`` are its other fields."""
+    versions = {"crosshash": str(getattr(sys.modules["crosshash"], "__version__", "unknown"))}
+    for package in ("torch", "numpy", "timm"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return Record(**{"versions": versions, **known})
+
+
+def check_disjoint(query_ids: Iterable[Any], retrieval_ids: Iterable[Any]) -> None:
+    """Refuse queries that are in the retrieval set: each would find itself.
+
+    Raises:
+        ValueError: Some are; the message names the first.
+    """
+    items = set(retrieval_ids)
+    shared = [one for one in query_ids if one in items]
+    if shared:
+        names = ", ".join(map(repr, shared[:3])) + (", …" if len(shared) > 3 else "")
+        raise ValueError(
+            f"{len(shared)} queries are in the retrieval set too ({names}); take them out of one "
+            "of the two"
+        )
+
+
+def check_record(record: Record, *, bits: int, query: int, retrieval: int) -> None:
+    """Refuse a record that contradicts what was measured, or whose queries are searched.
+
+    Raises:
+        ValueError: It says another code length or size of a set, or that the sets overlap.
+    """
+    said = {"bits": record.bits, "query": None, "retrieval": None, **record.counts}
+    found = {"bits": bits, "query": query, "retrieval": retrieval}
+    for name, value in found.items():
+        if said[name] is not None and said[name] != value:
+            raise ValueError(
+                f"the record says {name} {said[name]}, but the codes have {value}; "
+                "it belongs to another run"
+            )
+    shared = record.overlaps.get("query_retrieval", 0)
+    if shared:
+        raise ValueError(
+            f"{shared} queries are in the retrieval set too, says the record; take them out of "
+            "one of the two"
+        )

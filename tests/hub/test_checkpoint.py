@@ -1,0 +1,134 @@
+"""Checkpoint folders: what is written is read back, and nothing else is accepted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import crosshash
+from crosshash.hub.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
+from crosshash.methods.base import HashModel
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (3, 40, 40, 3), dtype=np.uint8)
+
+
+def test_a_loaded_model_gives_the_codes_of_the_saved_one(model: HashModel, folder: Path) -> None:
+    loaded = crosshash.load(folder)
+    expected = model.encode_image(PIXELS, output="real")
+    np.testing.assert_array_equal(loaded.encode_image(PIXELS, output="real"), expected)
+    np.testing.assert_array_equal(
+        loaded.encode_text("a red square"), model.encode_text("a red square")
+    )
+    assert loaded.info.label_names == ["circle", "square"]
+    assert loaded.frozen == {"image"}
+    assert not loaded.training
+
+
+def test_a_checkpoint_needs_neither_the_hub_nor_the_training_data(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    config = json.loads((folder / "config.json").read_text())
+    assert config["images"]["image"]["name"] == "test_resnet"
+    assert read_checkpoint(folder).encode_text("blue").shape == (1, 2)
+
+
+def test_it_has_no_pickle_and_readable_files(folder: Path) -> None:
+    assert {path.name for path in folder.iterdir()} == {
+        "config.json",
+        "info.json",
+        "model.safetensors",
+        "vocabulary.json",
+    }
+    assert all(path.stat().st_mode & 0o044 for path in folder.iterdir())
+
+
+def test_the_card_names_the_model_and_its_figures(model: HashModel, tmp_path: Path) -> None:
+    figures = {"map": 0.5, "map_best": 0.6, "chance": 0.3}
+    model.info.figures = {"i2t": figures, "t2i": figures, "record": {"dataset": "toy"}}
+    write_checkpoint(model, tmp_path / "named")
+    card = (tmp_path / "named" / "README.md").read_text()
+    assert card.startswith("---\nlibrary_name: crosshash\n")
+    assert "# named" in card
+    assert "0.5000" in card
+    assert "dataset toy" in card
+
+
+def test_half_precision_halves_the_file(model: HashModel, folder: Path, tmp_path: Path) -> None:
+    model.save(tmp_path / "half", dtype=torch.float16)
+    whole = (folder / "model.safetensors").stat().st_size
+    assert (tmp_path / "half" / "model.safetensors").stat().st_size < 0.6 * whole
+    assert crosshash.load(tmp_path / "half").encode_image(PIXELS, output="real").dtype == np.float32
+
+
+def test_a_missing_tensor_is_named(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    state = load_file(path)
+    del state["text_head.linear.weight"]
+    save_file(state, path)
+    with pytest.raises(CheckpointError, match=r"missing: text_head\.linear\.weight"):
+        read_checkpoint(folder)
+
+
+def test_an_extra_tensor_is_named(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    save_file({**load_file(path), "surprise": torch.zeros(1)}, path)
+    with pytest.raises(CheckpointError, match="unexpected: surprise"):
+        read_checkpoint(folder)
+
+
+def test_a_tensor_of_another_shape_is_named(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    state = load_file(path)
+    state["text_head.linear.bias"] = torch.zeros(8)
+    save_file(state, path)
+    with pytest.raises(CheckpointError, match=r"text_head\.linear\.bias \(8,\) instead of \(16,\)"):
+        read_checkpoint(folder)
+
+
+def test_a_truncated_weight_file_is_refused(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match=r"model\.safetensors"):
+        read_checkpoint(folder)
+
+
+def test_another_format_version_is_refused(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "format_version": 99}))
+    with pytest.raises(CheckpointError, match="99"):
+        read_checkpoint(folder)
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '{"format_version": 1}'])
+def test_a_config_that_describes_no_model_is_refused(folder: Path, content: str) -> None:
+    (folder / "config.json").write_text(content)
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        read_checkpoint(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "info.json", "model.safetensors"])
+def test_a_missing_file_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(FileNotFoundError, match=name):
+        read_checkpoint(folder)
+
+
+def test_a_save_that_fails_leaves_the_old_checkpoint(
+    model: HashModel, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def fail(_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(model.text, "save_assets", fail)
+    with pytest.raises(OSError, match="disk full"):
+        model.save(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]

@@ -1,0 +1,167 @@
+"""From a config to a checkpoint with figures."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import crosshash
+from crosshash.config import ConfigError, ExperimentConfig, bundled, parse_config, read_config
+from crosshash.data.feature_cache import FeatureCache
+from crosshash.data.inputs import encode_pairs, prepare_inputs
+from crosshash.experiment import build, read_data, train
+
+TINY = {
+    "method": "amgfh",
+    "bits": 16,
+    "image": {
+        "image": {
+            "name": "test_resnet",
+            "frozen": False,
+            "options": {"weights": "random", "image_size": 32},
+        }
+    },
+    "text": {"name": "bow", "options": {"size": 60}},
+    "network": {"dim": 32, "hidden": [32], "width": 1},
+    "objective": {"similarity": "labels", "guide_dim": 32, "reg": 0.0},
+    "data": {
+        "name": "shapes",
+        "validation": 10,
+        "options": {"n": 120, "size": 32, "query": 20, "train": 60},
+    },
+    "training": {"epochs": 3, "batch_size": 16, "device": "cpu"},
+}
+
+
+def tiny(**training: object) -> ExperimentConfig:
+    return parse_config({**TINY, "training": {**TINY["training"], **training}})  # type: ignore[dict-item]
+
+
+def test_training_from_pixels_leaves_a_checkpoint_with_figures(tmp_path: Path) -> None:
+    result = train(tiny(), tmp_path, progress=False)
+    model = crosshash.load(tmp_path / "checkpoint")
+    figures = json.loads((tmp_path / "checkpoint" / "info.json").read_text())["figures"]
+    assert figures["i2t"]["map"] == result.report.i2t.map
+    assert figures["record"]["counts"]["query"] == 20
+    assert figures["record"]["overlaps"]["query_retrieval"] == 0
+    assert len(result.history) == 3
+    assert {"sim", "fit", "map_mean"} <= set(result.history[0])
+    pictures = result.dataset.select(result.protocol.query).images
+    np.testing.assert_array_equal(model.encode_image(pictures), result.model.encode_image(pictures))
+
+
+def test_evaluating_the_checkpoint_gives_the_figures_of_the_training(tmp_path: Path) -> None:
+    result = train(tiny(epochs=1), tmp_path, progress=False)
+    again = crosshash.evaluate(tmp_path / "checkpoint", progress=False)
+    assert again.i2t.map == result.report.i2t.map
+    assert again.t2i.map == result.report.t2i.map
+    other = crosshash.evaluate(
+        tmp_path / "checkpoint", overrides=["evaluation.ties=index"], progress=False
+    )
+    assert other.i2t.map != again.i2t.map
+
+
+def test_a_killed_training_resumes_to_the_same_codes(tmp_path: Path) -> None:
+    script = tmp_path / "run.py"
+    script.write_text(
+        "import sys, torch\n"
+        "torch.set_num_threads(1)\n"
+        "from crosshash.config import parse_config\n"
+        "from crosshash.experiment import train\n"
+        f"config = parse_config({tiny(epochs=4).model_dump(mode='json')!r})\n"
+        "train(config, sys.argv[1], resume=True, progress=False)\n"
+    )
+    command = [sys.executable, str(script)]
+    environment = {**os.environ, "CROSSHASH_CACHE": str(tmp_path / "cache")}
+    subprocess.run([*command, str(tmp_path / "whole")], check=True, env=environment)
+    killed = subprocess.Popen([*command, str(tmp_path / "killed")], env=environment)
+    history = tmp_path / "killed" / "history.jsonl"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if history.exists() and len(history.read_text().splitlines()) >= 1:
+            break
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert not (tmp_path / "killed" / "checkpoint").exists()
+    subprocess.run([*command, str(tmp_path / "killed")], check=True, env=environment)
+    config = tiny(epochs=4)
+    dataset, _ = read_data(config)
+    codes = []
+    for name in ("whole", "killed"):
+        model = crosshash.load(tmp_path / name / "checkpoint")
+        inputs = prepare_inputs(model, dataset, progress=False)
+        codes.append(np.concatenate(encode_pairs(model, inputs)))
+    np.testing.assert_array_equal(codes[0], codes[1])
+
+
+def test_a_training_of_another_config_is_not_resumed(tmp_path: Path) -> None:
+    train(tiny(epochs=1), tmp_path, progress=False)
+    with pytest.raises(ValueError, match="epochs"):
+        train(tiny(epochs=2), tmp_path, resume=True, progress=False)
+
+
+def test_a_frozen_backbone_runs_once(tmp_path: Path) -> None:
+    values = {**TINY, "image": {"image": {**TINY["image"]["image"], "frozen": True}}}  # type: ignore[index]
+    config = parse_config(values)
+    cache = FeatureCache(tmp_path / "cache")
+    first = train(config, tmp_path / "first", cache=cache, progress=False)
+    assert list((tmp_path / "cache").rglob("*.safetensors"))
+    second = train(config, tmp_path / "second", cache=cache, progress=False)
+    assert first.report.i2t.map == second.report.i2t.map
+
+
+def test_the_vocabulary_comes_from_the_training_pairs_alone() -> None:
+    config = tiny()
+    dataset, protocol = read_data(config)
+    model = build(config, dataset, protocol.train[:1])
+    words = dataset.captions()[protocol.train[0]].lower().replace(",", " ").split()
+    assert set(model.text.vocabulary) <= {word.strip(".") for word in words}  # type: ignore[attr-defined]
+
+
+def test_a_data_set_without_labels_trains_but_is_not_evaluated_silently(tmp_path: Path) -> None:
+    from PIL import Image
+
+    lines = ["file_name,text"]
+    for number in range(12):
+        Image.new("RGB", (32, 32), (number * 20, 0, 0)).save(tmp_path / f"{number}.png")
+        lines.append(f"{number}.png,a picture of number {number}")
+    (tmp_path / "metadata.csv").write_text("\n".join(lines))
+    values = {
+        **TINY,
+        "data": {"name": "imagefolder", "root": str(tmp_path)},
+        "objective": {"guide_dim": 16},
+        "training": {"epochs": 1, "batch_size": 4, "device": "cpu"},
+    }
+    result = train(parse_config(values), tmp_path / "run", progress=False)
+    assert result.report is None
+    assert crosshash.load(result.folder).encode_text("a picture").shape == (1, 2)
+    with pytest.raises(ValueError, match="no labels"):
+        crosshash.evaluate(result.folder, progress=False)
+
+
+def test_every_bundled_config_is_valid_and_its_parts_exist() -> None:
+    from crosshash.config import checked_arguments
+    from crosshash.methods.base import METHODS
+
+    names = [p.relative_to(bundled("configs")) for p in bundled("configs").glob("*/*-*.yaml")]
+    assert len(names) >= 7
+    for name in names:
+        config = read_config(bundled("configs") / name)
+        kind = METHODS[config.method]
+        checked_arguments(kind, config.objective, "objective")
+        checked_arguments(kind.Network, config.network, "network")
+
+
+def test_a_misspelt_objective_names_the_right_key(tmp_path: Path) -> None:
+    config = parse_config({**TINY, "objective": {"simlarity": "labels"}})
+    with pytest.raises(ConfigError, match="similarity"):
+        train(config, tmp_path, progress=False)
