@@ -137,7 +137,7 @@ def encode(
 
     network = load(model)
     if text:
-        ids, codes = items, network.encode_text(items, progress=not quiet)
+        ids, codes = items, network.encode_text(items)
     else:
         paths = _image_paths(items)
         ids = [str(path) for path in paths]

@@ -14,6 +14,7 @@ from crosshash.experiment import Result, train
 from crosshash.reports.gallery import Hit, Item, Query, Section, write_gallery
 from crosshash.reports.plots import loss_plot, precision_recall_plot
 from crosshash.reports.tables import map_table
+from crosshash.retrieval.evaluate import Report
 from crosshash.retrieval.index import Index
 
 CONFIG = "amgfh/shapes-64"
@@ -60,19 +61,22 @@ def run_demo(
     images.save(output / "index")
     page = output / "index.html"
     report = result.report
+    if report is None:
+        raise ValueError("the demo needs a data set with labels")
+    curves = {
+        name: (figures.by_rank.recall, figures.by_rank.precision)
+        for name, figures in (("image → text", report.i2t), ("text → image", report.t2i))
+    }
     write_gallery(
         page,
         title="crosshash demo",
-        summary=_summary(result, config),
+        summary=_summary(report, result, config),
         sections=[_text_queries(result, images), _image_queries(result)],
         plots=[
             (
                 "Precision and recall over the whole ranking",
                 precision_recall_plot(
-                    {
-                        "image → text": (report.i2t.by_rank.recall, report.i2t.by_rank.precision),
-                        "text → image": (report.t2i.by_rank.recall, report.t2i.by_rank.precision),
-                    },
+                    curves,
                     "Precision and recall by rank",
                     chance=(report.i2t.chance + report.t2i.chance) / 2,
                 ),
@@ -114,7 +118,7 @@ def _image_queries(result: Result) -> Section:
     retrieval = result.dataset.select(result.protocol.retrieval)
     texts = Index(result.model.bits)
     captions = retrieval.captions(result.captions)
-    texts.add(result.model.encode_text(captions, unknown="allow", progress=False), retrieval.ids)
+    texts.add(result.model.encode_text(captions, unknown="allow"), retrieval.ids)
     rows = result.protocol.query[:QUERIES]
     codes = result.model.encode_image(result.dataset.select(rows).images, progress=False)
     return Section(
@@ -155,8 +159,8 @@ def _losses(result: Result) -> list[dict[str, float]]:
     return [{k: v for k, v in line.items() if "map" not in k} for line in result.history]
 
 
-def _summary(result: Result, config: ExperimentConfig) -> list[tuple[str, str]]:
-    report, counts = result.report, result.protocol.counts()
+def _summary(report: Report, result: Result, config: ExperimentConfig) -> list[tuple[str, str]]:
+    counts = result.protocol.counts()
     return [
         ("MAP image → text", f"{report.i2t.map:.3f} (chance {report.i2t.chance:.3f})"),
         ("MAP text → image", f"{report.t2i.map:.3f} (chance {report.t2i.chance:.3f})"),

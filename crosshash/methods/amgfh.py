@@ -16,9 +16,8 @@ from crosshash.algorithms.batch import Batch
 from crosshash.algorithms.phases import Algorithm, BatchPhase, Phase, Terms, Update
 from crosshash.backbones.base import Features, ImageBackbone, TextEncoder
 from crosshash.codes import sign
-from crosshash.layers.attention import SampleAttention
 from crosshash.layers.discriminator import Discriminator
-from crosshash.layers.graph import GraphConv, batch_graph
+from crosshash.layers.graph_fusion import GraphFusion
 from crosshash.layers.heads import Encoder, HashHead
 from crosshash.layers.multiscale_conv import MultiScaleConv, map_to_vector, vector_to_map
 from crosshash.layers.multiscale_text import MultiScaleText
@@ -131,53 +130,6 @@ class AMGFHNet(HashModel):
 
 def _norm(dim: int) -> nn.Module:
     return nn.BatchNorm1d(dim, affine=False)
-
-
-class GraphFusion(nn.Module):
-    """f(H): the graph fusion module, which couples the items of a batch and guides training only.
-
-    Three streams (image, text, both) go through graph convolution and self-attention over the
-    items and are fused by addition; a hash layer follows (Eqs. 4-7).
-
-    Shapes: (n, image_dim), (n, text_dim) to (n, bits) in (-1, 1).
-    """
-
-    def __init__(
-        self,
-        image_dim: int,
-        text_dim: int,
-        bits: int,
-        *,
-        dim: int,
-        gcn: bool,
-        attention: bool,
-        fusion: Literal["add", "concat"],
-        activation: Literal["relu", "softmax"],
-        alpha: float,
-        neighbours: int | None,
-    ) -> None:
-        super().__init__()
-        widths = (image_dim, text_dim, image_dim + text_dim)
-        self.streams = nn.ModuleList(
-            GraphConv(width, dim, activation=activation) if gcn else nn.Linear(width, dim)
-            for width in widths
-        )
-        self.attention = nn.ModuleList(SampleAttention(dim) for _ in widths) if attention else None
-        self.head = HashHead(dim * (3 if fusion == "concat" else 1), bits)
-        self.gcn, self.fusion, self.alpha, self.neighbours = gcn, fusion, alpha, neighbours
-
-    def forward(self, image: Tensor, text: Tensor) -> Tensor:
-        """f(H)."""
-        inputs = (image, text, torch.cat([image, text], dim=1))
-        if self.gcn:
-            graph = batch_graph(image, text, alpha=self.alpha, neighbours=self.neighbours)
-            streams = [s(x, graph) for s, x in zip(self.streams, inputs, strict=True)]
-        else:
-            streams = [s(x).relu() for s, x in zip(self.streams, inputs, strict=True)]
-        if self.attention is not None:
-            streams = [a(x) for a, x in zip(self.attention, streams, strict=True)]
-        fused = torch.cat(streams, dim=1) if self.fusion == "concat" else sum(streams)
-        return self.head(fused)  # type: ignore[no-any-return]
 
 
 # Loss and algorithm

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from crosshash.algorithms.phases import Algorithm
-from crosshash.backbones.base import Features, ImageBackbone, TextEncoder, check_features
-from crosshash.codes import check_bits, pack, sign
+from crosshash.backbones.base import Features, ImageBackbone, TextEncoder
+from crosshash.codes import check_bits
 from crosshash.files import atomic_folder
+from crosshash.methods.encoding import Output, collect, image_chunks, text_chunks
 from crosshash.registry import Registry
 
 FORMAT_VERSION = 1
-Output = Literal["packed", "signs", "real"]
 METHODS: Registry[type[Algorithm]] = Registry("method", "crosshash.methods")
 
 
@@ -92,7 +91,8 @@ class HashModel(nn.Module):
             raise ValueError(f"no part {part!r}; parts are 'text' and slots {list(self.slots)}")
         return self.images[part]
 
-    def _backbone(self, slot: str) -> ImageBackbone:
+    def backbone(self, slot: str) -> ImageBackbone:
+        """The backbone of a slot."""
         backbone = self.images[slot]
         if not isinstance(backbone, ImageBackbone):
             raise TypeError(f"slot {slot!r} holds a {type(backbone).__name__}, no image backbone")
@@ -180,8 +180,10 @@ class HashModel(nn.Module):
             CorruptImageError: A file is no picture; names it.
             ValueError: Features have the wrong width or are NaN; names the row.
         """
-        chunks = self._image_chunks(images, batch_size, workers, progress)
-        return self._collect((self.hash_image(chunk) for chunk in chunks), output)
+        chunks = image_chunks(
+            self, images, batch_size=batch_size, workers=workers, progress=progress
+        )
+        return collect(self, (self.hash_image(chunk) for chunk in chunks), output)
 
     @torch.inference_mode()
     def encode_text(
@@ -191,7 +193,6 @@ class HashModel(nn.Module):
         output: Output = "packed",
         unknown: Literal["raise", "allow"] = "raise",
         batch_size: int = 1024,
-        progress: bool = True,
     ) -> Any:
         """Codes of texts.
 
@@ -202,96 +203,12 @@ class HashModel(nn.Module):
             unknown: ``"raise"`` on a text of which the vocabulary knows no word, or ``"allow"``
                 it the code of an empty text.
             batch_size: Texts that go through the network together; no code depends on it.
-            progress: Show a bar when it takes long.
 
         Raises:
             ValueError: No word of a text is known, or features have the wrong width or are NaN.
         """
-        chunks = self._text_chunks(texts, batch_size, unknown)
-        return self._collect((self.hash_text(chunk) for chunk in chunks), output)
-
-    def _image_chunks(
-        self, images: Any, batch_size: int, workers: int, progress: bool
-    ) -> Iterator[dict[str, Features]]:
-        from crosshash.backbones.extract import iterate_features
-        from crosshash.images import as_image_source
-
-        if isinstance(images, Features) or _is_floating(images):
-            images = dict.fromkeys(self.slots, images)
-        if isinstance(images, Mapping):
-            if set(images) != set(self.slots):
-                raise ValueError(f"features are needed for {list(self.slots)}, got {list(images)}")
-            given = {slot: self._given(slot, value) for slot, value in images.items()}
-            count = len(next(iter(given.values()))[0])
-            for start in range(0, count, batch_size):
-                yield self.image_features(
-                    {
-                        slot: _rows(value, slice(start, start + batch_size), self.device)
-                        for slot, value in given.items()
-                    }
-                )
-            return
-        source = as_image_source(images)
-        slots = {
-            slot: iterate_features(
-                self._backbone(slot),
-                source,
-                keep=self.image_needs,
-                batch_size=batch_size,
-                workers=workers,
-                device=self.device,
-                progress=progress,
-            )
-            for slot in self.slots
-        }
-        for parts in zip(*slots.values(), strict=True):
-            yield dict(zip(slots, parts, strict=True))
-
-    def _given(self, slot: str, value: Any) -> Features | tuple[Tensor]:
-        backbone = self._backbone(slot)
-        if isinstance(value, Features):
-            return value
-        if getattr(value, "ndim", 2) == 4:
-            return (torch.as_tensor(value, dtype=torch.float32),)
-        return Features(check_features(value, backbone.dim, "image features"))
-
-    def _text_chunks(self, texts: Any, batch_size: int, unknown: str) -> Iterator[Features]:
-        if isinstance(texts, str):
-            texts = [texts]
-        if isinstance(texts, Features):
-            chunks: Any = texts
-        elif isinstance(texts, Sequence) and all(isinstance(text, str) for text in texts):
-            chunks = self.text.prepare(texts, unknown=unknown)
-        else:
-            chunks = Features(check_features(texts, self.text.dim, "text features"))
-        count = len(chunks.pooled) if isinstance(chunks, Features) else len(_first(chunks))
-        for start in range(0, count, batch_size):
-            part = slice(start, start + batch_size)
-            if isinstance(chunks, Features):
-                yield _rows(chunks, part, self.device)  # type: ignore[misc]
-            else:
-                yield self.text_features(
-                    {name: value[part].to(self.device) for name, value in chunks.items()}
-                )
-
-    def _collect(self, chunks: Iterable[Tensor], output: Output) -> Any:
-        if output not in ("packed", "signs", "real"):
-            raise ValueError(f"output is 'packed', 'signs' or 'real', got {output!r}")
-        training = self.training
-        self.eval()
-        parts = []
-        try:
-            for chunk in chunks:
-                real = chunk.float().cpu().numpy()
-                if output == "packed":
-                    parts.append(pack(real))
-                else:
-                    parts.append(real if output == "real" else sign(real).astype(np.int8))
-        finally:
-            self.train(training)
-        if not parts:
-            raise ValueError("there is nothing to encode: the input is empty")
-        return np.concatenate(parts)
+        chunks = text_chunks(self, texts, batch_size=batch_size, unknown=unknown)
+        return collect(self, (self.hash_text(chunk) for chunk in chunks), output)
 
     # Files
 
@@ -301,7 +218,7 @@ class HashModel(nn.Module):
             "format_version": FORMAT_VERSION,
             "method": self.method,
             "bits": self.bits,
-            "images": {slot: self._backbone(slot).spec() for slot in self.slots},
+            "images": {slot: self.backbone(slot).spec() for slot in self.slots},
             "text": self.text.spec(),
             "frozen": sorted(self.frozen),
             "network": self.options,
@@ -335,20 +252,3 @@ class HashModel(nn.Module):
 
 def _write_json(path: Path, values: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _is_floating(value: Any) -> bool:
-    if isinstance(value, Tensor):
-        return value.is_floating_point()
-    return isinstance(value, np.ndarray) and value.dtype.kind == "f"
-
-
-def _first(values: Mapping[str, Tensor]) -> Tensor:
-    return next(iter(values.values()))
-
-
-def _rows(value: Features | tuple[Tensor], part: slice, device: torch.device) -> Features | Tensor:
-    if isinstance(value, Features):
-        kept = None if value.map is None else value.map[part].to(device)
-        return Features(value.pooled[part].to(device), kept)
-    return value[0][part].to(device)

@@ -171,7 +171,8 @@ def cut_by_hits(order: str, ties: Ties, wanted: Floats) -> Floats:
     share = np.maximum(r - 2, 1) / np.maximum(n - 2, 1)
     last = np.minimum(n - r + wanted, np.ceil(bound / share) + 2)
     values = np.empty(len(last))
-    for part, x in _grid(np.ones(len(last)), last):
+    # One place more, with which the distributions of the places before it are whole.
+    for part, x in _grid(np.ones(len(last)), last + 1):
         a, b, n, r = (value[part, None] for value in ties[1:])
         q = wanted[part, None]
         one = 1 - _waiting(n - 1, r - 1, q, x - 1)

@@ -73,6 +73,16 @@ def test_a_kill_leaves_the_old_file(tmp_path: Path) -> None:
     assert (tmp_path / "a.txt").read_text() == "old"
 
 
+def test_who_reads_the_old_file_goes_on_reading_it(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with target.open() as reader:
+        with atomic_file(target) as path:
+            path.write_text("new")
+        assert reader.read() == "old"
+    assert target.read_text() == "new"
+
+
 def test_a_written_file_can_be_read_by_others(tmp_path: Path) -> None:
     with atomic_file(tmp_path / "a") as path:
         path.write_text("x")
