@@ -45,9 +45,24 @@ def module_name(path: Path, root: Path = ROOT) -> str:
 MODULES = {module_name(path): path for path in FILES}
 
 
-def imports(source: str, module: str, *, package: bool = False) -> Iterator[tuple[str, int]]:
+def nodes(tree: ast.AST, *, types: bool = True, functions: bool = True) -> Iterator[ast.AST]:
+    """All nodes in a tree; if asked, without the insides of TYPE_CHECKING blocks or functions."""
+    yield tree
+    if isinstance(tree, ast.If) and not types and "TYPE_CHECKING" in ast.unparse(tree.test):
+        inner: list[ast.AST] = list(tree.orelse)
+    elif isinstance(tree, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)) and not functions:
+        inner = []
+    else:
+        inner = list(ast.iter_child_nodes(tree))
+    for node in inner:
+        yield from nodes(node, types=types, functions=functions)
+
+
+def imports(
+    source: str, module: str, *, package: bool = False, types: bool = True
+) -> Iterator[tuple[str, int]]:
     """Dotted names of all modules imported anywhere in a file, with their lines."""
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes(ast.parse(source), types=types):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.name, node.lineno
@@ -62,18 +77,12 @@ def imports(source: str, module: str, *, package: bool = False) -> Iterator[tupl
 
 def at_import(source: str) -> Iterator[tuple[str, int]]:
     """Top packages imported as soon as the file is, outside of functions and TYPE_CHECKING."""
-    waiting: list[ast.AST] = [ast.parse(source)]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            waiting.extend(node.orelse)
-        elif isinstance(node, ast.Import):
+    for node in nodes(ast.parse(source), types=False, functions=False):
+        if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.name.split(".")[0], node.lineno
         elif isinstance(node, ast.ImportFrom) and not node.level:
             yield str(node.module).split(".")[0], node.lineno
-        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
-            waiting.extend(ast.iter_child_nodes(node))
 
 
 def offences(path: Path) -> list[str]:
@@ -112,7 +121,8 @@ def test_every_part_of_the_package_stands_on_a_floor() -> None:
 def test_modules_import_each_other_in_no_circle() -> None:
     graph: dict[str, set[str]] = {}
     for module, path in MODULES.items():
-        names = imports(path.read_text(), module, package=path.name == "__init__.py")
+        package = path.name == "__init__.py"
+        names = imports(path.read_text(), module, package=package, types=False)
         graph[module] = {name for name, _ in names if name in MODULES} - {module}
     graph["crosshash.__init__"] = set()  # its imports wait until a name is used
     done: set[str] = set()

@@ -174,20 +174,31 @@ def _batches(
     device: torch.device | str | None,
 ) -> Iterator[Features]:
     before: Callable[[], Features] | None = None
+    fatal: list[Exception] = []
+    errors: list[Exception | None] = []
     with evaluating(backbone, device) as target:
         batches = iter(loader)  # processes are forked before threads are started
-        with running(backbone, target, keep_map=keep_map, most=len(pictures)) as begin:
-            # One batch is computed while the next is decoded.
-            for rows, pixels, errors in batches:
-                fatal = [e for e in errors if e and not (skip and isinstance(e, CorruptImageError))]
-                finish = None if fatal else begin(pixels)
+        try:
+            with running(backbone, target, keep_map=keep_map, most=len(pictures)) as begin:
+                # One batch is computed while the next is decoded.
+                for rows, pixels, errors in batches:
+                    fatal = [e for e in errors if e and not (skip and _is_corrupt(e))]
+                    finish = None if fatal else begin(pixels)
+                    if before is not None:
+                        yield before()
+                    if finish is None:
+                        raise fatal[0]
+                    before = partial(_finished, finish, rows, errors, pictures.source)
                 if before is not None:
                     yield before()
-                if finish is None:
-                    raise fatal[0]
-                before = partial(_finished, finish, rows, errors, pictures.source)
-            if before is not None:
-                yield before()
+        finally:
+            # An error, its traceback, this frame and the error again would be a circle, which keeps
+            # the processes until it is collected, and then waits seconds for them.
+            del fatal, errors, batches
+
+
+def _is_corrupt(error: Exception) -> bool:
+    return isinstance(error, CorruptImageError)
 
 
 def _finished(

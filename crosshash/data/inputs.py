@@ -40,9 +40,11 @@ class Pixels:
         return len(self.rows)
 
     def __getitem__(self, places: Sequence[int]) -> Tensor:
-        return torch.stack(
+        pixels = torch.stack(
             [self.preprocess(self.source.open(self.rows[place])) for place in places]
         )
+        # The layout in which convolutions are fastest, on CPUs and GPUs.
+        return pixels.contiguous(memory_format=torch.channels_last)
 
     def select(self, places: Sequence[int]) -> Pixels:
         """The pictures at those places."""

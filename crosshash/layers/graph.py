@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Literal
 
 import torch
@@ -64,5 +65,8 @@ class GraphConv(nn.Module):
         # Sparse products have no kernels of half precision on the CPU.
         with torch.autocast(x.device.type, enabled=False):
             dtype = self.conv.lin.weight.dtype
-            mixed = self.conv(x.to(dtype), graph.to(dtype).to_sparse_csr())
+            with warnings.catch_warnings():
+                # torch calls its sparse layout a beta each time a process first uses it.
+                warnings.filterwarnings("ignore", message="Sparse", category=UserWarning)
+                mixed = self.conv(x.to(dtype), graph.to(dtype).to_sparse_csr())
         return mixed.relu() if self.activation == "relu" else mixed.softmax(dim=1)  # type: ignore[no-any-return]
