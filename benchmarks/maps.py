@@ -33,7 +33,7 @@ def run(config: str, seed: int, overrides: list[str], folder: Path) -> dict[str,
         "i2t": figures["i2t"]["map"],
         "t2i": figures["t2i"]["map"],
         "mean": (figures["i2t"]["map"] + figures["t2i"]["map"]) / 2,
-        "validation": max((line.get("map_mean", float("nan")) for line in history)),
+        "validation": max((line["map_mean"] for line in history if "map_mean" in line), default=0),
         "unique": figures["health"]["image"]["unique"],
     }
 

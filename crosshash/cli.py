@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -293,6 +294,8 @@ def _print(values: Any, as_json: bool, *renderables: Any) -> None:
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 a fault of the program, 2 wrong usage or input."""
+    # torch warns of its own decorator each time torch-geometric is imported.
+    warnings.filterwarnings("ignore", message=".*torch.jit.script", category=FutureWarning)
     try:
         app()
     except (ValueError, LookupError, OSError, ImportError, ArithmeticError) as error:

@@ -42,6 +42,7 @@ class DataConfig(_Strict):
     root: str | None = None
     captions: Literal["first", "join"] = "first"
     validation: int = Field(default=0, ge=0, description="pairs held out of the training set")
+    augment: bool = Field(default=False, description="mirror and shift the pictures in training")
     options: dict[str, Any] = Field(default_factory=dict)
 
 

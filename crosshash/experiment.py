@@ -155,7 +155,7 @@ def train(
     algorithm = build_algorithm(config, model, inputs, len(rows))
     trainer = Trainer(
         algorithm,
-        inputs.select(rows),
+        inputs.select(rows, augment=config.data.augment),
         optimizer=OptimizerSettings(
             **settings.model_dump(include=set(OptimizerSettings.__dataclass_fields__))
         ),

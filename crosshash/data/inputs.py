@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from crosshash.algorithms.batch import Batch
-from crosshash.backbones.base import Features, ImageBackbone
+from crosshash.backbones.base import Features
 from crosshash.codes import Packed, pack
 from crosshash.data.feature_cache import FeatureCache
 from crosshash.data.pairs import PairedDataset
@@ -25,16 +26,23 @@ class Pixels:
 
     Args:
         source: All pictures.
-        backbone: Whose preprocessing they get.
+        preprocess: From a PIL picture to a tensor (3, h, w).
         rows: Which of them, in which order; default: all.
+        augment: Mirror and shift each picture at random, as :func:`mirrored_and_shifted` does.
     """
 
     def __init__(
-        self, source: ImageSource, backbone: ImageBackbone, rows: Sequence[int] | None = None
+        self,
+        source: ImageSource,
+        preprocess: Any,
+        rows: Sequence[int] | None = None,
+        *,
+        augment: bool = False,
     ) -> None:
         self.source = source
-        self.preprocess: Any = backbone.preprocess
+        self.preprocess = preprocess
         self.rows = list(range(len(source))) if rows is None else [int(row) for row in rows]
+        self.augment = augment
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -43,15 +51,35 @@ class Pixels:
         pixels = torch.stack(
             [self.preprocess(self.source.open(self.rows[place])) for place in places]
         )
+        if self.augment:
+            pixels = mirrored_and_shifted(pixels)
         # The layout in which convolutions are fastest, on CPUs and GPUs.
         return pixels.contiguous(memory_format=torch.channels_last)
 
-    def select(self, places: Sequence[int]) -> Pixels:
+    def select(self, places: Sequence[int], *, augment: bool = False) -> Pixels:
         """The pictures at those places."""
-        chosen = object.__new__(Pixels)
-        chosen.source, chosen.preprocess = self.source, self.preprocess
-        chosen.rows = [self.rows[place] for place in places]
-        return chosen
+        rows = [self.rows[place] for place in places]
+        return Pixels(self.source, self.preprocess, rows, augment=augment)
+
+
+def mirrored_and_shifted(pixels: Tensor) -> Tensor:
+    """Each picture mirrored or not, and moved by up to an eighth of its sides; same shape.
+
+    The border is filled by reflection. Draws from torch's global generator.
+    """
+    n, _, height, width = pixels.shape
+    mirrored = torch.rand(n) < 0.5
+    pixels = torch.where(mirrored[:, None, None, None], pixels.flip(3), pixels)
+    down, right = height // 8, width // 8
+    padded = functional.pad(pixels, (right, right, down, down), mode="reflect")
+    tops = torch.randint(0, 2 * down + 1, (n,)).tolist()
+    lefts = torch.randint(0, 2 * right + 1, (n,)).tolist()
+    return torch.stack(
+        [
+            picture[:, top : top + height, left : left + width]
+            for picture, top, left in zip(padded, tops, lefts, strict=True)
+        ]
+    )
 
 
 class PairInputs:
@@ -77,12 +105,14 @@ class PairInputs:
     def __len__(self) -> int:
         return self._count
 
-    def select(self, rows: npt.NDArray[np.int64] | Sequence[int]) -> PairInputs:
-        """The pairs of those rows, in their order."""
-        chosen = torch.as_tensor(np.asarray(rows), dtype=torch.int64)
+    def select(
+        self, rows: npt.NDArray[np.int64] | Sequence[int], *, augment: bool = False
+    ) -> PairInputs:
+        """The pairs of those rows, in their order; ``augment`` is for training on pixels."""
+        chosen = torch.from_numpy(np.array(rows, dtype=np.int64))  # a copy: protocols are read-only
         return PairInputs(
             {
-                slot: value.select(chosen.tolist())
+                slot: value.select(chosen.tolist(), augment=augment)
                 if isinstance(value, Pixels)
                 else _rows(value, chosen)
                 for slot, value in self.images.items()
@@ -153,7 +183,7 @@ def prepare_inputs(
                 progress=progress,
             )
         else:
-            images[slot] = Pixels(dataset.images, backbone)
+            images[slot] = Pixels(dataset.images, backbone.preprocess)
     given = dataset.texts if isinstance(dataset.texts, np.ndarray) else dataset.captions(captions)
     prepared = model.text.prepare(given, unknown="allow")
     unknown = len(model.text.unknown_rows(prepared))

@@ -107,7 +107,7 @@ class Comparison:
         """Code length k."""
         return 8 * int(self.query_codes.shape[1])
 
-    def histogram(self, engine: Engine = "auto", block: int = 1 << 17) -> Histogram:
+    def histogram(self, engine: Engine = "auto", block: int = 1 << 16) -> Histogram:
         """Count the items at each distance.
 
         Args:
@@ -135,9 +135,10 @@ class Comparison:
             engine = "numpy"
         if engine == "numpy":
             self._count_blocks(block, total, relevant)
-        return Histogram(total[:, : self.bits + 1], relevant[:, : self.bits + 1])
+        bins = self.bits + 1
+        return Histogram(*(np.ascontiguousarray(part[:, :bins]) for part in (total, relevant)))
 
-    def rankings(self, block: int = 1 << 21) -> Iterator[tuple[slice, npt.NDArray[np.bool_]]]:
+    def rankings(self, block: int = 1 << 19) -> Iterator[tuple[slice, npt.NDArray[np.bool_]]]:
         """Relevance in ranked order, ties in database order, a block of queries at a time.
 
         Args:
@@ -161,24 +162,28 @@ class Comparison:
         columns = min(len(items), block)
         bins = 2 * (self.bits + 1)
 
+        step = max(1, block // columns)
+
         def count(start: int) -> None:
-            rows = slice(start, start + max(1, block // columns))
+            rows = slice(start, min(start + step, len(query)))
+            counts = np.empty((rows.stop - start, bins), dtype=np.intp)
             for first in range(0, len(items), columns):
                 part = slice(first, first + columns)
                 key = _distances(query[rows], items[part])
                 if bins > 256:
                     key = key.astype(np.uint16)
                 key += key
-                key += _share(labels[rows], item_labels[part])
+                key |= _share(labels[rows], item_labels[part]).view(np.uint8)
                 # np.bincount converts to intp, and would do so under the interpreter's lock.
-                for row, keys in enumerate(key.astype(np.intp), start):
-                    counts = np.bincount(keys, minlength=bins).reshape(-1, 2)
-                    total[row, : self.bits + 1] += counts.sum(axis=1, dtype=np.int32)
-                    relevant[row, : self.bits + 1] += counts[:, 1].astype(np.int32)
+                for row, keys in enumerate(key.astype(np.intp)):
+                    counts[row] = np.bincount(keys, minlength=bins)
+                hits = counts[:, 1::2]
+                relevant[rows, : self.bits + 1] += hits.astype(np.int32)
+                total[rows, : self.bits + 1] += (counts[:, ::2] + hits).astype(np.int32)
 
         # While one thread is in np.bincount, which holds the lock, the other computes distances;
         # a third would only wait.
-        _spread(count, range(0, len(query), max(1, block // columns)), min(2, _threads()))
+        _spread(count, range(0, len(query), step), min(2, _threads()))
 
     def _count_compiled(self, count: Callable[..., None], total: Counts, relevant: Counts) -> None:
         n, words = len(self.retrieval_codes), kernel.WORDS

@@ -126,7 +126,8 @@ def histogram_precision(
         whole = ties.before + ties.size <= k
         cut = ~whole & (ties.before < k)
         room = k - ties.before
-    full, through, room = ties.where(whole), ties.where(cut), room[cut]
+    full = ties if whole.all() else ties.where(whole)
+    through, room = ties.where(cut), room[cut]
     queries = len(positives)
     sums = np.bincount(full.row, precision_sum(order, full, full.size), queries).astype(float)
     if denominator == "retrieved":
@@ -148,20 +149,20 @@ def ranked_precision(
     ranking: npt.NDArray[np.bool_], topk: int | None = None, denominator: Denominator = "total"
 ) -> Floats:
     """``average_precision`` of rankings, (q, n) relevance in ranked order: (q,)."""
-    queries, items = ranking.shape
-    k = items if topk is None else topk
-    row, rank = np.nonzero(ranking)
-    positives = np.bincount(row, minlength=queries)
-    number = np.arange(1, len(row) + 1) - np.repeat(np.cumsum(positives) - positives, positives)
-    counts = number <= k if denominator == "first" else rank < k
-    row = row[counts]
-    sums = np.bincount(row, number[counts] / (rank[counts] + 1), queries)
-    divisor: npt.NDArray[Any] = positives
+    items = ranking.shape[1]
+    k = items if topk is None else min(topk, items)
+    positives = ranking.sum(axis=1)
+    counted = ranking if denominator == "first" else ranking[:, :k]
+    hits = np.cumsum(counted, axis=1, dtype=np.int32)
+    divisor = positives
     if denominator == "retrieved":
-        divisor = np.bincount(row, minlength=queries)
+        divisor = hits[:, -1].astype(np.int64)
     elif denominator != "total":
         divisor = np.minimum(k, positives)
-    return _divide(sums, divisor, positives)
+    hits *= counted
+    if denominator == "first":
+        hits *= hits <= k
+    return _divide(hits.astype(float) @ (1 / np.arange(1.0, hits.shape[1] + 1)), divisor, positives)
 
 
 def chance_precision(histogram: Histogram) -> Floats:

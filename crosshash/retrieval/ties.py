@@ -8,6 +8,7 @@ expectation of average precision over all orders has a closed form per tie (McSh
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,8 +19,7 @@ from crosshash.retrieval.histogram import Histogram
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
 
-_EXACT = 64
-_HARMONIC = np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, _EXACT + 1))])
+_UNIT = 2.0**-58
 _CELLS = 1 << 19  # values held at a time where queries need rows of different lengths
 
 
@@ -47,33 +47,38 @@ class Ties(NamedTuple):
 
 def ties_of(histogram: Histogram) -> Ties:
     """The ties of a histogram that hold something relevant."""
-    row, distance = np.nonzero(histogram.relevant)
-    size = histogram.total[row, distance].astype(float)
-    relevant = histogram.relevant[row, distance].astype(float)
-    before = np.cumsum(histogram.total, axis=1)[row, distance] - size
-    hits = np.cumsum(histogram.relevant, axis=1)[row, distance] - relevant
-    return Ties(row, before, hits, size, relevant)
+    places = np.flatnonzero(histogram.relevant != 0)
+    size, relevant, after, hits_after = (
+        part.ravel()[places].astype(float)
+        for part in (
+            histogram.total,
+            histogram.relevant,
+            np.cumsum(histogram.total, axis=1, dtype=np.int32),
+            np.cumsum(histogram.relevant, axis=1, dtype=np.int32),
+        )
+    )
+    row = places // histogram.total.shape[1]
+    return Ties(row, after - size, hits_after - relevant, size, relevant)
 
 
 def harmonic_span(start: Any, count: Any) -> Floats:
-    """H(start + count) - H(start), the sum of 1/(start + i) for i = 1…count.
+    """H(start + count) - H(start), the sum of 1/(start + i) for i = 1…count, whole numbers.
 
-    Beyond 64 terms by the Euler-Maclaurin expansion of H with the logarithms taken together, so
-    that the difference keeps its relative precision where it is small.
+    From a table in fixed point, whose differences lose nothing, as those of floats would: a tie
+    far down the ranking is a small difference of large harmonic numbers.
     """
-    end = start + count
-    low, high = np.maximum(start, _EXACT), np.maximum(end, _EXACT)
-    far = np.log1p((high - low) / low) + _correction(high) - _correction(low)
-    first = np.minimum(start, _EXACT).astype(np.intp)
-    last = np.minimum(end, _EXACT).astype(np.intp)
-    span: Floats = far + (_HARMONIC[last] - _HARMONIC[first])
-    return span
+    first = np.asarray(start).astype(np.int64)
+    last = first + np.asarray(count).astype(np.int64)
+    table = _harmonic_table(int(last.max(initial=0)).bit_length())
+    return (table[last] - table[first]).astype(float) * _UNIT
 
 
-def _correction(x: Floats) -> Floats:
-    inverse = 1.0 / x
-    square = inverse * inverse
-    return inverse * (0.5 - inverse * (1 / 12 - square * (1 / 120 - square / 252)))
+@lru_cache(maxsize=1)
+def _harmonic_table(bits: int) -> npt.NDArray[np.int64]:
+    """Harmonic numbers up to 2**bits - 1, in units of 2**-58; their whole part has 5 bits."""
+    one = np.int64(1 << 58)
+    number = np.arange(1, 1 << bits, dtype=np.int64)
+    return np.concatenate([[0], np.cumsum((one + number // 2) // number)])
 
 
 def run_of_hits(hits: Any, start: Any, count: Any) -> Floats:

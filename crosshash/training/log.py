@@ -116,8 +116,9 @@ class TrainingLog:
     def epoch(self, figures: Mapping[str, float]) -> None:
         """Store the figures of an epoch that is done."""
         self.history.append(dict(figures))
-        shown = {k: v for k, v in figures.items() if k != "epoch" and "/" not in k}
-        text = "  ".join(f"{name} {value:.4f}" for name, value in shown.items())
+        # The bar has one line: validation figures where there are some, else the first losses.
+        names = [name for name in figures if "map" in name] or list(figures)[1:4]
+        text = "  ".join(f"{name} {figures[name]:.3f}" for name in names)
         self._bar.update(self._task, completed=figures["epoch"], figures=text)
         if self._writer is not None:
             for name, value in figures.items():
