@@ -1,0 +1,37 @@
+"""What the README shows runs as it stands there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_first_lines_of_code_load_a_model_and_search(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0]
+    exec(compile(code, "README.md", "exec"), {})
+    assert "scene-" in capsys.readouterr().out
+
+
+def test_every_command_in_the_table_exists() -> None:
+    from typer.main import get_command
+
+    from crosshash.cli import app
+
+    commands = set(get_command(app).commands)  # type: ignore[attr-defined]
+    assert set(re.findall(r"^\| `crosshash (\w+)", README, re.MULTILINE)) == commands
+
+
+def test_every_config_in_the_readme_is_bundled() -> None:
+    from crosshash.config import find_config
+
+    names = re.findall(r"amgfh/[\w-]+", README)
+    assert names
+    for name in names:
+        assert find_config(name).is_file()
