@@ -107,7 +107,7 @@ class Comparison:
         """Code length k."""
         return 8 * int(self.query_codes.shape[1])
 
-    def histogram(self, engine: Engine = "auto", block: int = 1 << 16) -> Histogram:
+    def histogram(self, engine: Engine = "auto", block: int = 1 << 18) -> Histogram:
         """Count the items at each distance.
 
         Args:
@@ -160,9 +160,8 @@ class Comparison:
         query, items = _words(self.query_codes), _words(self.retrieval_codes)
         labels, item_labels = _words(self.query_labels), _words(self.retrieval_labels)
         columns = min(len(items), block)
-        bins = 2 * (self.bits + 1)
-
         step = max(1, block // columns)
+        bins = 2 * (self.bits + 1)
 
         def count(start: int) -> None:
             rows = slice(start, min(start + step, len(query)))
@@ -174,7 +173,7 @@ class Comparison:
                     key = key.astype(np.uint16)
                 key += key
                 key |= _share(labels[rows], item_labels[part]).view(np.uint8)
-                # np.bincount converts to intp, and would do so under the interpreter's lock.
+                # np.bincount would convert to intp too, but under the interpreter's lock.
                 for row, keys in enumerate(key.astype(np.intp)):
                     counts[row] = np.bincount(keys, minlength=bins)
                 hits = counts[:, 1::2]
