@@ -198,13 +198,14 @@ class Comparison:
         first = np.searchsorted(rows, np.arange(len(bits) + 1))
         shared = (planes, label_planes, valid, widths, self.query_codes, first, classes)
         workers = min(_threads(), len(bits))
-        edges = np.linspace(0, len(bits), 4 * workers + 1).astype(int).tolist()
+        pieces = min(2 * workers, len(bits))
+        edges = np.linspace(0, len(bits), pieces + 1).astype(int).tolist()
 
         def count_rows(piece: int) -> None:
             count(*shared, total, relevant, edges[piece], edges[piece + 1])
 
-        count(*shared, total, relevant, 0, 0)  # compile before there are threads
-        _spread(count_rows, range(4 * workers), workers)
+        count(*shared, total, relevant, 0, 0)  # compiles, before there are threads
+        _spread(count_rows, range(pieces), workers)
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -259,6 +259,8 @@ def _count(
         start: First query to count.
         stop: One past the last.
     """
+    if start == stop:
+        return
     size = codes.shape[1]
     groups = (size + 7) // 8
     digits = 6
