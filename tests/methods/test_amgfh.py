@@ -33,6 +33,7 @@ def build(model_of: Any, batch_of: Any, network: Any = None, **objective: Any) -
         {"reg": 0.0},
         {"adv": 0.0},
         {"sim": 0.0},
+        {"intra": 0.0},
         {"similarity": "labels"},
         {"similarity": "labels", "sim_loss": "likelihood"},
         {"alpha": 0.9},
@@ -68,7 +69,7 @@ def test_every_variant_of_the_network_trains(
 
 
 def test_a_term_of_weight_zero_is_not_computed(model_of: Any, batch_of: Any) -> None:
-    algorithm, batch = build(model_of, batch_of, dis=0.0, reg=0.0, adv=0.0)
+    algorithm, batch = build(model_of, batch_of, intra=0.0, dis=0.0, reg=0.0, adv=0.0)
     assert set(algorithm.hash_loss(batch)) == {"sim", "fit"}
     assert len(algorithm.phases()[0].updates) == 1  # type: ignore[union-attr]
 
