@@ -268,7 +268,7 @@ def _gallery(path: Path, query: str, is_image: bool, rows: list[dict[str, Any]])
 
     files = ImageFiles([row["id"] for row in rows])
     hits = [
-        Hit(Item(image=files.open(place), text=row["id"]), row["distance"])
+        Hit(Item(image=files.open(place), text=Path(row["id"]).name), row["distance"])
         for place, row in enumerate(rows)
     ]
     asked = Item(image=ImageFiles([query]).open(0) if is_image else None, text=query)
