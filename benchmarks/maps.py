@@ -33,7 +33,9 @@ def run(config: str, seed: int, overrides: list[str], folder: Path) -> dict[str,
         "i2t": figures["i2t"]["map"],
         "t2i": figures["t2i"]["map"],
         "mean": (figures["i2t"]["map"] + figures["t2i"]["map"]) / 2,
-        "validation": max((line["map_mean"] for line in history if "map_mean" in line), default=0),
+        "validation": max(
+            (line["map_mean"] for line in history if "map_mean" in line), default=float("nan")
+        ),
         "unique": figures["health"]["image"]["unique"],
     }
 
@@ -65,7 +67,7 @@ def main() -> None:
         for key in ("i2t", "t2i", "mean", "validation"):
             values = np.array([result[key] for result in of_config])
             spread = f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else ""
-            row[key] = f"{values.mean():.3f}{spread}"
+            row[key] = "" if np.isnan(values).any() else f"{values.mean():.3f}{spread}"
         row["unique image codes"] = int(np.mean([result["unique"] for result in of_config]))
         rows.append(row)
     print(markdown_table(rows))
