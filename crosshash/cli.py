@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -294,6 +295,9 @@ def _print(values: Any, as_json: bool, *renderables: Any) -> None:
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 a fault of the program, 2 wrong usage or input."""
+    # Threads that spin while they wait make training many times slower on a machine that is shared;
+    # read when torch is imported, which no command has done yet.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # torch warns of its own decorator each time torch-geometric is imported.
     warnings.filterwarnings("ignore", message=".*torch.jit.script", category=FutureWarning)
     try:
