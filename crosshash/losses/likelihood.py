@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor
 from torch.nn import functional
+
+from crosshash.similarity import label_similarity
 
 
 def pairwise_nll(U: Tensor, V: Tensor, S: Tensor, *, scale: float = 0.5) -> Tensor:
@@ -20,3 +25,65 @@ def pairwise_nll(U: Tensor, V: Tensor, S: Tensor, *, scale: float = 0.5) -> Tens
     """
     theta = scale * (U @ V.T)
     return (functional.softplus(theta) - S * theta).mean()
+
+
+def bank_nll(
+    U: Tensor,
+    V: Tensor,
+    labels: Tensor,
+    bank_labels: Tensor,
+    *,
+    scale: float = 0.5,
+    block: int = 8192,
+) -> Tensor:
+    """:func:`pairwise_nll` of a batch against all n codes of a bank, which are constants.
+
+    Rows of S are made from labels on the fly, ``block`` bank rows at a time, and the gradient is
+    summed on the way, so that memory is O(b block) and nothing of size n x n is ever there. Under
+    autocast the products run in its type; sums are float32.
+
+    Args:
+        U: (b, k) real-valued codes of a batch.
+        V: (n, k) codes of the bank.
+        labels: (b, c) in {0, 1}.
+        bank_labels: (n, c) in {0, 1}.
+        scale: Factor of the inner products.
+        block: Bank rows that are met at once.
+
+    Raises:
+        ValueError: V requires a gradient, which this loss does not give.
+    """
+    if V.requires_grad:
+        raise ValueError("the codes of a bank are constants: detach them, or use pairwise_nll")
+    value: Tensor = _BankNLL.apply(U, V, labels, bank_labels, scale, block)  # type: ignore[no-untyped-call]
+    return value
+
+
+class _BankNLL(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        U: Tensor,
+        V: Tensor,
+        labels: Tensor,
+        bank_labels: Tensor,
+        scale: float,
+        block: int,
+    ) -> Tensor:
+        total = torch.zeros((), device=U.device)
+        gradient = torch.zeros(U.shape, device=U.device)
+        for start in range(0, len(V), block):
+            codes = V[start : start + block]
+            # softplus(theta) - S theta = softplus((1 - 2 S) theta) for S in {0, 1}.
+            sign = 1 - 2 * label_similarity(labels, bank_labels[start : start + block])
+            theta = sign * (scale * (U.to(V.dtype) @ codes.T)).float()
+            total += functional.softplus(theta).sum()
+            gradient += (sign * theta.sigmoid()).to(V.dtype) @ codes
+        count = U.shape[0] * V.shape[0]
+        ctx.save_for_backward((gradient * (scale / count)).to(U.dtype))
+        return total / count
+
+    @staticmethod
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,) = ctx.saved_tensors
+        return outputs[0] * gradient, None, None, None, None, None

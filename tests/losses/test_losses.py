@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from crosshash.losses.adversarial import discriminator_loss, generator_loss, random_codes
-from crosshash.losses.likelihood import pairwise_nll
+from crosshash.losses.likelihood import bank_nll, pairwise_nll
+from crosshash.losses.normalization import term_weight
 from crosshash.losses.quantization import quantization
 from crosshash.losses.regularization import l2
 from crosshash.losses.similarity import cosine_regression
+from crosshash.similarity import label_similarity
 
 
 def draw(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -70,6 +72,103 @@ def test_likelihood_pulls_similar_items_together_and_others_apart(similarity: fl
     pairwise_nll(U, V, torch.tensor([[similarity]])).backward()
     change = -(U.grad @ V.T).item()  # of the inner product, by a step down the gradient
     assert (change > 0) == bool(similarity)
+
+
+# Likelihood over a bank
+
+
+def bank_of(n: int = 50, k: int = 16, c: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
+    return draw(n, k, seed=3), (draw(n, c, seed=4) > 0.5).float()
+
+
+@pytest.mark.parametrize("block", [1, 7, 50, 8192])
+def test_likelihood_in_blocks_is_that_of_the_whole_matrix(block: int) -> None:
+    V, labels = bank_of()
+    values, gradients = [], []
+    for blocked in (False, True):
+        U = draw(6, 16, seed=5).requires_grad_()
+        if blocked:
+            loss = bank_nll(U, V, labels[:6], labels, scale=0.3, block=block)
+        else:
+            loss = pairwise_nll(U, V, label_similarity(labels[:6], labels), scale=0.3)
+        (3 * loss).backward()
+        values.append(loss.detach())
+        gradients.append(U.grad)
+    torch.testing.assert_close(values[0], values[1])
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+def test_likelihood_over_a_bank_agrees_with_a_loop_over_pairs() -> None:
+    V, labels = bank_of(9)
+    U, total = draw(3, 16, seed=5), 0.0
+    for i in range(3):
+        for j in range(9):
+            theta = 0.5 * float(U[i] @ V[j])
+            alike = bool((labels[i] * labels[j]).sum() > 0)
+            p = sigmoid(theta)
+            total -= math.log(p if alike else 1 - p)
+    assert bank_nll(U, V, labels[:3], labels).item() == pytest.approx(total / 27, rel=1e-5)
+
+
+def test_likelihood_over_a_bank_does_not_overflow() -> None:
+    U = torch.full((2, 64), 30.0, requires_grad=True)
+    loss = bank_nll(U, torch.full((4, 64), 30.0), torch.tensor([[1, 0]] * 2), torch.eye(2)[[1] * 4])
+    assert loss.item() == pytest.approx(0.5 * 64 * 900)
+    loss.backward()
+    assert torch.isfinite(U.grad).all()
+
+
+def test_likelihood_over_a_bank_takes_bfloat16() -> None:
+    V, labels = bank_of()
+    exact = draw(6, 16, seed=5).requires_grad_()
+    bank_nll(exact, V, labels[:6], labels).backward()
+    with torch.autocast("cpu", torch.bfloat16):
+        U = draw(6, 16, seed=5).requires_grad_()
+        loss = bank_nll(U, V, labels[:6], labels)
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert U.grad.dtype == torch.float32
+    torch.testing.assert_close(U.grad, exact.grad, atol=2e-3, rtol=0.05)
+    half = bank_nll(U.detach().bfloat16(), V.bfloat16(), labels[:6], labels)
+    torch.testing.assert_close(half, loss.detach(), atol=0.05, rtol=0.05)
+
+
+def test_likelihood_over_a_bank_refuses_codes_that_want_a_gradient() -> None:
+    V, labels = bank_of()
+    with pytest.raises(ValueError, match="constants"):
+        bank_nll(V[:3], V.requires_grad_(), labels[:3], labels)
+
+
+def test_likelihood_over_a_bank_keeps_no_whole_matrix() -> None:
+    n, block, peaks = 100_000, 1000, []
+
+    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, f, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+            made = f(*args, **(kwargs or {}))
+            if isinstance(made, torch.Tensor):
+                peaks.append(made.numel())
+            return made
+
+    labels = torch.zeros(n, 3)
+    V = torch.zeros(n, 8)
+    with Watch():
+        bank_nll(torch.zeros(4, 8), V, labels[:4], labels, block=block)
+    assert max(peaks) <= block * 8  # a block of the bank, where the whole matrix has 4 n entries
+
+
+# Normalisation
+
+
+def test_sums_weigh_terms_as_printed_and_means_alike() -> None:
+    n, k = 6, 16
+    U, B, S = draw(n, k), torch.sign(draw(n, k, seed=1)), similar(n, n)
+    theta = 0.5 * U @ U.T
+    printed = (torch.nn.functional.softplus(theta) - S * theta).sum() + (B - U).square().sum()
+    ours = pairwise_nll(U, U, S) + term_weight("sums", k, n) * quantization(B, U)
+    torch.testing.assert_close(ours * n * n, printed)
+    assert term_weight("means", k, n) == 1
+    with pytest.raises(ValueError, match="'sums' or 'means'"):
+        term_weight("sum", k, n)  # type: ignore[arg-type]
 
 
 # Regression of cosines
