@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
 import torch
 from torch import Tensor, distributed, nn
 
+from crosshash.algorithms.batch import Batch
 from crosshash.codes import sign
+from crosshash.losses.likelihood import bank_nll
 
 
 class CodeBank(nn.Module):
@@ -23,7 +27,8 @@ class CodeBank(nn.Module):
         count: n.
         bits: k.
         classes: c, 0 without labels.
-        seed: For the random start; codes start small and random, as DCMH's do.
+        more: Names of further real-valued codes to keep, such as ``"H"`` of a label network.
+        seed: For the random start, before :meth:`fill`.
     """
 
     F: Tensor
@@ -31,25 +36,20 @@ class CodeBank(nn.Module):
     B: Tensor
     labels: Tensor
 
-    def __init__(self, count: int, bits: int, classes: int = 0, *, seed: int = 0) -> None:
+    def __init__(
+        self, count: int, bits: int, classes: int = 0, *, more: Sequence[str] = (), seed: int = 0
+    ) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
-        for name in ("F", "G"):
+        self.codes = ("F", "G", *more)
+        for name in self.codes:
             self.register_buffer(name, torch.randn(count, bits, generator=generator))
-        self.register_buffer("B", sign(self.F + self.G))
+        self.register_buffer("B", self.signs())
         self.register_buffer("labels", torch.zeros(count, classes))
 
     @torch.no_grad()
-    def store(
-        self,
-        index: Tensor,
-        *,
-        F: Tensor | None = None,
-        G: Tensor | None = None,
-        B: Tensor | None = None,
-        labels: Tensor | None = None,
-    ) -> None:
-        """Replace the rows ``index`` of what is given.
+    def store(self, index: Tensor, **rows: Tensor) -> None:
+        """Replace the rows ``index`` of what is given by name: ``F=…``, ``labels=…``.
 
         Where several processes train, each calls this with as many rows as the others, and all
         rows are stored in every process.
@@ -61,11 +61,56 @@ class CodeBank(nn.Module):
             raise IndexError(
                 f"rows {int(index.min())}…{int(index.max())} are outside a bank of {len(self.F)}"
             )
-        rows = _everywhere(index)
-        for name, value in (("F", F), ("G", G), ("B", B), ("labels", labels)):
-            if value is not None:
-                buffer = getattr(self, name)
-                buffer[rows] = _everywhere(value.detach().to(buffer.dtype))
+        places = _everywhere(index)
+        for name, values in rows.items():
+            buffer = self.get_buffer(name)
+            buffer[places] = _everywhere(values.detach().to(buffer.dtype))
+
+    def fill(
+        self, batches: Iterable[Batch], encode: Callable[[Batch], Mapping[str, Tensor]]
+    ) -> None:
+        """Keep labels and first codes of the training set, and B = sign of the codes' sum.
+
+        DCMH's code starts with random codes; then a first epoch learns noise, in part.
+
+        Args:
+            batches: The training set.
+            encode: From a batch to its codes by name.
+
+        Raises:
+            ValueError: A batch has no labels.
+        """
+        for batch in batches:
+            if batch.labels is None:
+                raise ValueError(
+                    "this method learns from labels, but the data set has none; use one with "
+                    "labels, or amgfh with objective.similarity=features"
+                )
+            self.store(batch.index, labels=batch.labels, **encode(batch))
+        self.B.copy_(self.signs())
+
+    def signs(self) -> Tensor:
+        """Sign of the sum of all codes, (n, k) in {-1, +1}: B = sign(F + G) and its like."""
+        return sign(torch.stack([self.get_buffer(name) for name in self.codes]).sum(dim=0))
+
+    def nll(self, batch: Batch, codes: Tensor, against: str, *, scale: float = 0.5) -> Tensor:
+        """:func:`~crosshash.losses.likelihood.bank_nll` of a batch against codes of all n rows.
+
+        Args:
+            batch: Has labels.
+            codes: (b, k) of the batch.
+            against: Name of the bank's codes, ``"F"`` or ``"G"``.
+            scale: Factor of the inner products.
+        """
+        labels = self.labels[batch.index]
+        return bank_nll(codes, self.get_buffer(against), labels, self.labels, scale=scale)
+
+    def figures(self) -> dict[str, float]:
+        """Whether B's bits are used: share of different codes, and mean absolute balance of bits."""
+        return {
+            "unique": len(torch.unique(self.B, dim=0)) / len(self.B),
+            "balance": float(self.B.mean(dim=0).abs().mean()),
+        }
 
 
 def _everywhere(value: Tensor) -> Tensor:

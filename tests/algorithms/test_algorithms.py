@@ -155,3 +155,28 @@ def test_a_bank_comes_back_from_an_algorithms_state() -> None:
     for name in ("F", "G", "B", "labels"):
         assert torch.equal(getattr(first.bank, name), getattr(second.bank, name))
     assert set(first.state_dict()) == {"bank.F", "bank.G", "bank.B", "bank.labels"}
+
+
+def test_a_filled_bank_has_the_labels_and_the_sign_of_the_sum_of_all_codes() -> None:
+    bank = CodeBank(4, 8, 2, more=("H",))
+    labels = torch.tensor([[1, 0], [0, 1], [1, 1], [0, 0]])
+    codes = {name: draw(4, 8, seed=place) for place, name in enumerate("FGH")}
+    batches = [Batch(torch.tensor(rows), {}, {}, labels[rows]) for rows in ([0, 1], [2, 3])]
+    bank.fill(batches, lambda batch: {name: value[batch.index] for name, value in codes.items()})
+    assert torch.equal(bank.labels, labels.float())
+    assert torch.equal(bank.get_buffer("H"), codes["H"])
+    total = codes["F"] + codes["G"] + codes["H"]
+    assert torch.equal(bank.B, torch.where(total >= 0, 1.0, -1.0))
+
+
+def test_a_bank_needs_labels() -> None:
+    with pytest.raises(ValueError, match="has none"):
+        CodeBank(2, 8, 2).fill([Batch(torch.arange(2), {}, {})], lambda batch: {})
+
+
+def test_a_banks_figures_say_when_all_codes_are_one() -> None:
+    bank = CodeBank(10, 8)
+    bank.B.fill_(1.0)
+    assert bank.figures() == {"unique": 0.1, "balance": 1.0}
+    bank.B[::2] = -1
+    assert bank.figures() == {"unique": 0.2, "balance": 0.0}
