@@ -82,13 +82,13 @@ def train(
 
     Example: `crosshash train configs/amgfh/flickr8k-64.yaml data.root=photos training.epochs=5`
     """
-    from crosshash.config import find_config, read_config
+    from crosshash.config import read_config
     from crosshash.experiment import train as run
     from crosshash.reports.tables import map_table
 
-    path = find_config(config)
-    experiment = read_config(path, overrides or [])
-    folder = output or Path("runs") / f"{path.parent.name}-{path.stem}"
+    experiment = read_config(config, overrides or [])
+    path = Path(config)
+    folder = output or Path("runs") / f"{path.parent.name}-{path.name.removesuffix('.yaml')}"
     result = run(experiment, folder, resume=resume, progress=not quiet)
     report = result.report
     values = {

@@ -42,6 +42,9 @@ class DataConfig(_Strict):
     root: str | None = None
     captions: Literal["first", "join"] = "first"
     validation: int = Field(default=0, ge=0, description="pairs held out of the training set")
+    holdout: int = Field(
+        default=0, ge=0, description="rehearse the protocol on so many held-out training pairs"
+    )
     augment: bool = Field(default=False, description="mirror and shift the pictures in training")
     options: dict[str, Any] = Field(default_factory=dict)
 
@@ -106,6 +109,7 @@ class ExperimentConfig(_Strict):
         return {
             slot: {"name": value} if isinstance(value, str) else value
             for slot, value in slots.items()
+            if value is not None  # an overlay leaves a slot of its base out
         }
 
     @field_validator("text", mode="before")
@@ -167,22 +171,33 @@ def bundled(kind: Literal["configs", "zoo"]) -> Path:
     return inside if inside.is_dir() else package.parent / kind
 
 
-def find_config(name: str | Path) -> Path:
+def find_config(name: str | Path) -> list[Path]:
     """A config file by path, or by its name among those that come with the package.
 
+    ``amgfh/wiki-64-concat`` is ``amgfh/wiki-64.yaml`` with ``amgfh/variants/concat.yaml`` over it:
+    every variant of a method goes with all of its configs.
+
+    Returns:
+        The file, and that of the variant if one is named.
+
     Raises:
-        FileNotFoundError: Neither exists; the message has the nearest names.
+        FileNotFoundError: There is none; the message has the nearest names.
     """
     path = Path(name)
     if path.is_file():
-        return path
+        return [path]
     folder = bundled("configs")
     inner = str(name).removeprefix("configs/").removesuffix(".yaml")
-    candidate = folder / f"{inner}.yaml"
-    if candidate.is_file() and folder.resolve() in candidate.resolve().parents:
-        return candidate
-    known = [str(p.relative_to(folder).with_suffix("")) for p in folder.glob("*/*.yaml")]
-    raise FileNotFoundError(f"no config {str(name)!r}: {nearest(inner, known)}")
+    known = {
+        str(p.relative_to(folder).with_suffix("").as_posix()): [p] for p in folder.glob("*/*.yaml")
+    }
+    for variant in folder.glob("*/variants/*.yaml"):
+        for config in variant.parent.parent.glob("*-*.yaml"):
+            plain = config.relative_to(folder).with_suffix("").as_posix()
+            known[f"{plain}-{variant.stem}"] = [config, variant]
+    if inner in known:
+        return known[inner]
+    raise FileNotFoundError(f"no config {str(name)!r}: {nearest(inner, list(known))}")
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -215,11 +230,12 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentCo
         ConfigError: It is no mapping, has unknown keys or values of the wrong type; or its base
             does not exist.
     """
-    found = find_config(path)
-    values = _read_layers(found, ())
+    values: dict[str, Any] = {}
+    for file in find_config(path):
+        values = merge(values, _read_layers(file, ()))
     for override in overrides:
         values = merge(values, parse_override(override))
-    return parse_config(values, where=str(found))
+    return parse_config(values, where=str(path))
 
 
 def parse_override(override: str) -> dict[str, Any]:

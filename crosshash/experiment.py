@@ -71,6 +71,8 @@ def read_data(config: ExperimentConfig) -> tuple[PairedDataset, Protocol]:
     reader = DATASETS[config.data.name]
     options = checked_arguments(reader, config.data.options, "data.options")
     dataset, protocol = reader(config.data.root or config.data.name, **options)
+    if config.data.holdout:
+        protocol = protocol.held_out(config.data.holdout)
     protocol.check(len(dataset), dataset.ids)
     if dataset.skipped:
         shown = "; ".join(dataset.skipped[:3])

@@ -174,6 +174,36 @@ class Protocol:
             name=f"{self.name}/validation", query=pool[held], retrieval=rest, train=rest
         )
 
+    def held_out(self, size: int, seed: int = 0) -> Protocol:
+        """A rehearsal of this protocol inside its training set, to compare settings by.
+
+        None of the real queries is in it. Of ``size`` held-out training pairs some are queries;
+        others are searched without having trained the model, as in the real retrieval set, up to
+        its share of such pairs but at most two thirds of ``size``.
+
+        Args:
+            size: Training pairs to hold out.
+            seed: The same seed holds out the same pairs.
+
+        Raises:
+            ValueError: ``size`` is below 3, or leaves no training pair.
+        """
+        if not 3 <= size < len(self.train):
+            raise ValueError(
+                f"protocol {self.name!r}: cannot hold out {size} of {len(self.train)} training "
+                f"pairs; choose a size from 3 to {len(self.train) - 1}"
+            )
+        order = self.train[_shuffled(len(self.train), seed)]
+        train = np.sort(order[size:])
+        unseen = len(np.setdiff1d(self.retrieval, self.train)) / len(self.retrieval)
+        searched = min(round(unseen / (1 - unseen) * len(train)), 2 * size // 3) if unseen < 1 else 0
+        return Protocol(
+            name=f"{self.name}/held-out",
+            query=np.sort(order[searched:size]),
+            retrieval=np.sort(np.concatenate([order[:searched], train])),
+            train=train,
+        )
+
 
 _EMPTY: Indices = np.zeros(0, dtype=np.int64)
 

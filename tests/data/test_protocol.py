@@ -142,3 +142,31 @@ def test_the_authors_validation_set_is_used_where_there_is_one():
     assert chosen.train.tolist() == [1, 2, 3]
     with pytest.raises(ValueError, match="3 of 2 validation pairs"):
         protocol.with_validation(3)
+
+
+def test_a_rehearsal_lies_inside_the_training_set_and_is_like_the_real_search() -> None:
+    whole = Protocol.random(1000, query=100, train=600, seed=3)
+    rehearsal = whole.held_out(150)
+    rehearsal.check(1000)
+    everything = np.concatenate([rehearsal.query, rehearsal.retrieval])
+    assert set(everything) == set(whole.train)
+    assert len(rehearsal.train) == 450
+    unseen = np.setdiff1d(rehearsal.retrieval, rehearsal.train)
+    assert len(unseen) == 100  # two thirds; a third of 900 would be 225
+    assert len(rehearsal.query) == 50
+    assert np.array_equal(rehearsal.query, whole.held_out(150).query)
+    assert not np.array_equal(rehearsal.query, whole.held_out(150, seed=1).query)
+
+
+def test_a_rehearsal_searches_only_trained_pairs_where_the_protocol_does() -> None:
+    train = np.arange(100)
+    rehearsal = Protocol("wiki", np.arange(100, 130), train, train).held_out(30)
+    assert len(rehearsal.query) == 30
+    assert np.array_equal(rehearsal.retrieval, rehearsal.train)
+
+
+@pytest.mark.parametrize("size", [0, 2, 100])
+def test_a_rehearsal_that_cannot_be_held_is_refused(size: int) -> None:
+    train = np.arange(100)
+    with pytest.raises(ValueError, match="from 3 to 99"):
+        Protocol("wiki", np.arange(100, 130), train, train).held_out(size)

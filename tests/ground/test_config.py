@@ -224,11 +224,33 @@ def test_a_bundled_config_is_found_by_its_name(
     monkeypatch.setattr(config_module, "bundled", lambda kind: experiment.parent / kind)
     monkeypatch.chdir(folder)
     for name in ("amgfh/flickr8k-64", "configs/amgfh/flickr8k-64.yaml"):
-        assert find_config(name) == folder / "flickr8k-64.yaml"
+        assert find_config(name)[0].samefile(folder / "flickr8k-64.yaml")
     with pytest.raises(FileNotFoundError, match="did you mean 'amgfh/flickr8k-64'"):
         find_config("amgfh/flickr8k-65")
     with pytest.raises(FileNotFoundError, match=r"no config '\.\./experiment'"):
         find_config("../experiment")
+
+
+def test_a_variant_lies_over_any_config_of_its_method(
+    experiment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = experiment.parent / "configs" / "amgfh"
+    (folder / "variants").mkdir(parents=True)
+    (folder / "flickr8k-64.yaml").write_text(YAML)
+    (folder / "variants" / "adv.yaml").write_text("objective: {adv: 0.0}\n")
+    monkeypatch.setattr(config_module, "bundled", lambda kind: experiment.parent / kind)
+    plain = read_config("amgfh/flickr8k-64")
+    varied = read_config("amgfh/flickr8k-64-adv")
+    assert varied.objective == {**plain.objective, "adv": 0.0}
+    assert varied.training == plain.training
+    with pytest.raises(FileNotFoundError, match="did you mean 'amgfh/flickr8k-64-adv'"):
+        read_config("amgfh/flickr8k-64-avd")
+
+
+def test_an_overlay_leaves_out_an_image_slot_of_its_base(experiment: Path) -> None:
+    config = read_config(experiment, ["image.vit=vit_tiny_patch16_224"])
+    assert set(config.image) == {"image", "vit"}
+    assert set(read_config(experiment, ["image.vit=null"]).image) == {"image"}
 
 
 def test_merging_leaves_both_sides_as_they_are() -> None:
