@@ -152,10 +152,17 @@ def test_every_bundled_config_is_valid_and_its_parts_exist() -> None:
     from crosshash.config import checked_arguments
     from crosshash.methods.base import METHODS
 
-    names = [p.relative_to(bundled("configs")) for p in bundled("configs").glob("*/*-*.yaml")]
-    assert len(names) >= 7
+    names = [
+        p.relative_to(bundled("configs")).with_suffix("").as_posix()
+        for p in bundled("configs").glob("*/*-*.yaml")
+    ]
+    for variant in bundled("configs").glob("*/variants/*.yaml"):
+        names.append(f"{variant.parent.parent.name}/flickr8k-64-{variant.stem}")
+    for method in METHODS.names():
+        for dataset in ("flickr8k", "wiki", "mirflickr", "nuswide", "coco"):
+            names += [f"{method}/{dataset}-{bits}" for bits in (16, 32, 64)]
     for name in names:
-        config = read_config(bundled("configs") / name)
+        config = read_config(name)
         kind = METHODS[config.method]
         checked_arguments(kind, config.objective, "objective")
         checked_arguments(kind.Network, config.network, "network")

@@ -29,16 +29,22 @@ class Encoder(nn.Module):
 
     AMGFH, section 4.1: "three-layered ... first dimensionally transformed by fully connected
     layers, which are subsequently normalized and nonlinearly transformed". With two hidden
-    widths the hash head is the third layer. The paper gives no widths and no dropout.
+    widths the hash head is the third layer. The paper gives no widths and no dropout. MDFFH, DMSFH
+    and HFAH have no normalisation: ``norm=False``.
 
-    Shapes: (n, dim) to (n, hidden[-1]).
+    Shapes: (n, dim) to (n, out_dim), the last of ``hidden``, or ``dim`` where there is none.
     """
 
-    def __init__(self, dim: int, hidden: Sequence[int], *, dropout: float = 0.0) -> None:
+    def __init__(
+        self, dim: int, hidden: Sequence[int], *, dropout: float = 0.0, norm: bool = True
+    ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for width in hidden:
-            layers += [nn.Linear(dim, width), nn.BatchNorm1d(width), nn.ReLU()]
+            layers.append(nn.Linear(dim, width))
+            if norm:
+                layers.append(nn.BatchNorm1d(width))
+            layers.append(nn.ReLU())
             if dropout:
                 layers.append(nn.Dropout(dropout))
             dim = width

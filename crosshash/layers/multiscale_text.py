@@ -10,6 +10,10 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
+from crosshash.layers.heads import Encoder
+
+Fuse = Literal["conv", "concat"]
+
 
 class MultiScaleText(nn.Module):
     """Average-pooled views of a text vector at several scales, beside the vector itself.
@@ -37,7 +41,7 @@ class MultiScaleText(nn.Module):
         self,
         dim: int,
         scales: Sequence[int] = (5, 10, 15, 30, 50),
-        fuse: Literal["conv", "concat"] = "conv",
+        fuse: Fuse = "conv",
     ) -> None:
         super().__init__()
         if fuse not in ("conv", "concat"):
@@ -66,3 +70,36 @@ class MultiScaleText(nn.Module):
             return rearrange(stacked, "n s d -> n (s d)")
         fused: Tensor = self.fuse(stacked)
         return rearrange(fused, "n 1 d -> n d")
+
+
+class MultiScaleEncoder(nn.Module):
+    """The text side of MDFFH, DMSFH and HFAH before its head: multi-scale pooling, then layers.
+
+    Shapes: (n, dim) to (n, out_dim).
+
+    Args:
+        dim: d, the width of the text vector.
+        hidden: Widths of the fully connected layers.
+        fuse: How the scales are joined; None leaves the pooling out (HFAH-1).
+        dropout: In the fully connected layers.
+        norm: BatchNorm in the fully connected layers.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        hidden: Sequence[int],
+        *,
+        fuse: Fuse | None,
+        dropout: float = 0.0,
+        norm: bool = False,
+    ) -> None:
+        super().__init__()
+        self.pooling = None if fuse is None else MultiScaleText(dim, fuse=fuse)
+        width = dim if self.pooling is None else self.pooling.out_dim
+        self.encoder = Encoder(width, hidden, dropout=dropout, norm=norm)
+        self.out_dim = self.encoder.out_dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The last hidden layer."""
+        return self.encoder(x if self.pooling is None else self.pooling(x))  # type: ignore[no-any-return]

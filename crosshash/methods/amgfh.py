@@ -26,7 +26,7 @@ from crosshash.losses.likelihood import pairwise_nll
 from crosshash.losses.quantization import quantization
 from crosshash.losses.regularization import l2
 from crosshash.losses.similarity import cosine_regression
-from crosshash.methods.base import METHODS, HashModel
+from crosshash.methods.base import METHODS, HashModel, Standardize
 from crosshash.similarity import label_similarity, nearest_anchors, neighbourhood_similarity
 
 # Network
@@ -48,9 +48,7 @@ class AMGFHNet(HashModel):
         hidden: Widths of the encoders' two hidden layers; the paper is silent.
         dropout: In the encoders; the paper has none, small training sets need it.
         text_pooling: ``"multiscale"`` puts the multi-scale block before the text encoder.
-        standardize: ``"image"`` and/or ``"text"``: bring each feature to mean 0 and variance 1
-            (BatchNorm without scale and shift, statistics from training) before all else; for
-            features of unequal scale, such as histograms and topics.
+        standardize: See :class:`~crosshash.methods.base.HashModel`.
     """
 
     def __init__(
@@ -67,9 +65,9 @@ class AMGFHNet(HashModel):
         hidden: Sequence[int] = (1024, 1024),
         dropout: float = 0.0,
         text_pooling: Literal["none", "multiscale"] = "none",
-        standardize: Sequence[Literal["image", "text"]] = (),
+        standardize: Sequence[Standardize] = (),
     ) -> None:
-        super().__init__(images, text, bits)
+        super().__init__(images, text, bits, standardize=standardize)
         backbone = images["image"]
         if features == "map" and "image" in standardize:
             raise ValueError("network.standardize brings vectors to one scale, not maps")
@@ -82,8 +80,6 @@ class AMGFHNet(HashModel):
         self.image_needs = (features,)
         inputs = backbone.dim if features == "pooled" else backbone.channels
         channels = 1 if features == "pooled" else backbone.channels
-        self.image_norm = _norm(inputs) if "image" in standardize else None
-        self.text_norm = _norm(text.dim) if "text" in standardize else None
         self.enhancement = MultiScaleConv(channels, width, kernels) if enhance else None
         self.projection = nn.Linear(inputs, dim)
         self.pooling = MultiScaleText(text.dim, fuse="conv") if text_pooling != "none" else None
@@ -101,15 +97,14 @@ class AMGFHNet(HashModel):
                 raise ValueError("these features have no map, which network.features='map' needs")
             enhanced = x.map if self.enhancement is None else self.enhancement(x.map)
             return self.projection(enhanced.mean(dim=(2, 3)))  # type: ignore[no-any-return]
-        pooled = x.pooled if self.image_norm is None else self.image_norm(x.pooled)
+        pooled = x.pooled
         if self.enhancement is not None:
             pooled = map_to_vector(self.enhancement(vector_to_map(pooled)), pooled.shape[1])
         return self.projection(pooled)  # type: ignore[no-any-return]
 
     def pooled_text(self, features: Features) -> Tensor:
         """X_T: (n, text.dim)."""
-        x = features.pooled if self.text_norm is None else self.text_norm(features.pooled)
-        return x if self.pooling is None else self.pooling(x)
+        return features.pooled if self.pooling is None else self.pooling(features.pooled)
 
     def hash_enhanced(self, x: Tensor) -> Tensor:
         """f_I(X_I) (Eq. 8): (n, bits) in (-1, 1)."""
@@ -126,10 +121,6 @@ class AMGFHNet(HashModel):
     def hash_text(self, features: Features) -> Tensor:
         """Real-valued text codes G."""
         return self.hash_pooled(self.pooled_text(features))
-
-
-def _norm(dim: int) -> nn.Module:
-    return nn.BatchNorm1d(dim, affine=False)
 
 
 # Loss and algorithm

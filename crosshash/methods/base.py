@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from crosshash.algorithms.batch import Batch
 from crosshash.algorithms.phases import Algorithm
 from crosshash.backbones.base import Features, ImageBackbone, TextEncoder
 from crosshash.codes import check_bits
@@ -19,6 +20,7 @@ from crosshash.methods.encoding import Output, collect, image_chunks, text_chunk
 from crosshash.registry import Registry
 
 FORMAT_VERSION = 1
+Standardize = Literal["image", "text"]
 METHODS: Registry[type[Algorithm]] = Registry("method", "crosshash.methods")
 
 
@@ -45,25 +47,45 @@ class HashModel(nn.Module):
     item alone gets the same code as in any batch.
 
     Args:
-        images: One backbone for each of the class's ``slots``.
+        images: One backbone for each of the class's ``slots``; those in ``optional`` may be absent.
         text: The text encoder.
         bits: K, a multiple of 8.
+        standardize: ``"image"`` and/or ``"text"``: bring each pooled feature to mean 0 and variance
+            1 (BatchNorm without scale and shift, statistics from training) before all else; for
+            features of unequal scale, such as histograms and topics.
 
     Raises:
         ValueError: The slots are not the class's, or the bits cannot be packed.
     """
 
-    slots: ClassVar[tuple[str, ...]] = ("image",)
+    slots: tuple[str, ...] = ("image",)
+    optional: ClassVar[tuple[str, ...]] = ()
     image_needs: tuple[str, ...] = ("pooled",)
+    image_net: nn.Module
+    text_net: nn.Module
 
-    def __init__(self, images: Mapping[str, ImageBackbone], text: TextEncoder, bits: int) -> None:
+    def __init__(
+        self,
+        images: Mapping[str, ImageBackbone],
+        text: TextEncoder,
+        bits: int,
+        *,
+        standardize: Sequence[Standardize] = (),
+    ) -> None:
         super().__init__()
-        if set(images) != set(self.slots):
+        if not set(self.slots) - set(self.optional) <= set(images) <= set(self.slots):
             raise ValueError(
                 f"{type(self).__name__} has the image slots {list(self.slots)}, "
                 f"got backbones for {list(images)}"
             )
+        self.slots = tuple(slot for slot in self.slots if slot in images)
         self.bits = check_bits(bits)
+        widths = {slot: images[slot].dim for slot in self.slots if "image" in standardize}
+        if "text" in standardize:
+            widths["text"] = text.dim
+        self.norms = nn.ModuleDict(
+            {part: nn.BatchNorm1d(width, affine=False) for part, width in widths.items()}
+        )
         self.images = nn.ModuleDict(dict(images))
         self.text: TextEncoder = text
         self.method = ""
@@ -108,6 +130,14 @@ class HashModel(nn.Module):
         modules = [*self.images.values(), self.text]
         return [p for module in modules for p in module.parameters() if p.requires_grad]
 
+    def image_parameters(self) -> list[nn.Parameter]:
+        """What an image pass trains: backbones and ``image_net``."""
+        return [*self.images.parameters(), *self.image_net.parameters()]
+
+    def text_parameters(self) -> list[nn.Parameter]:
+        """What a text pass trains: text encoder and ``text_net``."""
+        return [*self.text.parameters(), *self.text_net.parameters()]
+
     def train(self, mode: bool = True) -> HashModel:
         """Set training mode; frozen parts stay in eval mode."""
         super().train(mode)
@@ -118,18 +148,24 @@ class HashModel(nn.Module):
     # From inputs to real-valued codes
 
     def image_features(self, images: Mapping[str, Tensor | Features]) -> dict[str, Features]:
-        """Features of each slot; what is given as features already passes."""
+        """Features of each slot, from pixels or from a backbone's features."""
         return {
-            slot: value if isinstance(value, Features) else self.images[slot](value)
+            slot: self._standardized(
+                slot, value if isinstance(value, Features) else self.images[slot](value)
+            )
             for slot, value in images.items()
         }
 
     def text_features(self, texts: Mapping[str, Tensor] | Features) -> Features:
-        """Features of the texts; what is given as features already passes."""
-        if isinstance(texts, Features):
-            return texts
-        features: Features = self.text(texts)
-        return features
+        """Features of the texts, from prepared texts or from an encoder's features."""
+        return self._standardized(
+            "text", texts if isinstance(texts, Features) else self.text(texts)
+        )
+
+    def _standardized(self, part: str, features: Features) -> Features:
+        if part not in self.norms:
+            return features
+        return Features(self.norms[part](features.pooled), features.map)
 
     def hash_image(self, features: Mapping[str, Features]) -> Tensor:
         """Real-valued image codes (n, k), from the features of each slot."""
@@ -145,6 +181,11 @@ class HashModel(nn.Module):
         """F and G, each (n, k)."""
         image = self.hash_image(self.image_features(images))
         return image, self.hash_text(self.text_features(texts))
+
+    def codes(self, batch: Batch) -> dict[str, Tensor]:
+        """F and G of a batch by name, as a code bank keeps them."""
+        F, G = self(batch.images, batch.texts)
+        return {"F": F, "G": G}
 
     # Codes for users
 

@@ -1,0 +1,348 @@
+"""HFAH: Hybrid-attention Feature-reconstructive Adversarial Hashing.
+
+Li & Wang, Journal of Engineering Research, ICCSCT 2022, https://doi.org/10.36909/jer.ICCSCT.19467
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from crosshash.algorithms.batch import Batch
+from crosshash.algorithms.code_bank import CodeBank
+from crosshash.algorithms.phases import Algorithm, BatchPhase, Phase, SolvePhase, Terms, Update
+from crosshash.backbones.base import Features, ImageBackbone, TextEncoder
+from crosshash.layers.discriminator import Discriminator
+from crosshash.layers.heads import Encoder, HashHead
+from crosshash.layers.hybrid_attention import HybridAttention
+from crosshash.layers.multiscale_text import MultiScaleEncoder
+from crosshash.losses.adversarial import discriminator_loss, generator_loss
+from crosshash.losses.likelihood import pairwise_nll
+from crosshash.losses.normalization import Normalization, term_weight
+from crosshash.losses.quantization import quantization
+from crosshash.methods.base import METHODS, HashModel, Standardize
+from crosshash.similarity import label_similarity
+
+# Network
+
+
+class FeatureHash(nn.Module):
+    """A semantic feature f, bounded by tanh, and the code H = tanh(W f) that is made from it.
+
+    The paper is silent about f's activation. Inner products of rectified features cannot be
+    negative, so that no two items could be told apart by the likelihood.
+    """
+
+    def __init__(self, dim: int, feature: int, bits: int) -> None:
+        super().__init__()
+        self.feature = nn.Linear(dim, feature)
+        self.codes = HashHead(feature, bits)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """F (n, feature) and H (n, bits)."""
+        f = self.feature(x).tanh()
+        return f, self.codes(f)
+
+
+class HFAHNet(HashModel):
+    """Image: hybrid attention between a backbone's map and its head; text: concatenated scales.
+
+    Sections 3.3 and 4.3. A backbone without a map (features) has attention over its vector, as a
+    map of one place.
+
+    Args:
+        images: ``{"image": backbone}``; the paper's is ``cnnf``.
+        text: The text encoder; the paper's is ``bow``.
+        bits: K.
+        attention: A name of timm's attention registry; None is the ablation HFAH-2.
+        multiscale: False, without attention, is the ablation HFAH-1.
+        feature: Width of the semantic features; the paper's 512.
+        image_hidden: Widths of layers between backbone and feature; the paper has none.
+        text_hidden: Widths of layers between text and feature; the paper's 4096.
+        dropout: In the fully connected layers; the paper has none.
+        norm: BatchNorm in the fully connected layers; the paper has none.
+        standardize: See :class:`~crosshash.methods.base.HashModel`.
+    """
+
+    def __init__(
+        self,
+        images: Mapping[str, ImageBackbone],
+        text: TextEncoder,
+        bits: int,
+        *,
+        attention: str | None = "cbam",
+        multiscale: bool = True,
+        feature: int = 512,
+        image_hidden: Sequence[int] = (),
+        text_hidden: Sequence[int] = (1024,),
+        dropout: float = 0.0,
+        norm: bool = True,
+        standardize: Sequence[Standardize] = (),
+    ) -> None:
+        super().__init__(images, text, bits, standardize=standardize)
+        backbone = images["image"]
+        self.image_net = nn.ModuleDict()
+        self.on_map = attention is not None and backbone.channels > 0
+        if attention is not None:
+            self.image_net["attention"] = HybridAttention(
+                backbone.channels if self.on_map else backbone.dim, attention
+            )
+        if self.on_map:
+            self.image_needs = ("map",)
+        encoder = Encoder(backbone.dim, image_hidden, dropout=dropout, norm=norm)
+        self.image_net["encoder"] = encoder
+        self.image_net["hash"] = FeatureHash(encoder.out_dim, feature, bits)
+        fuse = "concat" if multiscale else None
+        words = MultiScaleEncoder(text.dim, text_hidden, fuse=fuse, dropout=dropout, norm=norm)  # type: ignore[arg-type]
+        self.text_net = nn.ModuleDict(
+            {"encoder": words, "hash": FeatureHash(words.out_dim, feature, bits)}
+        )
+        self.feature = feature
+
+    def image_pair(self, features: Mapping[str, Features]) -> tuple[Tensor, Tensor]:
+        """f^y (n, feature) and H^y (n, k)."""
+        x = features["image"]
+        vector = x.pooled
+        if self.on_map:
+            if x.map is None:
+                raise ValueError("these features have no map, which network.attention needs")
+            vector = self.backbone("image").head(self.image_net["attention"](x.map))
+        elif "attention" in self.image_net:
+            vector = self.image_net["attention"](vector[:, :, None, None]).flatten(1)
+        return self.image_net["hash"](self.image_net["encoder"](vector))  # type: ignore[no-any-return]
+
+    def text_pair(self, features: Features) -> tuple[Tensor, Tensor]:
+        """f^x (n, feature) and H^x (n, k)."""
+        return self.text_net["hash"](self.text_net["encoder"](features.pooled))  # type: ignore[no-any-return]
+
+    def hash_image(self, features: Mapping[str, Features]) -> Tensor:
+        """H^y (n, k) in (-1, 1)."""
+        return self.image_pair(features)[1]
+
+    def hash_text(self, features: Features) -> Tensor:
+        """H^x (n, k) in (-1, 1)."""
+        return self.text_pair(features)[1]
+
+
+class LabelNet(nn.Module):
+    """Labels to a semantic feature f^l, a code H^l and the labels again (section 3.2).
+
+    Args:
+        classes: c.
+        hidden: Width of the hidden layer; the paper's 4096.
+        feature: Width of f^l.
+        bits: K.
+    """
+
+    def __init__(self, classes: int, hidden: int, feature: int, bits: int) -> None:
+        super().__init__()
+        self.encoder = Encoder(classes, (hidden,), norm=False)
+        self.hash = FeatureHash(hidden, feature, bits)
+        self.classifier = nn.Linear(feature, classes)
+
+    def forward(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """f^l (n, feature) and H^l (n, k) of labels (n, c)."""
+        return self.hash(self.encoder(labels.float()))  # type: ignore[no-any-return]
+
+
+class Reconstruction(nn.Module):
+    """Features of both modalities from the code of either, and what tells real from generated.
+
+    Section 3.4: decoders K -> 512 -> 512, one for each source and target. Section 3.5: a
+    discriminator for each target.
+
+    Args:
+        bits: K.
+        feature: Width of the features.
+    """
+
+    def __init__(self, bits: int, feature: int) -> None:
+        super().__init__()
+        pairs = [f"{source}_{target}" for source in MODALITIES for target in MODALITIES]
+        self.decoders = nn.ModuleDict(
+            {
+                pair: nn.Sequential(
+                    nn.Linear(bits, feature), nn.ReLU(), nn.Linear(feature, feature), nn.Tanh()
+                )
+                for pair in pairs
+            }
+        )
+        self.discriminators = nn.ModuleDict({t: Discriminator(feature) for t in MODALITIES})
+
+    def forward(self, codes: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Generated features (n, feature) by ``"source_target"``, from codes by modality."""
+        return {
+            pair: decoder(codes[pair.partition("_")[0]]) for pair, decoder in self.decoders.items()
+        }
+
+
+MODALITIES = ("text", "image")
+
+# Loss and algorithm
+
+
+@METHODS.register("hfah")
+class HFAH(Algorithm):
+    """Training of HFAH by Algorithm 1: label network, then both modalities, then discriminators.
+
+    Errata and silences, with our reading. A superscript is the modality of the code, a subscript
+    the one generated; Eq. 7 prints f^x twice, where each generated feature is compared with the
+    real one of its own modality. That one is a constant there: features that learn to be easy to
+    reconstruct become equal. B in Eqs. 9-10 is the unified code (Algorithm 1 updates one B), and
+    B' the code that the hash head gives to the modality's own reconstruction. alpha, beta and gamma
+    are not given. The paper prints one min-max objective; generators use the non-saturating form.
+    Sums over all pairs are estimated by those of a batch.
+
+    Args:
+        net: The network.
+        count: Training pairs.
+        classes: Label classes.
+        label_hidden: Width of the label network's hidden layer; the paper's 4096.
+        alpha: Weight of |H^l - B|^2 in Eq. 3.
+        classification: Weight of |L - L^|^2 in Eq. 3, printed as beta too.
+        beta: Weight of the consistency terms (Eqs. 9-10).
+        gamma: Weight of the reconstruction terms (Eqs. 7-8).
+        adv: Weight of the generators' side of Eqs. 11-12; printed as 1.
+        reconstruct: False is the ablation HFAH-3: no decoders, no discriminators, no B'.
+        scale: Factor of the codes' inner products; the paper's 1/2.
+        feature_scale: Factor of the features' inner products; the paper's 1/2.
+        normalization: ``"sums"``: terms weigh as in the printed sums; ``"means"``: as means.
+    """
+
+    Network = HFAHNet
+
+    def __init__(
+        self,
+        net: HFAHNet,
+        count: int,
+        classes: int,
+        *,
+        label_hidden: int = 512,
+        alpha: float = 1.0,
+        classification: float = 1.0,
+        beta: float = 1.0,
+        gamma: float = 1.0,
+        adv: float = 1.0,
+        reconstruct: bool = True,
+        scale: float = 0.5,
+        feature_scale: float = 0.5,
+        normalization: Normalization = "means",
+    ) -> None:
+        super().__init__()
+        self.net = net
+        self.bank = CodeBank(count, net.bits, classes, more=("H",))
+        self.labels = LabelNet(classes, label_hidden, net.feature, net.bits)
+        self.reconstruction = Reconstruction(net.bits, net.feature) if reconstruct else None
+        self.scale, self.feature_scale = scale, feature_scale
+        share = {
+            width: term_weight(normalization, width, count)
+            for width in (net.bits, classes, net.feature, 1)
+        }
+        self.label_weights = {
+            "label_quantization": alpha * share[net.bits],
+            "label_classification": classification * share[classes],
+        }
+        self.weights = {
+            "consistency": beta * share[net.bits],
+            "reconstruction": gamma * share[net.feature],
+            "adv": adv * share[1],
+        }
+
+    def begin(self, batches: Iterable[Batch]) -> None:
+        """Keep labels and first codes of the training set."""
+
+        def codes(batch: Batch) -> dict[str, Tensor]:
+            return {**self.net.codes(batch), "H": self.labels(batch.labels)[1]}
+
+        self.bank.fill(batches, codes)
+
+    def phases(self) -> list[Phase]:
+        """Algorithm 1: three updates an iteration, B at the end of an epoch."""
+        trained = list(self.net.parameters())
+        updates = [Update(self.labels.parameters(), self.label_loss, self.label_weights, "label")]
+        if self.reconstruction is not None:
+            trained += self.reconstruction.decoders.parameters()
+        updates.append(Update(trained, self.modality_loss, self.weights, "modalities"))
+        if self.reconstruction is not None:
+            discriminators = self.reconstruction.discriminators.parameters()
+            updates.append(Update(discriminators, self.adversary_loss, name="discriminators"))
+        return [BatchPhase("networks", updates), SolvePhase("codes", self.solve_codes)]
+
+    def label_loss(self, batch: Batch) -> Terms:
+        """L^l (Eq. 3)."""
+        labels = self.bank.labels[batch.index]
+        S = label_similarity(labels, labels)
+        f, H = self.labels(labels)
+        self.bank.store(batch.index, H=H)
+        return {
+            "label_feature": pairwise_nll(f, f, S, scale=self.feature_scale),
+            "label_hash": pairwise_nll(H, H, S, scale=self.scale),
+            "label_quantization": quantization(self.bank.B[batch.index], H),
+            "label_classification": functional.mse_loss(self.labels.classifier(f), labels),
+        }
+
+    def modality_loss(self, batch: Batch) -> Terms:
+        """L^x + L^y (Eqs. 4-10) and the generators' side of Eqs. 11-12."""
+        labels = self.bank.labels[batch.index]
+        S = label_similarity(labels, labels)
+        with torch.no_grad():
+            guide = self.labels(labels)[0]
+        f, H = self._features(batch)
+        self.bank.store(batch.index, F=H["image"], G=H["text"])
+        B = self.bank.B[batch.index]
+        terms = {
+            "guidance": torch.stack(
+                [pairwise_nll(guide, f[m], S, scale=self.feature_scale) for m in MODALITIES]
+            ).sum(),
+            "consistency": quantization(B, H["text"]) + quantization(B, H["image"]),
+        }
+        if self.reconstruction is None:
+            return terms
+        made = self.reconstruction(H)
+        for modality in MODALITIES:
+            again = self._head(modality)(made[f"{modality}_{modality}"])
+            terms["consistency"] = terms["consistency"] + quantization(B, again)
+        errors = [
+            functional.mse_loss(value, f[pair.partition("_")[2]].detach())
+            for pair, value in made.items()
+        ]
+        terms["reconstruction"] = torch.stack(errors).sum()
+        discriminators = self.reconstruction.discriminators
+        terms["adv"] = generator_loss(discriminators["text"](made["image_text"])) + generator_loss(
+            discriminators["image"](made["text_image"])
+        )
+        batch.shared.update({pair: value.detach() for pair, value in made.items()})
+        return terms
+
+    def _features(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        image = self.net.image_pair(self.net.image_features(batch.images))
+        text = self.net.text_pair(self.net.text_features(batch.texts))
+        return {"image": image[0], "text": text[0]}, {"image": image[1], "text": text[1]}
+
+    def _head(self, modality: str) -> nn.Module:
+        net = self.net.image_net if modality == "image" else self.net.text_net
+        codes: nn.Module = net["hash"].codes
+        return codes
+
+    def adversary_loss(self, batch: Batch) -> Terms:
+        """The discriminators' side: a modality's own reconstruction is real (Eqs. 11-12)."""
+        if self.reconstruction is None:
+            raise ValueError("HFAH-3 has no discriminators")
+        made = {k: v for k, v in batch.shared.items() if k in self.reconstruction.decoders}
+        if not made:
+            with torch.no_grad():
+                made = self.reconstruction(self._features(batch)[1])
+        terms = {}
+        for target, other in (("text", "image"), ("image", "text")):
+            judge = self.reconstruction.discriminators[target]
+            real, generated = made[f"{target}_{target}"], made[f"{other}_{target}"]
+            terms[f"{target}_adversary"] = discriminator_loss(judge(real), judge(generated))
+        return terms
+
+    def solve_codes(self) -> dict[str, float]:
+        """B = sign(H^l + H^x + H^y)."""
+        self.bank.B.copy_(self.bank.signs())
+        return self.bank.figures()

@@ -1,0 +1,157 @@
+"""MDFFH: Multi-Dimensional Feature Fusion Hashing.
+
+Ren & Xu, Frontiers in Physics 2024, 12, 1379873, https://doi.org/10.3389/fphy.2024.1379873
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from crosshash.algorithms.batch import Batch
+from crosshash.algorithms.code_bank import CodeBank
+from crosshash.algorithms.phases import Algorithm, BatchPhase, Phase, SolvePhase, Terms, Update
+from crosshash.backbones.base import Features, ImageBackbone, TextEncoder
+from crosshash.layers.heads import Encoder, HashHead
+from crosshash.layers.multiscale_text import MultiScaleEncoder
+from crosshash.losses.normalization import Normalization, term_weight
+from crosshash.losses.quantization import quantization
+from crosshash.methods.base import METHODS, HashModel, Standardize
+
+# Network
+
+
+class MDFFHNet(HashModel):
+    """Image: features of a transformer and a CNN side by side; text: scales joined by convolution.
+
+    Section 3: ViT's pooled feature through one layer of its own, concatenated with CNN-F's fc6,
+    then fully connected layers with ReLU between them and none after the last.
+
+    Args:
+        images: ``{"cnn": …, "vit": …}``, the paper's ``cnnf`` (fc6) and ``vit_base_patch16_224``;
+            without ``vit`` it is the ablation MDFFH-1.
+        text: The text encoder; the paper's is ``bow``.
+        bits: K.
+        branch: Width of the transformer's own layer; the paper's 4096.
+        image_hidden: Widths of the image layers before the codes; the paper's 8192, 4096.
+        text_hidden: Widths of the text layers before the codes; the paper's 4096, 4096.
+        dropout: In the fully connected layers; the paper has none.
+        norm: BatchNorm in the fully connected layers; the paper has none.
+        standardize: See :class:`~crosshash.methods.base.HashModel`.
+    """
+
+    slots = ("cnn", "vit")
+    optional = ("vit",)
+
+    def __init__(
+        self,
+        images: Mapping[str, ImageBackbone],
+        text: TextEncoder,
+        bits: int,
+        *,
+        branch: int = 512,
+        image_hidden: Sequence[int] = (1024,),
+        text_hidden: Sequence[int] = (1024,),
+        dropout: float = 0.0,
+        norm: bool = True,
+        standardize: Sequence[Standardize] = (),
+    ) -> None:
+        super().__init__(images, text, bits, standardize=standardize)
+        width = images["cnn"].dim
+        image_net = nn.ModuleDict()
+        if "vit" in images:
+            image_net["vit"] = nn.Linear(images["vit"].dim, branch)
+            width += branch
+        encoder = Encoder(width, image_hidden, dropout=dropout, norm=norm)
+        image_net["codes"] = nn.Sequential(encoder, HashHead(encoder.out_dim, bits, tanh=False))
+        self.image_net = image_net
+        words = MultiScaleEncoder(text.dim, text_hidden, fuse="conv", dropout=dropout, norm=norm)
+        self.text_net = nn.Sequential(words, HashHead(words.out_dim, bits, tanh=False))
+
+    def hash_image(self, features: Mapping[str, Features]) -> Tensor:
+        """F (n, k), unbounded."""
+        fused = features["cnn"].pooled
+        if "vit" in self.slots:
+            fused = torch.cat([fused, self.image_net["vit"](features["vit"].pooled)], dim=1)
+        return self.image_net["codes"](fused)  # type: ignore[no-any-return]
+
+    def hash_text(self, features: Features) -> Tensor:
+        """G (n, k), unbounded."""
+        return self.text_net(features.pooled)  # type: ignore[no-any-return]
+
+
+# Loss and algorithm
+
+
+@METHODS.register("mdffh")
+class MDFFH(Algorithm):
+    """Training of MDFFH: Eq. 5, ``nll(F, G, S) + eta (|B - F|^2 + |B - G|^2)``, by Algorithm 1.
+
+    Printed below Eq. 5: sigma is 1 / (1 + e^-phi), V stands for Q, and the parameter study's gamma
+    is eta.
+
+    Args:
+        net: The network.
+        count: Training pairs.
+        classes: Label classes.
+        eta: Weight of the quantization terms; the paper's 1.
+        scale: Factor of the inner products; the paper's 1/2.
+        normalization: ``"sums"``: terms weigh as in the printed sums; ``"means"``: as means.
+    """
+
+    Network = MDFFHNet
+
+    def __init__(
+        self,
+        net: MDFFHNet,
+        count: int,
+        classes: int,
+        *,
+        eta: float = 1.0,
+        scale: float = 0.5,
+        normalization: Normalization = "sums",
+    ) -> None:
+        super().__init__()
+        self.net = net
+        self.bank = CodeBank(count, net.bits, classes)
+        self.scale = scale
+        self.weights = {"quantization": eta * term_weight(normalization, net.bits, count)}
+
+    def begin(self, batches: Iterable[Batch]) -> None:
+        """Keep labels and first codes of the training set."""
+        self.bank.fill(batches, self.net.codes)
+
+    def phases(self) -> list[Phase]:
+        """Algorithm 1: images with G and B fixed, texts with F and B fixed, then B."""
+        return [
+            BatchPhase(
+                "image", [Update(self.net.image_parameters(), self.image_loss, self.weights)]
+            ),
+            BatchPhase("text", [Update(self.net.text_parameters(), self.text_loss, self.weights)]),
+            SolvePhase("codes", self.solve_codes),
+        ]
+
+    def image_loss(self, batch: Batch) -> Terms:
+        """Eq. 5 as a function of the batch's F."""
+        F = self.net.hash_image(self.net.image_features(batch.images))
+        self.bank.store(batch.index, F=F)
+        return {
+            "inter": self.bank.nll(batch, F, "G", scale=self.scale),
+            "quantization": quantization(self.bank.B[batch.index], F),
+        }
+
+    def text_loss(self, batch: Batch) -> Terms:
+        """Eq. 5 as a function of the batch's G."""
+        G = self.net.hash_text(self.net.text_features(batch.texts))
+        self.bank.store(batch.index, G=G)
+        return {
+            "inter": self.bank.nll(batch, G, "F", scale=self.scale),
+            "quantization": quantization(self.bank.B[batch.index], G),
+        }
+
+    def solve_codes(self) -> dict[str, float]:
+        """B = sign(eta (F + G)), Algorithm 1; any eta above 0 gives the same."""
+        self.bank.B.copy_(self.bank.signs())
+        return self.bank.figures()
