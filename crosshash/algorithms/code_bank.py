@@ -106,7 +106,7 @@ class CodeBank(nn.Module):
         return bank_nll(codes, self.get_buffer(against), labels, self.labels, scale=scale)
 
     def figures(self) -> dict[str, float]:
-        """Whether B's bits are used: share of different codes, and mean absolute balance of bits."""
+        """Whether B uses its bits: share of different codes, mean absolute balance of the bits."""
         return {
             "unique": len(torch.unique(self.B, dim=0)) / len(self.B),
             "balance": float(self.B.mean(dim=0).abs().mean()),

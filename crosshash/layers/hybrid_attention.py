@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from crosshash.registry import nearest
 
 # Names of timm's registry that keep the shape of any map.
-KINDS = ("cbam", "lcbam", "se", "ese", "eca", "ceca", "ge", "gc", "gca")
+KINDS = ("cbam", "lcbam", "se", "ese", "eca", "ceca", "gc", "gca")
 
 
 class HybridAttention(nn.Module):

@@ -1,0 +1,126 @@
+"""What only MDFFH has: two image slots, its objective and its alternating phases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from crosshash.algorithms.phases import BatchPhase, SolvePhase
+from crosshash.backbones.base import Features
+from crosshash.methods.mdffh import MDFFH
+
+
+def build(model_of: Any, batch_of: Any, **objective: Any) -> tuple[MDFFH, Any]:
+    model = model_of("mdffh")
+    batch = batch_of(model.slots)
+    algorithm = MDFFH(model, len(batch), 4, **objective)
+    algorithm.begin([batch])
+    return algorithm, batch
+
+
+def test_the_loss_is_equation_5(model_of: Any, batch_of: Any) -> None:
+    """Computed here pair by pair over all n, as the paper prints it."""
+    algorithm, batch = build(model_of, batch_of, eta=0.7)
+    algorithm.eval()
+    algorithm.begin([batch])
+    n, bank = len(batch), algorithm.bank
+    F, G = algorithm.net(batch.images, batch.texts)
+    labels = batch.labels
+    likelihood = torch.zeros(())
+    for i in range(n):
+        for j in range(n):
+            theta = 0.5 * F[i] @ G[j]
+            alike = float(bool((labels[i] * labels[j]).sum() > 0))
+            likelihood = likelihood + torch.nn.functional.softplus(theta) - alike * theta
+    printed = likelihood + 0.7 * (bank.B - F).square().sum()
+    update = algorithm.phases()[0].updates[0]
+    ours = update.total(algorithm.image_loss(batch)) * n * n
+    torch.testing.assert_close(ours, printed, rtol=1e-4, atol=1e-2)
+    printed = likelihood + 0.7 * (bank.B - G).square().sum()
+    update = algorithm.phases()[1].updates[0]
+    torch.testing.assert_close(
+        update.total(algorithm.text_loss(batch)) * n * n, printed, rtol=1e-4, atol=1e-2
+    )
+
+
+def test_algorithm_1_is_images_texts_codes(model_of: Any, batch_of: Any) -> None:
+    algorithm, _ = build(model_of, batch_of)
+    image, text, codes = algorithm.phases()
+    assert isinstance(image, BatchPhase)
+    assert isinstance(text, BatchPhase)
+    assert isinstance(codes, SolvePhase)
+    trained = [set(phase.updates[0].parameters) for phase in (image, text)]
+    assert not trained[0] & trained[1]
+    assert trained[0] | trained[1] == set(algorithm.net.parameters())
+
+
+def test_codes_are_the_sign_of_the_sum(model_of: Any, batch_of: Any) -> None:
+    algorithm, batch = build(model_of, batch_of)
+    algorithm.bank.store(batch.index, F=torch.randn(48, 16), G=torch.randn(48, 16))
+    figures = algorithm.solve_codes()
+    total = algorithm.bank.F + algorithm.bank.G
+    assert torch.equal(algorithm.bank.B, torch.where(total >= 0, 1.0, -1.0))
+    assert set(figures) == {"unique", "balance"}
+
+
+def test_a_pass_stores_its_codes_for_the_other(model_of: Any, batch_of: Any) -> None:
+    algorithm, batch = build(model_of, batch_of)
+    before = algorithm.bank.G.clone()
+    with torch.no_grad():
+        for parameter in algorithm.net.image_net.parameters():
+            parameter.mul_(2)
+    algorithm.image_loss(batch)
+    F = algorithm.net.hash_image(algorithm.net.image_features(batch.images))
+    torch.testing.assert_close(algorithm.bank.F, F.detach())
+    assert torch.equal(algorithm.bank.G, before)
+
+
+def test_without_the_transformer_it_is_mdffh_1(model_of: Any, batch_of: Any, steps: Any) -> None:
+    from crosshash.methods.build import build_model
+
+    whole = model_of("mdffh")
+    model = build_model(
+        "mdffh",
+        bits=16,
+        images={"cnn": {"name": "features", "dim": 36}},
+        text=whole.text,
+        network={},
+    )
+    assert model.slots == ("cnn",)
+    batch = batch_of(("cnn",))
+    algorithm = MDFFH(model, len(batch), 4)
+    algorithm.begin([batch])
+    steps(algorithm, batch, 2)
+    assert model.encode_image(batch.images["cnn"]).shape == (48, 2)
+
+
+def test_the_convolutional_network_is_needed(model_of: Any) -> None:
+    from crosshash.methods.build import build_model
+
+    with pytest.raises(ValueError, match="cnn"):
+        build_model(
+            "mdffh",
+            bits=16,
+            images={"vit": {"name": "features", "dim": 36}},
+            text=model_of("mdffh").text,
+            network={},
+        )
+
+
+def test_both_slots_tell_in_the_code(model_of: Any, batch_of: Any) -> None:
+    model = model_of("mdffh").eval()
+    batch = batch_of(model.slots)
+    whole = model.hash_image(batch.images)
+    for slot in model.slots:
+        changed = {**batch.images, slot: Features(torch.zeros(48, 36))}
+        assert not torch.allclose(model.hash_image(changed), whole)
+
+
+def test_labels_are_needed(model_of: Any, batch_of: Any) -> None:
+    model = model_of("mdffh")
+    batch = batch_of(model.slots)
+    batch.labels = None
+    with pytest.raises(ValueError, match="learns from labels"):
+        MDFFH(model, 48, 4).begin([batch])
