@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from crosshash.data.feature_files import list_variables
 from crosshash.data.pairs import DATASETS, PairedDataset
 from crosshash.data.protocol import Protocol
 from crosshash.files import locate
@@ -40,22 +40,17 @@ def wiki(root: str | Path = "wiki") -> tuple[PairedDataset, Protocol]:
         FileNotFoundError: The file is missing.
         ValueError: The file is no MATLAB file, or lacks a matrix, or one has the wrong shape.
     """
-    from scipy.io import loadmat
-
     path = locate(root)
     if path.is_dir():
         path = path / "wikiData.mat"
         if not path.is_file():
             raise FileNotFoundError(f"{path}: the file of the wiki data set is missing")
     names = [f"{kind}_{part}" for kind in _WIDTHS for part in ("tr", "te")]
-    try:
-        matrices: dict[str, Any] = loadmat(path, variable_names=names)
-    except Exception as error:
-        # The MATLAB reader fails with many kinds of exception; all mean a damaged file here.
-        raise ValueError(f"{path}: cannot be read as a MATLAB file ({error})") from error
-    lacking = [name for name in names if name not in matrices]
+    variables = {variable.name: variable for variable in list_variables(path)}
+    lacking = [name for name in names if name not in variables]
     if lacking:
         raise ValueError(f"{path}: the matrices {', '.join(lacking)} are missing")
+    matrices = {name: variables[name].read() for name in names}
     for name in names:
         shape, rows = matrices[name].shape, len(matrices[f"I_{name[2:]}"])
         if shape != (rows, _WIDTHS[name[0]]):
