@@ -11,6 +11,8 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from crosshash import cli_convert
+
 app = typer.Typer(
     name="crosshash",
     help="Cross-modal hashing: photographs and texts as short binary codes.",
@@ -19,6 +21,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="markdown",
 )
+
+app.add_typer(cli_convert.app, name="convert")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bars.")]

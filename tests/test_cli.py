@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import crosshash
 from crosshash.cli import app, main
 
-COMMANDS = ["demo", "train", "evaluate", "encode", "index", "search", "models"]
+COMMANDS = ["demo", "train", "evaluate", "encode", "index", "search", "models", "convert cnnf"]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def run(*arguments: object) -> str:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example(command: str) -> None:
-    assert f"crosshash {command}" in run(command, "--help")
+    assert f"crosshash {command}" in run(*command.split(), "--help")
 
 
 def test_version() -> None:

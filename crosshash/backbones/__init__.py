@@ -27,7 +27,7 @@ __all__ = [
 
 
 def create_image_backbone(name: str, **options: Any) -> ImageBackbone:
-    """An image backbone: a registered name (``alexnet``, ``features``) or a timm model name.
+    """An image backbone: a registered name (``cnnf``, ``features`` …) or a timm model name.
 
     Args:
         name: What to build.

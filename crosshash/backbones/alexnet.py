@@ -41,6 +41,7 @@ class AlexNet(ImageBackbone):
 
     name = "alexnet"
     reads_pixels = True
+    has_head = True
     channels = 256
     dim = 4096
 
@@ -80,8 +81,12 @@ class AlexNet(ImageBackbone):
     def forward(self, x: Tensor) -> Features:
         """Features of preprocessed pictures (n, 3, h, w)."""
         feature_map = self.features(x)
-        pooled = self.classifier(torch.flatten(self.avgpool(feature_map), 1))
-        return Features(pooled, feature_map)
+        return Features(self.head(feature_map), feature_map)
+
+    def head(self, feature_map: Tensor) -> Tensor:
+        """fc6 and fc7 over a map (n, 256, h, w): (n, 4096)."""
+        pooled: Tensor = self.classifier(torch.flatten(self.avgpool(feature_map), 1))
+        return pooled
 
     def spec(self) -> dict[str, Any]:
         """Name, image size and whole preprocessing."""

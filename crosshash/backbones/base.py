@@ -44,17 +44,33 @@ class ImageBackbone(nn.Module, ABC):
         preprocess: Turns a PIL picture in RGB into one row of the input, (3, h, w); None where the
             input is no picture.
         reads_pixels: Whether the input is a picture.
+        has_head: Whether :meth:`head` goes on from the feature map.
     """
 
     name: str
     dim: int
     channels: int
+    has_head: bool = False
     preprocess: Callable[[PILImage.Image], Tensor] | None
     reads_pixels: bool
 
     @abstractmethod
     def forward(self, x: Tensor) -> Features:
         """Features of a batch of preprocessed pictures (n, 3, h, w), or of vectors (n, d)."""
+
+    def head(self, feature_map: Tensor) -> Tensor:
+        """The rest of the backbone after its feature map (n, c, h, w): the pooled feature (n, d).
+
+        In eval mode ``head(forward(x).map)`` is ``forward(x).pooled``, so that a layer may stand
+        between the two.
+
+        Raises:
+            ValueError: The backbone has no such rest (``has_head`` is False).
+        """
+        raise ValueError(
+            f"image backbone {self.name!r} cannot go on from a feature map; use cnnf, alexnet or "
+            "a CNN of timm"
+        )
 
     @abstractmethod
     def spec(self) -> dict[str, Any]:

@@ -93,6 +93,8 @@ class TimmBackbone(ImageBackbone):
         self._layout, self._prefix = _layout(self.model, features, self.image_size)
         laid_out = self._map(features, self.image_size)
         self.channels = 0 if laid_out is None else int(laid_out.shape[1])
+        # A map of patch tokens is all that the pooling reads only where no other tokens are.
+        self.has_head = laid_out is not None and self._prefix == 0
 
     def _map(self, features: Any, size: tuple[int, int]) -> Tensor | None:
         laid_out: Tensor | None = None
@@ -112,6 +114,27 @@ class TimmBackbone(ImageBackbone):
         features = self.model.forward_features(x)
         pooled = self.model.forward_head(features, pre_logits=True)
         return Features(pooled, self._map(features, (x.shape[-2], x.shape[-1])))
+
+    def head(self, feature_map: Tensor) -> Tensor:
+        """``forward_head(pre_logits=True)`` over a map (n, c, h, w): (n, d).
+
+        Raises:
+            ValueError: The pooled feature is not made from the map alone: the model is a
+                transformer with prefix tokens, or has no map.
+        """
+        if not self.has_head:
+            if self.channels:
+                raise ValueError(
+                    f"{self.name}: its pooled feature is made with prefix tokens, which the map of "
+                    "patch tokens leaves out, so it cannot go on from the map; use cnnf, alexnet "
+                    "or a CNN of timm"
+                )
+            return super().head(feature_map)
+        orders = {"nhwc": "n c h w -> n h w c", "nlc": "n c h w -> n (h w) c"}
+        if self._layout in orders:
+            feature_map = rearrange(feature_map, orders[self._layout])
+        pooled: Tensor = self.model.forward_head(feature_map, pre_logits=True)
+        return pooled
 
     def spec(self) -> dict[str, Any]:
         """Name, image size, whole preprocessing and model options."""

@@ -50,8 +50,8 @@ class FeatureHash(nn.Module):
 class HFAHNet(HashModel):
     """Image: hybrid attention between a backbone's map and its head; text: concatenated scales.
 
-    Sections 3.3 and 4.3. A backbone without a map (features) has attention over its vector, as a
-    map of one place.
+    Sections 3.3 and 4.3. Where a backbone does not go on from its map (features, transformers with
+    a class token), attention is over its vector, as a map of one place.
 
     Args:
         images: ``{"image": backbone}``; the paper's is ``cnnf``.
@@ -85,7 +85,7 @@ class HFAHNet(HashModel):
         super().__init__(images, text, bits, standardize=standardize)
         backbone = images["image"]
         self.image_net = nn.ModuleDict()
-        self.on_map = attention is not None and backbone.channels > 0
+        self.on_map = attention is not None and backbone.has_head
         if attention is not None:
             self.image_net["attention"] = HybridAttention(
                 backbone.channels if self.on_map else backbone.dim, attention

@@ -1,0 +1,46 @@
+"""The command line's ``convert``: published weights into files that backbones load."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Convert published weights into safetensors files.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Convert published weights into safetensors files."""
+
+
+@app.command()
+def cnnf(
+    source: Annotated[Path, typer.Argument(help="MatConvNet's imagenet-vgg-f.mat.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The safetensors file to write.")],
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+) -> None:
+    """Convert CNN-F's published weights for the image backbone `cnnf`.
+
+    The file is at https://www.vlfeat.org/matconvnet/pretrained/ .
+
+    Example: `crosshash convert cnnf imagenet-vgg-f.mat -o cnnf.safetensors`
+    """
+    from crosshash.backbones.matconvnet import convert_cnnf
+
+    shapes = convert_cnnf(source, output)
+    if json_:
+        values = {
+            "output": str(output),
+            "backbone": "cnnf",
+            "tensors": {name: list(shape) for name, shape in shapes.items()},
+        }
+        typer.echo(json.dumps(values, ensure_ascii=False))
+    else:
+        typer.echo(f"{len(shapes)} tensors for the image backbone cnnf: {output}")
