@@ -79,6 +79,10 @@ def train(
         typer.Option("--output", "-o", help="Folder of the run; default: runs/<config>."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a killed run.")] = False,
+    start: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--start", help="Fine-tune this zoo model or checkpoint folder."),
+    ] = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -93,7 +97,7 @@ def train(
     experiment = read_config(config, overrides or [])
     path = Path(config)
     folder = output or Path("runs") / f"{path.parent.name}-{path.name.removesuffix('.yaml')}"
-    result = run(experiment, folder, resume=resume, progress=not quiet)
+    result = run(experiment, folder, resume=resume, start=start, progress=not quiet)
     report = result.report
     values = {
         "checkpoint": str(result.folder),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -83,13 +84,29 @@ def read_data(config: ExperimentConfig) -> tuple[PairedDataset, Protocol]:
     return dataset, protocol
 
 
-def build(config: ExperimentConfig, dataset: PairedDataset, train: np.ndarray) -> HashModel:
-    """The untrained network of a config; a vocabulary is learnt from the training pairs."""
+def build(
+    config: ExperimentConfig,
+    dataset: PairedDataset,
+    train: np.ndarray,
+    start: HashModel | None = None,
+) -> HashModel:
+    """The network of a config before its training.
+
+    Args:
+        config: Says which.
+        dataset: Gives the widths of features, and the words.
+        train: (t,) rows of the training pairs, from which a vocabulary is learnt.
+        start: A model whose vocabulary and weights are taken over. A tensor of another name or
+            shape, such as a hash head of other bits, starts anew.
+    """
     torch.manual_seed(config.seed)
     options = dict(config.text.options)
     if isinstance(dataset.texts, np.ndarray) and config.text.name == "features":
         options.setdefault("dim", dataset.texts.shape[1])
-    text = create_text_encoder(config.text.name, **options)
+    if start is not None and start.text.name == config.text.name:
+        text = copy.deepcopy(start.text)
+    else:
+        text = create_text_encoder(config.text.name, **options)
     if not text.fitted:
         captions = dataset.captions(config.data.captions)
         text.fit([captions[row] for row in train])
@@ -101,7 +118,7 @@ def build(config: ExperimentConfig, dataset: PairedDataset, train: np.ndarray) -
     frozen = [slot for slot, backbone in config.image.items() if backbone.frozen]
     if config.text.frozen:
         frozen.append("text")
-    return build_model(
+    model = build_model(
         config.method,
         bits=config.bits,
         images=images,
@@ -109,6 +126,13 @@ def build(config: ExperimentConfig, dataset: PairedDataset, train: np.ndarray) -
         network=config.network,
         frozen=frozen,
     )
+    if start is not None:
+        own, given = model.state_dict(), start.state_dict()
+        fitting = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
+        if not fitting:
+            raise ValueError("the model to start from shares no tensor with that of the config")
+        model.load_state_dict(fitting, strict=False)
+    return model
 
 
 def train(
@@ -117,6 +141,7 @@ def train(
     *,
     overrides: list[str] | None = None,
     resume: bool = False,
+    start: HashModel | str | Path | None = None,
     cache: FeatureCache | None = None,
     progress: bool = True,
 ) -> Result:
@@ -127,6 +152,8 @@ def train(
         folder: For state, history and the ``checkpoint`` folder.
         overrides: ``key=value`` with dotted keys, over the config.
         resume: Go on where a killed training of the same config stopped.
+        start: A model, zoo name or checkpoint folder to fine-tune: its vocabulary and all weights
+            that fit are taken over, as :func:`build` says.
         cache: Features of frozen backbones; default: the user's cache folder.
         progress: Show progress bars.
 
@@ -144,7 +171,9 @@ def train(
     if config.data.validation:
         selection = protocol.with_validation(config.data.validation, config.seed)
     rows = (selection or protocol).train
-    model = build(config, dataset, rows)
+    if start is not None and not isinstance(start, HashModel):
+        start = load(start)
+    model = build(config, dataset, rows, start)
     settings = config.training
     inputs = prepare_inputs(
         model,

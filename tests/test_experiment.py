@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import crosshash
 from crosshash.config import ConfigError, ExperimentConfig, bundled, parse_config, read_config
@@ -172,3 +173,33 @@ def test_a_misspelt_objective_names_the_right_key(tmp_path: Path) -> None:
     config = parse_config({**TINY, "objective": {"simlarity": "labels"}})
     with pytest.raises(ConfigError, match="similarity"):
         train(config, tmp_path, progress=False)
+
+
+def test_fine_tuning_takes_over_what_fits(tmp_path: Path) -> None:
+    first = train(parse_config(TINY), tmp_path / "first", progress=False)
+    values = {**TINY, "bits": 32, "training": {**TINY["training"], "epochs": 1}}
+    values["data"] = {**TINY["data"], "options": {**TINY["data"]["options"], "seed": 5}}
+    second = train(parse_config(values), tmp_path / "second", start=first.folder, progress=False)
+    assert second.model.bits == 32
+    assert second.model.text.vocabulary == first.model.text.vocabulary
+
+    config = parse_config(values)
+    dataset, protocol = read_data(config)
+    model = build(config, dataset, protocol.train, first.model)
+    ours, theirs = model.state_dict(), first.model.state_dict()
+    new = {n for n in ours if ours[n].shape != theirs[n].shape}
+    assert new
+    assert all("head" in name for name in new)
+    assert all(torch.equal(ours[n], theirs[n]) for n in ours if n not in new)
+
+
+def test_fine_tuning_a_stranger_is_refused() -> None:
+    config = parse_config(TINY)
+    dataset, protocol = read_data(config)
+    stranger = crosshash.create(
+        "mdffh",
+        image={slot: {"name": "features", "dim": 7} for slot in ("cnn", "vit")},
+        texts=["a dog"],
+    )
+    with pytest.raises(ValueError, match="shares no tensor"):
+        build(config, dataset, protocol.train, stranger)

@@ -1,0 +1,49 @@
+"""Find pictures by words: encode, index, search, keep the index and open it again.
+
+python examples/search.py --pictures photos --model runs/photos/checkpoint "a dog in the snow"
+
+Without --pictures it searches drawn scenes with the model that comes with the package.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import crosshash
+from crosshash.data.shapes import shapes
+from crosshash.images import SUFFIXES
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("query", nargs="?", default="a star at night")
+    parser.add_argument("--model", default="amgfh-shapes-64")
+    parser.add_argument("--pictures", type=Path)
+    parser.add_argument("--index", type=Path, help="where to keep the index")
+    options = parser.parse_args()
+
+    model = crosshash.load(options.model)
+    if options.pictures:
+        pictures = sorted(p for p in options.pictures.rglob("*") if p.suffix.lower() in SUFFIXES)
+        ids = [str(path) for path in pictures]
+    else:
+        dataset, _ = shapes(n=300, seed=7)
+        pictures, ids = dataset.images, list(dataset.ids)
+
+    index = crosshash.Index(model.bits, metadata={"model": options.model})
+    index.add(model.encode_image(pictures), ids)
+    with tempfile.TemporaryDirectory() as folder:
+        place = options.index or Path(folder) / "index"
+        index.save(place)
+        opened = crosshash.Index.open(place)
+
+    found = opened.search(model.encode_text(options.query), topk=5)
+    print(f"{len(opened)} pictures, {opened.bits} bits each; nearest to {options.query!r}:")
+    for item, distance in zip(found.ids[0], found.distances[0], strict=True):
+        print(f"{distance:3d}  {item}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""Every example runs as it stands, small and offline."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+SMALL = {
+    "search.py": [],
+    "finetune.py": ["--size", "300", "--epochs", "1"],
+    "swap_backbone.py": ["--size", "200", "--epochs", "1"],
+    "new_method.py": ["--size", "300", "--epochs", "1"],
+}
+
+
+def test_every_example_is_run_here() -> None:
+    assert {path.name for path in EXAMPLES.glob("*.py")} == set(SMALL)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_an_example_runs(name: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / name), *SMALL[name]],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    expected = {
+        "search.py": "scene-",
+        "finetune.py": "from scratch, 32 bits",
+        "swap_backbone.py": "vit_tiny_patch16_224 + bow",
+        "new_method.py": "plain",
+    }[name]
+    assert expected in done.stdout
