@@ -60,7 +60,8 @@ class LabelLaplacian:
     def _sums(self, x: Tensor) -> Tensor:
         """P^T x: (n, m) to (p, m)."""
         zeros = x.new_zeros(len(self.patterns), x.shape[1])
-        return zeros.index_add_(0, self.pattern, x)
+        sums: Tensor = zeros.index_add_(0, self.pattern, x)
+        return sums
 
     def product(self, x: Tensor) -> Tensor:
         """The Laplacian times (n, m)."""
@@ -100,7 +101,7 @@ class LabelLaplacian:
         if shift <= 0 or weight < 0:
             raise ValueError(f"shift is above 0 and weight at least 0, got {shift} and {weight}")
         right = right.double()
-        diagonal = shift + weight * self.degrees
+        diagonal: Tensor = shift + weight * self.degrees
         root = self.counts.sqrt()
 
         def matrix(z: Tensor) -> Tensor:

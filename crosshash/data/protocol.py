@@ -196,11 +196,13 @@ class Protocol:
         order = self.train[_shuffled(len(self.train), seed)]
         train = np.sort(order[size:])
         unseen = len(np.setdiff1d(self.retrieval, self.train)) / len(self.retrieval)
-        searched = min(round(unseen / (1 - unseen) * len(train)), 2 * size // 3) if unseen < 1 else 0
+        alike = round(unseen / (1 - unseen) * len(train)) if unseen < 1 else size
+        searched = min(alike, 2 * size // 3)
+        seen = train if unseen < 1 else _EMPTY
         return Protocol(
             name=f"{self.name}/held-out",
             query=np.sort(order[searched:size]),
-            retrieval=np.sort(np.concatenate([order[:searched], train])),
+            retrieval=np.sort(np.concatenate([order[:searched], seen])),
             train=train,
         )
 

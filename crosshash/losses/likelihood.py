@@ -55,7 +55,7 @@ def bank_nll(
     """
     if V.requires_grad:
         raise ValueError("the codes of a bank are constants: detach them, or use pairwise_nll")
-    value: Tensor = _BankNLL.apply(U, V, labels, bank_labels, scale, block)  # type: ignore[no-untyped-call]
+    value: Tensor = _BankNLL.apply(U, V, labels, bank_labels, scale, block)
     return value
 
 

@@ -45,6 +45,9 @@ class DMSFHNet(HashModel):
         standardize: See :class:`~crosshash.methods.base.HashModel`.
     """
 
+    image_net: nn.ModuleDict
+    text_net: nn.ModuleDict
+
     def __init__(
         self,
         images: Mapping[str, ImageBackbone],

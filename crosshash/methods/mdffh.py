@@ -44,6 +44,7 @@ class MDFFHNet(HashModel):
 
     slots = ("cnn", "vit")
     optional = ("vit",)
+    image_net: nn.ModuleDict
 
     def __init__(
         self,
