@@ -11,7 +11,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from crosshash import cli_convert
+from crosshash import cli_convert, cli_data
 
 app = typer.Typer(
     name="crosshash",
@@ -22,6 +22,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
+app.add_typer(cli_data.app, name="data")
 app.add_typer(cli_convert.app, name="convert")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]

@@ -35,8 +35,14 @@ class ImageSource(Protocol):
 
     def __len__(self) -> int: ...
 
-    def open(self, index: int) -> PILImage.Image:
-        """The picture in RGB."""
+    def open(self, index: int, *, size: tuple[int, int] | None = None) -> PILImage.Image:
+        """The picture in RGB.
+
+        Args:
+            index: Which one.
+            size: Width and height from which the caller will scale down. A source may give a
+                smaller picture than the stored one, never below this size in width or height.
+        """
         ...
 
     def digest(self, index: int) -> bytes:
@@ -61,8 +67,11 @@ class ImageFiles:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def open(self, index: int) -> PILImage.Image:
+    def open(self, index: int, *, size: tuple[int, int] | None = None) -> PILImage.Image:
         """The picture in RGB.
+
+        With a ``size`` of at most half the stored one, a JPEG file is decoded at a half, a quarter
+        or an eighth, which takes a fraction of the time; the result is at least of that size.
 
         Raises:
             FileNotFoundError: The file is not there.
@@ -71,7 +80,11 @@ class ImageFiles:
         path = self.paths[index]
         try:
             with PILImage.open(path) as image:
-                picture: PILImage.Image = image.convert("RGB")
+                if size is not None:
+                    image.draft("RGB", size)  # does nothing where the file is no JPEG
+                image.load()
+                # convert() would copy what is in RGB already.
+                picture: PILImage.Image = image if image.mode == "RGB" else image.convert("RGB")
                 return picture
         except FileNotFoundError:
             raise FileNotFoundError(f"{path}: no such image file") from None
@@ -96,8 +109,8 @@ class ImageArrays:
     def __len__(self) -> int:
         return len(self.images)
 
-    def open(self, index: int) -> PILImage.Image:
-        """The picture in RGB.
+    def open(self, index: int, *, size: tuple[int, int] | None = None) -> PILImage.Image:
+        """The picture in RGB, whole whatever the ``size``.
 
         Raises:
             ValueError: An array is not ``uint8`` with axes (h, w, 3) or (h, w).

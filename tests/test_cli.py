@@ -15,7 +15,20 @@ from typer.testing import CliRunner
 import crosshash
 from crosshash.cli import app, main
 
-COMMANDS = ["demo", "train", "evaluate", "encode", "index", "search", "models", "convert cnnf"]
+COMMANDS = [
+    "demo",
+    "train",
+    "evaluate",
+    "encode",
+    "index",
+    "search",
+    "models",
+    "convert cnnf",
+    "data prepare",
+    "data download",
+    "data features",
+    "data show",
+]
 
 
 @pytest.fixture(scope="module")

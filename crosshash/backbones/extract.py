@@ -8,17 +8,17 @@ from functools import partial
 from typing import Any, TypeVar
 
 import torch
-from PIL import Image as PILImage
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from crosshash.backbones.base import Features, ImageBackbone
+from crosshash.backbones.decode import PictureReader
 from crosshash.backbones.forward import evaluating, running
 from crosshash.images import CorruptImageError, ImageSource
 
 _BAR_AFTER = 2.0  # seconds
 T = TypeVar("T")
-_Read = tuple[int, Tensor, Exception | None]
+_Read = tuple[list[int], Tensor, list[Exception | None]]
 
 
 def check_keep(backbone: ImageBackbone, keep: Sequence[str]) -> tuple[str, ...]:
@@ -128,7 +128,7 @@ def iterate_features(
         pictures,
         batch_size=batch_size,
         num_workers=workers,
-        collate_fn=_collate,
+        collate_fn=_whole,  # type: ignore[arg-type]
         # Its own generator: else a cached run and a computed one would go on from other seeds.
         generator=torch.Generator(),
     )
@@ -142,27 +142,24 @@ def iterate_features(
 
 
 class _Pictures(Dataset[_Read]):
-    """Preprocessed pictures; an error is a value, since a worker would rename and reword it."""
+    """Batches of preprocessed pictures; an error is a value, since a worker would reword it."""
 
     def __init__(self, source: ImageSource, preprocess: Any, rows: list[int]) -> None:
         self.source = source
-        self.preprocess = preprocess
+        self.reader = PictureReader(source, preprocess)
         self.rows = rows
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, place: int) -> _Read:
-        row = self.rows[place]
-        try:
-            return row, self.preprocess(self.source.open(row)), None
-        except (OSError, ValueError) as error:
-            return row, self.preprocess(PILImage.new("RGB", (64, 64))), error
+    def __getitems__(self, places: list[int]) -> _Read:
+        """The batch of those places (the name under which torch's loader asks for a batch)."""
+        rows = [self.rows[place] for place in places]
+        return rows, *self.reader.read(rows)
 
 
-def _collate(items: list[_Read]) -> tuple[list[int], Tensor, list[Exception | None]]:
-    rows, pixels, errors = zip(*items, strict=True)
-    return list(rows), torch.stack(pixels), list(errors)
+def _whole(batch: _Read) -> _Read:
+    return batch
 
 
 def _batches(

@@ -20,6 +20,7 @@ from crosshash.backbones.base import (
     Texts,
     fingerprint,
 )
+from crosshash.backbones.decode import decode_size
 from crosshash.backbones.extract import (
     check_keep,
     iterate_features,
@@ -34,11 +35,12 @@ from crosshash.images import ImageSource
 class FeatureCache:
     """A folder of features, found by what they were computed from.
 
-    Features belong to the fingerprint of the encoder (weights, architecture, preprocessing) and to
-    the digest of each item's contents, so that a changed file, weight or crop is computed anew and
-    a renamed or repeated file is not. Each encoder has a folder of append-only safetensors shards;
-    a run that is interrupted keeps what it has computed. Nothing is ever deleted: remove the
-    folder, or an encoder's folder in it, to free the space.
+    Features belong to the fingerprint of the encoder (weights, architecture, preprocessing), to the
+    size at which its pictures are decoded, and to the digest of each item's contents, so that a
+    changed file, weight or crop is computed anew and a renamed or repeated file is not. Each
+    encoder has a folder of append-only safetensors shards; a run that is interrupted keeps what it
+    has computed. Nothing is ever deleted: remove the folder, or an encoder's folder in it, to free
+    the space.
 
     Args:
         folder: Default: ``features`` in ``$CROSSHASH_CACHE``, or in ``~/.cache/crosshash``.
@@ -212,7 +214,10 @@ class FeatureCache:
 
 
 def _key(module: ImageBackbone | TextEncoder) -> str:
-    return f"{re.sub(r'[^A-Za-z0-9.-]+', '_', module.name)}-{fingerprint(module)[:32]}"
+    key = f"{re.sub(r'[^A-Za-z0-9.-]+', '_', module.name)}-{fingerprint(module)[:32]}"
+    size = decode_size(getattr(module, "preprocess", None))
+    # A JPEG file decoded at a fraction of its size has slightly other pixels.
+    return key if size is None else f"{key}-from-{size[0]}x{size[1]}"
 
 
 def _row_digests(inputs: Inputs) -> list[bytes]:

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from crosshash.algorithms.batch import Batch
 from crosshash.backbones.base import Features
+from crosshash.backbones.decode import PictureReader
 from crosshash.codes import Packed, pack
 from crosshash.data.feature_cache import FeatureCache
 from crosshash.data.pairs import PairedDataset
@@ -41,6 +42,7 @@ class Pixels:
     ) -> None:
         self.source = source
         self.preprocess = preprocess
+        self.reader = PictureReader(source, preprocess)
         self.rows = list(range(len(source))) if rows is None else [int(row) for row in rows]
         self.augment = augment
 
@@ -48,9 +50,7 @@ class Pixels:
         return len(self.rows)
 
     def __getitem__(self, places: Sequence[int]) -> Tensor:
-        pixels = torch.stack(
-            [self.preprocess(self.source.open(self.rows[place])) for place in places]
-        )
+        pixels = self.reader([self.rows[place] for place in places])
         if self.augment:
             pixels = mirrored_and_shifted(pixels)
         # The layout in which convolutions are fastest, on CPUs and GPUs.

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from crosshash.backbones import ImageBackbone, create_image_backbone
+from crosshash.backbones.decode import PictureReader
 from crosshash.backbones.extract import extract, iterate_features
 from crosshash.images import CorruptImageError, ImageArrays, ImageFiles
 
@@ -29,7 +30,7 @@ def test_features_are_those_of_each_picture_in_order(
     backbone.eval()
     with torch.no_grad():
         for row in range(len(source)):
-            alone = backbone(backbone.preprocess(source.open(row))[None])
+            alone = backbone(PictureReader(source, backbone.preprocess)([row]))
             torch.testing.assert_close(found.pooled[row], alone.pooled[0], rtol=1e-5, atol=1e-5)
             torch.testing.assert_close(found.map[row], alone.map[0], rtol=1e-5, atol=1e-5)
     backbone.train()

@@ -158,3 +158,60 @@ def test_a_source_of_ones_own_passes() -> None:
 
     own = Own()
     assert as_image_source(own) is own
+
+
+@pytest.fixture
+def jpeg(tmp_path: Path) -> Path:
+    path = tmp_path / "large.jpg"
+    Image.fromarray(noise(24, 36)).resize((900, 600), Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("size", "opened"),
+    [
+        (None, (900, 600)),
+        ((900, 600), (900, 600)),
+        ((301, 301), (900, 600)),  # more than half of the height
+        ((300, 300), (450, 300)),
+        ((226, 150), (450, 300)),  # more than a quarter of the width
+        ((150, 150), (225, 150)),
+        ((1, 1), (113, 75)),  # an eighth is the least
+    ],
+)
+def test_a_jpeg_is_decoded_no_smaller_than_asked(
+    jpeg: Path, size: tuple[int, int] | None, opened: tuple[int, int]
+) -> None:
+    assert ImageFiles([jpeg]).open(0, size=size).size == opened
+
+
+def test_a_picture_decoded_small_shows_the_same(jpeg: Path) -> None:
+    files = ImageFiles([jpeg])
+    whole = files.open(0).resize((225, 150), Image.Resampling.BILINEAR)
+    small = files.open(0, size=(225, 150))
+    difference = np.abs(np.asarray(whole, dtype=int) - np.asarray(small, dtype=int))
+    assert 0 < difference.max() <= 10
+    assert difference.mean() < 2
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_other_jpegs_decoded_small_are_rgb(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "other.jpg"
+    Image.fromarray(noise()).resize((90, 120)).convert(mode).save(path)
+    picture = ImageFiles([path]).open(0, size=(20, 20))
+    assert (picture.mode, picture.size) == ("RGB", (23, 30))
+
+
+def test_other_formats_and_arrays_come_whole(png: Path) -> None:
+    assert ImageFiles([png]).open(0, size=(2, 2)).size == Image.open(png).size
+    assert ImageArrays([noise()]).open(0, size=(2, 2)).size == (9, 12)
+
+
+def test_a_truncated_jpeg_is_found_at_any_size(jpeg: Path) -> None:
+    jpeg.write_bytes(jpeg.read_bytes()[:-2000])
+    with pytest.raises(CorruptImageError, match=r"large\.jpg"):
+        ImageFiles([jpeg]).open(0, size=(32, 32))
+
+
+def test_the_digest_is_of_the_file_whatever_the_size(jpeg: Path) -> None:
+    assert ImageFiles([jpeg]).digest(0) == hashlib.sha256(jpeg.read_bytes()).digest()
