@@ -101,11 +101,12 @@ class LabelLaplacian:
         if shift <= 0 or weight < 0:
             raise ValueError(f"shift is above 0 and weight at least 0, got {shift} and {weight}")
         right = right.double()
-        diagonal: Tensor = shift + weight * self.degrees
+        diagonal = shift + weight * self.degrees
         root = self.counts.sqrt()
 
         def matrix(z: Tensor) -> Tensor:
-            return diagonal * z - weight * root * self._neighbours(root * z)
+            product: Tensor = diagonal * z - weight * root * self._neighbours(root * z)
+            return product
 
         z = _conjugate_gradients(matrix, self._sums(right) / root, diagonal, tolerance, most)
         coupled = weight * self._neighbours(root * z)
