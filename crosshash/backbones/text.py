@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +20,14 @@ from crosshash.backbones.base import (
     Texts,
     check_features,
 )
+from crosshash.files import locate
 
 VOCABULARY_FILE = "vocabulary.json"
-# scikit-learn's default, fixed here so that a vocabulary keeps its meaning: two letters or more.
-_WORDS = r"(?u)\b\w\w+\b"
+_PATTERNS = {
+    # scikit-learn's default, fixed here so that a vocabulary keeps its meaning: two letters and up.
+    "words": r"(?u)\b\w\w+\b",
+    "tags": r"(?u)\S+",
+}
 
 
 def as_strings(texts: Texts) -> list[str]:
@@ -69,10 +73,15 @@ class BagOfWords(TextEncoder):
 
     Args:
         size: Most words in the vocabulary; 1386 is what the MIRFLICKR experiments use.
+        tokens: ``"words"``: runs of two or more letters and digits; ``"tags"``: whatever stands
+            between spaces, so that the tags "b&w" and "x" survive whole.
         lowercase: Whether "Dog" is "dog".
         stop_words: ``"english"`` for scikit-learn's list, or words to leave out.
         min_df: Fewest texts in which a word of the vocabulary occurs.
-        vocabulary: The words in their order, where they are known already.
+        vocabulary: The words in their order, where they are known already, or a text file of them,
+            as given or below ``CROSSHASH_DATA``: one on each line, what follows after a space is
+            not read (so ``common_tags.txt`` of MIRFLICKR and ``TagList1k.txt`` of NUS-WIDE are
+            such files). ``fit`` is then not needed, and ``size`` is not used.
         assets: Folder where ``save_assets`` has written the vocabulary.
     """
 
@@ -82,16 +91,20 @@ class BagOfWords(TextEncoder):
         self,
         *,
         size: int = 1386,
+        tokens: Literal["words", "tags"] = "words",
         lowercase: bool = True,
         stop_words: str | Sequence[str] | None = None,
         min_df: int = 1,
-        vocabulary: Sequence[str] | None = None,
+        vocabulary: Sequence[str] | str | Path | None = None,
         assets: str | Path | None = None,
     ) -> None:
         super().__init__()
         if size <= 0:
             raise ValueError(f"bow: size is the number of words, got {size}")
+        if tokens not in _PATTERNS:
+            raise ValueError(f"bow: tokens={tokens!r} is unknown; use 'words' or 'tags'")
         self.size = size
+        self.tokens = tokens
         self.lowercase = lowercase
         self.stop_words = (
             stop_words if isinstance(stop_words, (str, type(None))) else list(stop_words)
@@ -100,6 +113,8 @@ class BagOfWords(TextEncoder):
         self.vocabulary: list[str] | None = None
         if assets is not None:
             vocabulary = json.loads((Path(assets) / VOCABULARY_FILE).read_text(encoding="utf-8"))
+        elif isinstance(vocabulary, (str, Path)):
+            vocabulary = _word_file(vocabulary)
         if vocabulary is not None:
             self._set_vocabulary(vocabulary)
 
@@ -116,7 +131,7 @@ class BagOfWords(TextEncoder):
         return CountVectorizer(
             binary=True,
             lowercase=self.lowercase,
-            token_pattern=_WORDS,
+            token_pattern=_PATTERNS[self.tokens],
             dtype=np.uint8,  # a dense row per text in eight times fewer bytes than the default
             **options,
         )
@@ -208,6 +223,7 @@ class BagOfWords(TextEncoder):
         return {
             "name": self.name,
             "size": self.size,
+            "tokens": self.tokens,
             "lowercase": self.lowercase,
             "stop_words": self.stop_words,
             "min_df": self.min_df,
@@ -218,6 +234,16 @@ class BagOfWords(TextEncoder):
         path = Path(folder) / VOCABULARY_FILE
         path.write_text(json.dumps(self._words(), ensure_ascii=False, indent=0), encoding="utf-8")
         return [path]
+
+
+def _word_file(path: str | Path) -> list[str]:
+    """First words of the lines of a text file, in UTF-8 or else Latin-1."""
+    content = locate(path).read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    return [line.split()[0] for line in text.split("\n") if line.strip()]
 
 
 @TEXT_ENCODERS.register("features")

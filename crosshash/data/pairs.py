@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -33,11 +34,16 @@ class PairedDataset:
             array (n, d).
         labels: (n, c) in {0, 1}, or None.
         label_names: c names, or none at all.
-        skipped: What the reader left out, one line for each pair.
+        skipped: What the reader could not read and left out, one line for each pair.
+        dropped: What the reader left out by the rule of the data set's protocol: for each reason
+            the number of pairs, each counted under one reason.
+        blank: ``"raise"``, or ``"allow"`` where the data set has pairs without a word; their text
+            is the empty string.
 
     Raises:
         ValueError: Counts or widths differ, an id comes twice, a feature is NaN or infinite, a
-            label is neither 0 nor 1, or a pair has no caption or a blank one.
+            label is neither 0 nor 1, a number of dropped pairs is negative, or a pair has no
+            caption or a blank one (where ``blank`` is not ``"allow"``).
     """
 
     def __init__(
@@ -50,7 +56,11 @@ class PairedDataset:
         labels: Any = None,
         label_names: Sequence[str] = (),
         skipped: Sequence[str] = (),
+        dropped: Mapping[str, int] = MappingProxyType({}),
+        blank: Literal["raise", "allow"] = "raise",
     ) -> None:
+        if blank not in ("raise", "allow"):
+            raise ValueError(f"blank={blank!r}: use 'raise' or 'allow'")
         self.name = name
         self.ids = tuple(str(item) for item in ids)
         if not self.ids:
@@ -61,6 +71,7 @@ class PairedDataset:
                 f"data set {name!r}: {len(twice)} ids come more than once "
                 f"({', '.join(map(repr, twice[:3]))}); ids name one pair each"
             )
+        self.blank = blank
         self.images: ImageSource | Features = self._images(images)
         self.texts: list[list[str]] | Features = self._texts(texts)
         self.label_names = tuple(str(label) for label in label_names)
@@ -68,6 +79,11 @@ class PairedDataset:
             raise ValueError(f"data set {name!r}: a label name comes twice: {self.label_names}")
         self.labels: Labels | None = self._labels(labels)
         self.skipped = tuple(skipped)
+        self.dropped = {str(reason): int(count) for reason, count in dropped.items()}
+        if any(count < 0 for count in self.dropped.values()):
+            raise ValueError(
+                f"data set {name!r}: dropped holds numbers of pairs, got {self.dropped}"
+            )
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -110,6 +126,8 @@ class PairedDataset:
             labels=None if self.labels is None else self.labels[rows],
             label_names=self.label_names,
             skipped=self.skipped,
+            dropped=self.dropped,
+            blank=self.blank,
         )
 
     def captions(self, policy: str = "first") -> list[str]:
@@ -135,7 +153,11 @@ class PairedDataset:
         return [caption for group in self._caption_lists() for caption in group]
 
     def summary(self) -> dict[str, int]:
-        """Counts for the record: pairs, captions or widths of features, labels, skipped pairs."""
+        """Counts for the record: pairs, captions or widths of features, labels, pairs left out.
+
+        ``"blank"`` (pairs whose texts have no word) is there where blank texts are allowed, and
+        ``"dropped: <reason>"`` where the reader dropped pairs by a rule.
+        """
         counts = {"pairs": len(self)}
         if isinstance(self.images, np.ndarray):
             counts["image_dim"] = self.images.shape[1]
@@ -143,10 +165,13 @@ class PairedDataset:
             counts["text_dim"] = self.texts.shape[1]
         else:
             counts["captions"] = sum(len(group) for group in self.texts)
+            if self.blank == "allow":
+                counts["blank"] = sum(not any(group) for group in self.texts)
         if self.labels is not None:
             counts["labels"] = self.labels.shape[1]
             counts["unlabelled"] = int((self.labels.sum(axis=1) == 0).sum())
         counts["skipped"] = len(self.skipped)
+        counts.update({f"dropped: {reason}": count for reason, count in self.dropped.items()})
         return counts
 
     def _caption_lists(self) -> list[list[str]]:
@@ -179,9 +204,11 @@ class PairedDataset:
         self._same_count(len(groups), "texts")
         for item, group in zip(self.ids, groups, strict=True):
             if not group:
-                raise ValueError(f"data set {self.name!r}: pair {item!r} has no caption")
+                if self.blank == "raise":
+                    raise ValueError(f"data set {self.name!r}: pair {item!r} has no caption")
+                group.append("")
             for caption in group:
-                if not isinstance(caption, str) or not caption.strip():
+                if not isinstance(caption, str) or (self.blank == "raise" and not caption.strip()):
                     raise ValueError(
                         f"data set {self.name!r}: pair {item!r} has the caption {caption!r}; a "
                         "caption is a string with at least one word: write it or leave it out"
@@ -252,9 +279,9 @@ class ImageSubset:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def open(self, index: int) -> PILImage.Image:
-        """The picture in RGB."""
-        return self.source.open(int(self.rows[index]))
+    def open(self, index: int, *, size: tuple[int, int] | None = None) -> PILImage.Image:
+        """The picture in RGB, scaled down to no less than ``size`` where that is faster."""
+        return self.source.open(int(self.rows[index]), size=size)
 
     def digest(self, index: int) -> bytes:
         """SHA-256 of the picture's contents, 32 bytes."""

@@ -94,6 +94,36 @@ def test_bow_comes_back_from_spec_and_assets(tmp_path: Path) -> None:
     assert torch.equal(again.prepare(TEXTS)["bow"], encoder.prepare(TEXTS)["bow"])
 
 
+def test_tags_are_whatever_stands_between_spaces(tmp_path: Path) -> None:
+    texts = ["d80 b&w x", "naturesfinest  B&W", "été b&w"]
+    encoder = create_text_encoder("bow", tokens="tags").fit(texts)
+    assert encoder.vocabulary == ["b&w", "d80", "naturesfinest", "x", "été"]
+    assert encoder.prepare("x B&W")["bow"].tolist() == [[1, 0, 0, 1, 0]]
+    encoder.save_assets(tmp_path)
+    again = create_text_encoder(**encoder.spec(), assets=tmp_path)
+    assert torch.equal(again.prepare(texts)["bow"], encoder.prepare(texts)["bow"])
+    kept = create_text_encoder("bow", tokens="tags", lowercase=False).fit(texts)
+    assert "B&W" in kept.vocabulary
+    assert create_text_encoder("bow").fit(texts).vocabulary == ["d80", "naturesfinest", "été"]
+    with pytest.raises(ValueError, match="tokens"):
+        create_text_encoder("bow", tokens="letters")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1"])
+def test_a_vocabulary_may_be_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    (tmp_path / "common_tags.txt").write_text("sky 845\r\nété 30\n\nb&w 20", encoding=encoding)
+    monkeypatch.setenv("CROSSHASH_DATA", str(tmp_path))
+    encoder = create_text_encoder("bow", tokens="tags", vocabulary="common_tags.txt")
+    assert encoder.fitted
+    assert encoder.vocabulary == ["sky", "été", "b&w"]
+    encoder.save_assets(tmp_path)
+    assert create_text_encoder(**encoder.spec(), assets=tmp_path).vocabulary == encoder.vocabulary
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        create_text_encoder("bow", vocabulary="nowhere.txt")
+
+
 @pytest.mark.parametrize("words", [[], ["dog", "dog"], ["dog", 3], {"dog": 0}, "dog"])
 def test_what_is_no_vocabulary_is_refused(tmp_path: Path, words: object) -> None:
     (tmp_path / "vocabulary.json").write_text(json.dumps(words))

@@ -25,7 +25,9 @@ def make(**changed):
 
 
 def test_the_readers_are_registered():
-    assert {"flickr8k", "imagefolder", "shapes", "wiki"} <= set(DATASETS.names())
+    assert {"flickr8k", "imagefolder", "mirflickr", "nuswide", "shapes", "wiki"} <= set(
+        DATASETS.names()
+    )
 
 
 def test_kinds_tell_pixels_and_captions_from_features():
@@ -181,3 +183,24 @@ def test_a_pair_without_words_is_refused_by_name():
         make(texts=[[7], ["a cat"], ["a bird"]])
     with pytest.raises(ValueError, match="texts are a list, got one string"):
         make(texts="abc")
+
+
+def test_what_a_rule_dropped_is_counted_and_kept():
+    dataset = make(dropped={"no tag": 4, "no label": 0})
+    assert dataset.summary()["dropped: no tag"] == 4
+    assert list(dataset.summary())[-2:] == ["dropped: no tag", "dropped: no label"]
+    assert dataset.select([2, 0]).dropped == {"no tag": 4, "no label": 0}
+    assert make().dropped == {}
+    with pytest.raises(ValueError, match=r"numbers of pairs, got \{'no tag': -1\}"):
+        make(dropped={"no tag": -1})
+
+
+def test_blank_texts_are_allowed_where_asked():
+    dataset = make(texts=[["a dog"], [], " "], blank="allow")
+    assert dataset.captions() == ["a dog", "", ""]
+    assert dataset.summary()["blank"] == 2
+    assert dataset.select([1]).captions("join") == [""]
+    with pytest.raises(ValueError, match="pair 'b' has the caption 7"):
+        make(texts=[["a dog"], [7], ["a"]], blank="allow")
+    with pytest.raises(ValueError, match="blank='skip': use 'raise' or 'allow'"):
+        make(blank="skip")
