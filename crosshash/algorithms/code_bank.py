@@ -89,9 +89,14 @@ class CodeBank(nn.Module):
             self.store(batch.index, labels=batch.labels, **encode(batch))
         self.B.copy_(self.signs())
 
-    def signs(self) -> Tensor:
-        """Sign of the sum of all codes, (n, k) in {-1, +1}: B = sign(F + G) and its like."""
-        return sign(torch.stack([self.get_buffer(name) for name in self.codes]).sum(dim=0))
+    def signs(self, **weights: float) -> Tensor:
+        """Sign of the sum of all codes, (n, k) in {-1, +1}: B = sign(F + G) and its like.
+
+        Args:
+            weights: Of codes by name; 1 for those not named.
+        """
+        parts = [weights.get(name, 1.0) * self.get_buffer(name) for name in self.codes]
+        return sign(torch.stack(parts).sum(dim=0))
 
     def nll(self, batch: Batch, codes: Tensor, against: str, *, scale: float = 0.5) -> Tensor:
         """:func:`~crosshash.losses.likelihood.bank_nll` of a batch against codes of all n rows.

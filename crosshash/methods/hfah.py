@@ -209,6 +209,9 @@ class HFAH(Algorithm):
         beta: Weight of the consistency terms (Eqs. 9-10).
         gamma: Weight of the reconstruction terms (Eqs. 7-8).
         adv: Weight of the generators' side of Eqs. 11-12; printed as 1.
+        vote: Weight of H^l in B = sign(vote H^l + H^x + H^y); printed as 1. With 1, both modalities
+            outvote it from the start: B stays at the nearly constant codes of untrained networks
+            (bits of mean 0.6 to 0.9 on flickr8k, benchmarks/RESULTS.md).
         reconstruct: False is the ablation HFAH-3: no decoders, no discriminators, no B'.
         scale: Factor of the codes' inner products; the paper's 1/2.
         feature_scale: Factor of the features' inner products; the paper's 1/2.
@@ -229,6 +232,7 @@ class HFAH(Algorithm):
         beta: float = 1.0,
         gamma: float = 1.0,
         adv: float = 1.0,
+        vote: float = 3.0,
         reconstruct: bool = True,
         scale: float = 0.5,
         feature_scale: float = 0.5,
@@ -239,7 +243,7 @@ class HFAH(Algorithm):
         self.bank = CodeBank(count, net.bits, classes, more=("H",))
         self.labels = LabelNet(classes, label_hidden, net.feature, net.bits)
         self.reconstruction = Reconstruction(net.bits, net.feature) if reconstruct else None
-        self.scale, self.feature_scale = scale, feature_scale
+        self.scale, self.feature_scale, self.vote = scale, feature_scale, vote
         share = {
             width: term_weight(normalization, width, count)
             for width in (net.bits, classes, net.feature, 1)
@@ -346,6 +350,6 @@ class HFAH(Algorithm):
         return terms
 
     def solve_codes(self) -> dict[str, float]:
-        """B = sign(H^l + H^x + H^y)."""
-        self.bank.B.copy_(self.bank.signs())
+        """B = sign(vote H^l + H^x + H^y)."""
+        self.bank.B.copy_(self.bank.signs(H=self.vote))
         return self.bank.figures()

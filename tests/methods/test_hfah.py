@@ -111,12 +111,13 @@ def test_discriminators_learn_to_tell_and_generators_to_deceive(
     assert generator.item() > 2 * 0.7  # discriminators see through it: above the 2 log 2 of a draw
 
 
-def test_codes_are_the_sign_of_all_three(model_of: Any, batch_of: Any) -> None:
-    algorithm, batch = build(model_of, batch_of)
+@pytest.mark.parametrize("vote", [1.0, 3.0])
+def test_codes_are_the_sign_of_all_three(model_of: Any, batch_of: Any, vote: float) -> None:
+    algorithm, batch = build(model_of, batch_of, vote=vote)
     codes = {name: torch.randn(48, 16) for name in "FGH"}
     algorithm.bank.store(batch.index, **codes)
     algorithm.solve_codes()
-    assert torch.equal(algorithm.bank.B, sign(codes["F"] + codes["G"] + codes["H"]))
+    assert torch.equal(algorithm.bank.B, sign(codes["F"] + codes["G"] + vote * codes["H"]))
 
 
 @pytest.mark.parametrize(
