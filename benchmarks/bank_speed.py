@@ -102,7 +102,7 @@ def b_step(count: int) -> None:
             taken, grown = time.perf_counter() - start, peak() - before
             kind = "normalised" if normalized else "unnormalised"
             unique = len(torch.unique(B, dim=0))
-            agrees = float((B == sign(total)).double().mean())
+            agrees = float((sign(total) == B).double().mean())
             print(
                 f"| {classes} | {len(laplacian.patterns):,} | {kind} | {taken:.1f} s | "
                 f"{grown:.0f} MiB | {unique:,} | {agrees:.1%} |",

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from crosshash import cli_convert, cli_data
+from crosshash import cli_convert, cli_data, cli_hub
 
 app = typer.Typer(
     name="crosshash",
@@ -22,6 +22,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
+app.command()(cli_hub.models)
+app.command()(cli_hub.publish)
+app.add_typer(cli_hub.zoo, name="zoo")
 app.add_typer(cli_data.app, name="data")
 app.add_typer(cli_convert.app, name="convert")
 
@@ -228,32 +231,6 @@ def search(
     if gallery:
         _gallery(gallery, query, is_image, rows)
     _print({"query": query, "hits": rows}, json_, rich_table(rows))
-
-
-@app.command()
-def models(
-    pattern: Annotated[str, typer.Argument(help="Show names that contain this.")] = "",
-    json_: Json = False,
-) -> None:
-    """List the models of the zoo.
-
-    Example: `crosshash models amgfh`
-    """
-    from crosshash.hub.load import list_models
-    from crosshash.reports.tables import rich_table
-
-    manifests = list_models(pattern)
-    rows: list[dict[str, Any]] = [
-        {
-            "name": manifest.name,
-            "status": manifest.status,
-            "bits": manifest.bits,
-            "MAP i→t": manifest.figures.get("map_i2t"),
-            "MAP t→i": manifest.figures.get("map_t2i"),
-        }
-        for manifest in manifests
-    ]
-    _print([m.model_dump(mode="json") for m in manifests], json_, rich_table(rows))
 
 
 def _image_paths(items: list[str]) -> list[Path]:

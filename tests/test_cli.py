@@ -23,6 +23,8 @@ COMMANDS = [
     "index",
     "search",
     "models",
+    "publish",
+    "zoo build",
     "convert cnnf",
     "data prepare",
     "data download",

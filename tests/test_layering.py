@@ -18,7 +18,19 @@ FLOORS = [
     {"methods"},
     {"training", "retrieval", "data", "reports"},
     {"hub"},
-    {"__init__", "__main__", "cli", "cli_convert", "cli_data", "cli_output", "demo", "experiment"},
+    {
+        "__init__",
+        "__main__",
+        "cli",
+        "cli_convert",
+        "cli_data",
+        "cli_export",
+        "cli_hub",
+        "cli_output",
+        "demo",
+        "experiment",
+        "zoo_build",
+    },
 ]
 DOOR = len(FLOORS) - 1
 HEAVY = {"faiss", "huggingface_hub", "matplotlib", "numba", "timm", "transformers", "typer"}

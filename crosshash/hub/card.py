@@ -1,55 +1,145 @@
-"""The card of a checkpoint: what it is, how to use it, what was measured."""
+"""The card of a checkpoint: what it is, how to use it, what was measured and how."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
 from crosshash.methods.base import HashModel
 
+_DIRECTIONS = (("i2t", "image → text"), ("t2i", "text → image"))
 
-def card(model: HashModel, name: str) -> str:
+
+def card(
+    model: HashModel, name: str, *, source: str | None = None, licence: str = "Apache-2.0"
+) -> str:
     """A model card in Markdown with the front matter that the Hugging Face Hub reads.
 
     Args:
         model: Its ``info`` has the figures.
         name: The checkpoint's name.
+        source: What ``crosshash.load`` takes; default: the name.
+        licence: SPDX identifier of the weights' licence.
     """
-    front = {
-        "library_name": "crosshash",
-        "license": "apache-2.0",
-        "pipeline_tag": "feature-extraction",
-        "tags": ["cross-modal-hashing", "image-text-retrieval", model.method],
-    }
+    figures = model.info.figures if "i2t" in model.info.figures else {}
+    dataset = str(figures.get("record", {}).get("dataset", ""))
     backbones = ", ".join(f"{slot}: {backbone.name}" for slot, backbone in model.images.items())
     parts = [
-        "---\n" + yaml.safe_dump(front, sort_keys=False) + "---",
+        "---\n"
+        + yaml.safe_dump(
+            _front_matter(model, name, figures, dataset, licence),
+            sort_keys=False,
+            allow_unicode=True,
+        )
+        + "---",
         f"# {name}",
-        f"{model.method.upper()} with {model.bits}-bit codes. Image backbone {backbones}; "
-        f"text encoder {model.text.name}.",
-        "```python\nimport crosshash\n\n"
-        f'model = crosshash.load("{name}")\n'
-        'codes = model.encode_image(["photo.jpg"])  # uint8 (1, '
-        f"{model.bits // 8}), packed\n```",
+        f"Cross-modal hashing by {model.method.upper()}: {model.bits}-bit codes of images and of "
+        f"texts that find each other by Hamming distance. Image backbone {backbones}; text encoder "
+        f"{model.text.name}.",
+        "## Usage",
+        _usage(model, source or name),
     ]
     if model.info.label_names:
         parts.append(f"Labels it was evaluated with: {', '.join(model.info.label_names)}.")
-    if "i2t" in model.info.figures:
-        parts.append(_figures(model.info.figures))
-    parts.append(
-        "The codes rank items by the labels above. They say nothing about fairness, and a text "
-        "whose words the vocabulary does not know has no meaningful code."
-    )
+    if figures:
+        parts += ["## Measured", _table(figures), "## Protocol", _protocol(figures)]
+    paper = model.info.experiment.get("paper") or {}
+    if paper:
+        parts += ["## The paper's figures", _list(paper)]
+    parts += ["## Limits", _limits(model, dataset), "## Licence", f"{licence}."]
     return "\n\n".join(parts) + "\n"
 
 
-def _figures(figures: dict[str, Any]) -> str:
-    lines = ["## Measured", "", "| | image → text | text → image |", "| --- | --- | --- |"]
+def _front_matter(
+    model: HashModel, name: str, figures: Mapping[str, Any], dataset: str, licence: str
+) -> dict[str, Any]:
+    front: dict[str, Any] = {
+        "library_name": "crosshash",
+        "license": licence.lower(),
+        "pipeline_tag": "feature-extraction",
+        "tags": ["cross-modal-hashing", "image-text-retrieval", "hashing", model.method],
+    }
+    if not figures:
+        return front
+    front["datasets"] = [dataset]
+    front["metrics"] = ["mean_average_precision"]
+    results = []
+    for key, words in _DIRECTIONS:
+        results.append(
+            {
+                "task": {"type": "image-text-retrieval", "name": f"Retrieval, {words}"},
+                "dataset": {
+                    "type": dataset,
+                    "name": f"{dataset} ({figures['record'].get('protocol', 'own protocol')})",
+                    "split": "query",
+                },
+                "metrics": [
+                    {
+                        "type": "mean_average_precision",
+                        "name": f"MAP of {model.bits}-bit codes, {words}",
+                        "value": round(float(figures[key]["map"]), 4),
+                    }
+                ],
+            }
+        )
+    front["model-index"] = [{"name": name, "results": results}]
+    return front
+
+
+def _usage(model: HashModel, source: str) -> str:
+    pixels = all(backbone.preprocess is not None for backbone in model.images.values())
+    images = '["photo.jpg"]' if pixels else "features  # float32 (n, d), as for its training"
+    texts = "features  # float32 (n, d)" if model.text.name == "features" else '["a red ball"]'
+    return (
+        "```python\nimport crosshash\n\n"
+        f'model = crosshash.load("{source}")\n'
+        f"images = {images}\n"
+        f"texts = {texts}\n"
+        f"codes = model.encode_image(images)  # uint8 (n, {model.bits // 8}), packed\n"
+        f"queries = model.encode_text(texts)\n"
+        "index = crosshash.Index(model.bits)\n"
+        "index.add(codes, [str(row) for row in range(len(codes))])\n"
+        "hits = index.search(queries, topk=1)\n```"
+    )
+
+
+def _table(figures: Mapping[str, Any]) -> str:
+    lines = ["| | image → text | text → image |", "| --- | --- | --- |"]
     image, text = figures["i2t"], figures["t2i"]
     for key, label in (("map", "MAP"), ("map_best", "MAP, best tie order"), ("chance", "chance")):
         if key in image:
             lines.append(f"| {label} | {image[key]:.4f} | {text[key]:.4f} |")
-    record = figures.get("record", {})
-    lines += ["", "Record: " + ", ".join(f"{key} {value}" for key, value in record.items()) + "."]
     return "\n".join(lines)
+
+
+def _protocol(figures: Mapping[str, Any]) -> str:
+    return _list(figures.get("record", {}))
+
+
+def _list(values: Mapping[str, Any]) -> str:
+    return "\n".join(f"- {key}: {_words(value)}" for key, value in values.items())
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {entry}" for key, entry in value.items())
+    return str(value)
+
+
+def _limits(model: HashModel, dataset: str) -> str:
+    limits = ["The codes rank items by the labels above"]
+    if dataset:
+        limits[0] += f", measured on {dataset} only"
+    limits[0] += ". They say nothing about fairness."
+    if model.text.name == "bow":
+        limits.append(
+            "Texts are bags of words: one whose words the vocabulary does not know has no "
+            "meaningful code, and the order of words does not count."
+        )
+    if any(backbone.preprocess is None for backbone in model.images.values()):
+        limits.append(
+            "It reads features, not pictures: they must be computed exactly as for its training."
+        )
+    return " ".join(limits)

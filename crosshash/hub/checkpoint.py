@@ -2,27 +2,62 @@
 
 from __future__ import annotations
 
-import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from crosshash.backbones import create_text_encoder
+from crosshash.config import ConfigError
 from crosshash.files import atomic_folder
 from crosshash.hub.card import card
-from crosshash.methods.base import FORMAT_VERSION, HashModel, ModelInfo
+from crosshash.hub.errors import CheckpointError
+from crosshash.hub.golden import write_golden
+from crosshash.hub.limits import (
+    SPARE_ELEMENTS,
+    AllocationLimit,
+    Declared,
+    check_config,
+    contained,
+    read_header,
+    read_json,
+    read_object,
+)
+from crosshash.hub.reference import (
+    Reference,
+    count_elements,
+    fetch_reference,
+    read_references,
+    referenced_tensors,
+)
+from crosshash.hub.upgrade import Contents, upgrade
+from crosshash.methods.base import HashModel, ModelInfo
 from crosshash.methods.build import build_model
 
+__all__ = ["CARD", "FILES", "OPTIONAL", "CheckpointError", "read_checkpoint", "write_checkpoint"]
+
 FILES = ("config.json", "info.json", "model.safetensors")
-
-
-class CheckpointError(ValueError):
-    """A checkpoint folder that cannot be loaded; the message says why."""
+# What a checkpoint may have beside: patterns, of which a transformer's files are in a folder.
+OPTIONAL = (
+    "vocabulary.json",
+    "golden.json",
+    "golden.safetensors",
+    "text_encoder/*.json",
+    "text_encoder/*.txt",
+    "text_encoder/*.model",
+)
+CARD = "README.md"
 
 
 def write_checkpoint(
-    model: HashModel, folder: str | Path, *, dtype: torch.dtype | None = None
+    model: HashModel,
+    folder: str | Path,
+    *,
+    dtype: torch.dtype | None = None,
+    golden: tuple[Any, Any] | None = None,
 ) -> None:
     """Write the model's files and its card (``README.md``), all or nothing.
 
@@ -30,22 +65,44 @@ def write_checkpoint(
         model: What to write, with its ``info``.
         folder: Made or replaced.
         dtype: Type in which floating tensors are stored; default: as they are.
+        golden: Images and texts to store with their codes, as ``write_golden`` takes them; the
+            model's weights must be exact in ``dtype``.
     """
     with atomic_folder(folder) as path:
         model.write(path, dtype=dtype)
-        (path / "README.md").write_text(card(model, Path(folder).name), encoding="utf-8")
+        if golden is not None:
+            write_golden(model, path, *golden)
+        (path / CARD).write_text(card(model, Path(folder).name), encoding="utf-8")
+
+
+def files_of(folder: Path) -> list[str]:
+    """Names of the checkpoint's files in a folder, without its card, sorted.
+
+    Raises:
+        CheckpointError: One of them is a link out of the folder.
+        FileNotFoundError: A file that every checkpoint has is missing.
+    """
+    optional = {path.relative_to(folder).as_posix() for p in OPTIONAL for path in folder.glob(p)}
+    names = sorted({*FILES, *optional})
+    for name in names:
+        contained(folder, name)
+    return names
 
 
 def read_checkpoint(folder: str | Path) -> HashModel:
     """Build the model of a checkpoint folder and load its weights, strictly.
+
+    No file is unpickled and no code of the folder run; what a file declares is checked before
+    memory is taken for it. Older format versions are brought up to the present one.
 
     Returns:
         The model in eval mode, in float32, on the CPU.
 
     Raises:
         FileNotFoundError: The folder, or a file of it, is not there.
-        CheckpointError: A file cannot be read, is of another format version, or tensors are
-            missing, left over or of another shape; names them.
+        CheckpointError: A file cannot be read, leads out of the folder, is of a newer format
+            version, or tensors are missing, left over or of another shape or type; names them.
+        HubError: Weights that are stored by reference cannot be fetched.
     """
     path = Path(folder)
     if not path.is_dir():
@@ -55,27 +112,47 @@ def read_checkpoint(folder: str | Path) -> HashModel:
             raise FileNotFoundError(
                 f"{path} is no whole checkpoint: {name} is missing (expected {', '.join(FILES)})"
             )
-    config, info = _read_json(path / "config.json"), _read_json(path / "info.json")
-    version = config.get("format_version")
-    if version != FORMAT_VERSION:
-        raise CheckpointError(
-            f"{path}: format version {version!r}, this crosshash reads {FORMAT_VERSION}; "
-            "use the crosshash that wrote it, or save it anew"
-        )
+    files_of(path)
+    config = read_object(path / "config.json")
+    weights = path / "model.safetensors"
+    header = read_header(weights)
+    contents = Contents(config, read_object(path / "info.json"), {name: name for name in header})
+    upgrade(contents, path)
     try:
-        model = build_model(
-            config["method"],
-            bits=config["bits"],
-            images={s: {**spec, **_unweighted(spec)} for s, spec in config["images"].items()},
-            text=create_text_encoder(**config["text"], assets=path),
-            network=config["network"],
-            frozen=config["frozen"],
-        )
-        model.info = ModelInfo(**info)
+        references = read_references(config["references"], path / "config.json")
+        check_config(config, path / "config.json")
+        public = {part: fetch_reference(reference) for part, reference in references.items()}
+        elements = sum(math.prod(entry.shape) for entry in header.values())
+        elements += sum(count_elements(file) for file in public.values())
+        model = _build(path, config, contents.info, elements)
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}/config.json does not describe a model: {error!r}") from error
-    _load_weights(model, path / "model.safetensors")
+    _load_weights(model, weights, header, contents.tensors, references, public)
     return model.eval()
+
+
+def _build(path: Path, config: dict[str, Any], info: dict[str, Any], elements: int) -> HashModel:
+    words = path / "vocabulary.json"
+    if words.is_file():
+        read_json(words)  # bounded in size before the encoder reads it
+    try:
+        with AllocationLimit(2 * elements + SPARE_ELEMENTS):
+            model = build_model(
+                config["method"],
+                bits=config["bits"],
+                images={s: {**spec, **_unweighted(spec)} for s, spec in config["images"].items()},
+                text=create_text_encoder(**config["text"], assets=path),
+                network=config["network"],
+                frozen=config["frozen"],
+            )
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    except (ValueError, LookupError, RuntimeError, OverflowError) as error:
+        if isinstance(error, (KeyError, ConfigError)):
+            raise
+        raise CheckpointError(f"{path}: its model cannot be built: {error}") from error
+    model.info = ModelInfo(**info)
+    return model
 
 
 def _unweighted(spec: dict[str, Any]) -> dict[str, Any]:
@@ -83,35 +160,59 @@ def _unweighted(spec: dict[str, Any]) -> dict[str, Any]:
     return {} if spec["name"] == "features" else {"weights": "random"}
 
 
-def _load_weights(model: HashModel, path: Path) -> None:
+def _load_weights(
+    model: HashModel,
+    path: Path,
+    header: Mapping[str, Declared],
+    names: Mapping[str, str],
+    references: Mapping[str, Reference],
+    public: Mapping[str, Path],
+) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    wanted = model.state_dict()
+    declared = {new: header[old] for old, new in names.items()}
+    fetched: dict[str, Tensor] = {}
+    for part in references:
+        if part not in model.frozen:
+            raise CheckpointError(f"{path.parent}: {part!r} is by reference, but is not frozen")
+        prefix = "text." if part == "text" else f"images.{part}."
+        lacking = [name for name in wanted if name not in declared]
+        fetched.update(referenced_tensors(public[part], prefix, lacking))
+    declared.update({n: Declared(v.dtype, tuple(v.shape)) for n, v in fetched.items()})
+    _compare(path, wanted, declared)
     try:
         found = load_file(str(path))
     except SafetensorError as error:
         raise CheckpointError(f"{path}: cannot be read ({error}); fetch or save it anew") from None
-    wanted = model.state_dict()
+    model.load_state_dict({**{names[n]: value for n, value in found.items()}, **fetched})
+
+
+def _compare(path: Path, wanted: Mapping[str, Tensor], declared: Mapping[str, Declared]) -> None:
+    """Raise on tensors that are missing, left over, or of another shape or kind of number."""
+    both = [(n, declared[n], value) for n, value in wanted.items() if n in declared]
     problems = {
-        "missing": sorted(set(wanted) - set(found)),
-        "unexpected": sorted(set(found) - set(wanted)),
+        "missing": sorted(set(wanted) - set(declared)),
+        "unexpected": sorted(set(declared) - set(wanted)),
         "of another shape": [
-            f"{name} {tuple(found[name].shape)} instead of {tuple(value.shape)}"
-            for name, value in wanted.items()
-            if name in found and found[name].shape != value.shape
+            f"{name} {entry.shape} instead of {tuple(value.shape)}"
+            for name, entry, value in both
+            if entry.shape != tuple(value.shape)
+        ],
+        "of another type": [
+            f"{name} {entry.dtype} instead of {value.dtype}"
+            for name, entry, value in both
+            # Floating numbers may be stored in fewer bits; other types are what they mean.
+            if entry.dtype.is_floating_point != value.is_floating_point()
+            or (not value.is_floating_point() and entry.dtype != value.dtype)
         ],
     }
-    told = [f"{kind}: {', '.join(names)}" for kind, names in problems.items() if names]
+    told = [f"{kind}: {_some(names)}" for kind, names in problems.items() if names]
     if told:
         raise CheckpointError(f"{path} does not fit its config.json; tensors {'; '.join(told)}")
-    model.load_state_dict(found)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path}: not valid JSON ({error}); fetch or save it anew") from None
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path}: expected a JSON object, got {type(values).__name__}")
-    return values
+def _some(names: list[str], most: int = 8) -> str:
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

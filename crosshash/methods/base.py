@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -19,9 +19,11 @@ from crosshash.files import atomic_folder
 from crosshash.methods.encoding import Output, collect, image_chunks, text_chunks
 from crosshash.registry import Registry
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # a step in crosshash/hub/upgrade.py leads here from the version before
 Standardize = Literal["image", "text"]
 METHODS: Registry[type[Algorithm]] = Registry("method", "crosshash.methods")
+# What models do with the Hub is written above this floor and registered there.
+HUB_ACTIONS: Registry[Callable[..., Any]] = Registry("hub action", "crosshash.hub")
 
 
 @dataclass
@@ -263,32 +265,80 @@ class HashModel(nn.Module):
             "text": self.text.spec(),
             "frozen": sorted(self.frozen),
             "network": self.options,
+            "references": {},
         }
 
-    def write(self, folder: Path, *, dtype: torch.dtype | None = None) -> None:
-        """Write the model's files into an existing folder (see :meth:`save`)."""
+    def write(
+        self,
+        folder: Path,
+        *,
+        dtype: torch.dtype | None = None,
+        references: Mapping[str, Any] | None = None,
+        omitted: Collection[str] = (),
+    ) -> None:
+        """Write the model's files into an existing folder (see :meth:`save`).
+
+        Args:
+            folder: Where to.
+            dtype: As in :meth:`save`.
+            references: For frozen parts the public home of their weights.
+            omitted: Names of the tensors that are there and are not written.
+        """
         from safetensors.torch import save_file
 
         state = {
-            name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()
+            name: value.detach().cpu().contiguous()
+            for name, value in self.state_dict().items()
+            if name not in omitted
         }
         if dtype is not None:
             state = {n: v.to(dtype) if v.is_floating_point() else v for n, v in state.items()}
         save_file(state, str(folder / "model.safetensors"), metadata={"format": "pt"})
-        _write_json(folder / "config.json", self.describe())
+        _write_json(
+            folder / "config.json", {**self.describe(), "references": dict(references or {})}
+        )
         _write_json(folder / "info.json", asdict(self.info))
         self.text.save_assets(folder)
 
-    def save(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        dtype: torch.dtype | None = None,
+        backbones: Literal["full", "reference"] = "full",
+    ) -> None:
         """Write a checkpoint folder that :func:`crosshash.load` reads, all or nothing.
 
         Args:
             folder: Made or replaced.
             dtype: Store floating tensors in this type, such as ``torch.float16``; codes may then
                 differ in a few bits from those of the model in memory.
+            backbones: ``"reference"`` leaves the weights of frozen backbones at their public home,
+                timm's or transformers' repository on the Hub, and stores which they are.
+
+        Raises:
+            ValueError: A frozen backbone has other weights than its public home, or none.
         """
+        if backbones not in ("full", "reference"):
+            raise ValueError(f"backbones={backbones!r}: use 'full' or 'reference'")
+        references, omitted = {}, set()
+        if backbones == "reference":
+            references, omitted = HUB_ACTIONS["make references"](self)
         with atomic_folder(folder) as path:
-            self.write(path, dtype=dtype)
+            self.write(path, dtype=dtype, references=references, omitted=omitted)
+
+    def push_to_hub(self, repository: str, **options: Any) -> Any:
+        """Publish the model on the Hugging Face Hub, with a card of what was measured.
+
+        Args:
+            repository: ``organisation/name``.
+            options: Those of :func:`crosshash.hub.publish.push_to_hub`: ``private``, ``dtype``,
+                ``backbones``, ``licence``.
+
+        Returns:
+            The manifest of what was published: repository, commit, SHA-256 of each file, figures.
+        """
+        return HUB_ACTIONS["push"](self, repository, **options)
 
 
 def _write_json(path: Path, values: Mapping[str, Any]) -> None:

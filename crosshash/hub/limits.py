@@ -1,0 +1,234 @@
+"""What is allowed in a checkpoint that others wrote, checked before anything is built from it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from crosshash.hub.errors import CheckpointError
+
+JSON_BYTES = 32 << 20
+HEADER_BYTES = 16 << 20
+# Elements that building a network may take beside its weights: the picture on which a backbone
+# measures its widths, tables that are computed.
+SPARE_ELEMENTS = 1 << 25
+_TYPES: dict[str, tuple[torch.dtype, int]] = {
+    "F64": (torch.float64, 8),
+    "F32": (torch.float32, 4),
+    "F16": (torch.float16, 2),
+    "BF16": (torch.bfloat16, 2),
+    "I64": (torch.int64, 8),
+    "I32": (torch.int32, 4),
+    "I16": (torch.int16, 2),
+    "I8": (torch.int8, 1),
+    "U8": (torch.uint8, 1),
+    "BOOL": (torch.bool, 1),
+}
+# Options with which libraries below read files, reach the network or run what they find there.
+_NEVER = {
+    "assets", "cache_dir", "checkpoint_path", "pretrained", "pretrained_cfg",
+    "pretrained_cfg_overlay", "trust_remote_code", "vocabulary",
+}  # fmt: skip
+_FACTORIES = {
+    torch.arange, torch.empty, torch.empty_strided, torch.eye, torch.full, torch.linspace,
+    torch.ones, torch.rand, torch.randint, torch.randn, torch.zeros,
+}  # fmt: skip
+_REPEATERS = {torch.Tensor.repeat, torch.Tensor.tile, torch.tile}
+_SNAPSHOT = re.compile(r"models--[\w.-]+")
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A tensor as the header of a safetensors file declares it."""
+
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+
+
+def safe_name(name: str) -> str:
+    """A relative path that stays in its folder on every system.
+
+    Raises:
+        CheckpointError: It is absolute, goes up, or is spelt in another way than its plain one.
+    """
+    path = PurePosixPath(name)
+    windows = PureWindowsPath(name)
+    plain = name == path.as_posix() and not {"..", "."} & set(path.parts) and name.isprintable()
+    if not plain or path.is_absolute() or windows.drive or windows.root or "\\" in name:
+        raise CheckpointError(
+            f"{name!r} is no name of a file in a checkpoint; expected one such as 'config.json'"
+        )
+    return name
+
+
+def contained(folder: Path, name: str) -> Path:
+    """The file of that name in the folder, wherever symbolic links lead it inside.
+
+    In a snapshot of huggingface_hub's cache, files are links to the cache's blobs; these count as
+    inside.
+
+    Raises:
+        CheckpointError: A link leads out of the folder, or the name does.
+        FileNotFoundError: There is no such file.
+    """
+    path = folder / safe_name(name)
+    real = Path(os.path.realpath(path))
+    roots = [Path(os.path.realpath(folder)), *_blobs(folder)]
+    if not any(real.is_relative_to(root) for root in roots):
+        raise CheckpointError(
+            f"{path} is a link to {real}, outside of the checkpoint; put the file itself there"
+        )
+    if not real.is_file():
+        raise FileNotFoundError(f"{path} does not exist")
+    return path
+
+
+def _blobs(folder: Path) -> list[Path]:
+    """Where huggingface_hub keeps the contents of a snapshot folder; empty for other folders."""
+    snapshot = Path(os.path.realpath(folder))
+    repository = snapshot.parent.parent
+    if snapshot.parent.name != "snapshots" or not _SNAPSHOT.fullmatch(repository.name):
+        return []
+    # The second is the store that newer versions share among repositories.
+    return [repository / "blobs", repository.parent / "blobs"]
+
+
+def read_json(path: Path, *, limit: int = JSON_BYTES) -> Any:
+    """Parse a JSON file of bounded size.
+
+    Raises:
+        CheckpointError: It is too large or no JSON.
+    """
+    size = path.stat().st_size
+    if size > limit:
+        raise CheckpointError(f"{path}: {size} bytes, but at most {limit} are read")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: not valid JSON ({error}); fetch or save it anew") from None
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Parse a JSON file that holds an object; raises as :func:`read_json`."""
+    values = read_json(path)
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path}: expected a JSON object, got {type(values).__name__}")
+    return values
+
+
+def read_header(path: Path) -> dict[str, Declared]:
+    """Names, types and shapes of a safetensors file, without its tensors.
+
+    Raises:
+        CheckpointError: The header is too large or damaged, or the file has not the bytes that its
+            header declares.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or not 2 <= length <= min(HEADER_BYTES, size - 8):
+            raise CheckpointError(
+                f"{path}: its header of {length} bytes is not in a safetensors file of {size} "
+                f"bytes (at most {HEADER_BYTES} are read); fetch or save it anew"
+            )
+        content = file.read(length)
+    try:
+        entries = json.loads(content.decode("utf-8"))
+        if not isinstance(entries, dict):
+            raise TypeError(f"expected an object, got {type(entries).__name__}")
+        entries.pop("__metadata__", None)
+        declared = {name: _declared(entry) for name, entry in entries.items()}
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path}: its header cannot be read ({error!r}); fetch or save it anew"
+        ) from None
+    total = sum(bytes_ for _, bytes_ in declared.values())
+    if total != size - 8 - length:
+        raise CheckpointError(
+            f"{path}: its header declares {total} bytes of tensors, but {size - 8 - length} are "
+            "there; fetch or save it anew"
+        )
+    return {name: entry for name, (entry, _) in declared.items()}
+
+
+def _declared(entry: Mapping[str, Any]) -> tuple[Declared, int]:
+    dtype, width = _TYPES[entry["dtype"]]
+    shape, (start, stop) = entry["shape"], entry["data_offsets"]
+    if not all(type(number) is int and number >= 0 for number in (*shape, start, stop)):
+        raise ValueError(f"shape {shape}, offsets {start} and {stop}")
+    if math.prod(shape) * width != stop - start:
+        raise ValueError(f"shape {shape} does not take the bytes {start} to {stop}")
+    return Declared(dtype, tuple(shape)), stop - start
+
+
+def check_config(config: Mapping[str, Any], where: Path) -> None:
+    """Refuse a config whose options would read other files or reach the network.
+
+    Raises:
+        CheckpointError: Names the key.
+    """
+    for slot, spec in config["images"].items():
+        _check_options(spec, f"images.{slot}", where)
+    # The name of a transformer says where it came from; what is read is in the checkpoint.
+    _check_options(config["text"], "text", where, paths=True)
+    _check_options(config["network"], "network", where)
+
+
+def _check_options(value: Any, key: str, where: Path, *, paths: bool = False) -> None:
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            if name in _NEVER or (name == "weights" and inner != "random"):
+                raise CheckpointError(
+                    f"{where}: {key}.{name} is not allowed in a checkpoint, whose weights and "
+                    "words are its own files"
+                )
+            _check_options(inner, f"{key}.{name}", where, paths=paths)
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            _check_options(inner, f"{key}.{place}", where, paths=paths)
+    elif isinstance(value, str) and not paths and (set(value) & set("/\\:") or value[:1] == "."):
+        raise CheckpointError(f"{where}: {key} may not be a path or address, got {value!r}")
+
+
+class AllocationLimit(TorchFunctionMode):
+    """While it is entered, tensors of more elements in all than ``limit`` are not made.
+
+    A few numbers in a config can ask for more memory than there is; the network that they describe
+    has no more elements than the checkpoint's files hold.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.left = limit
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Size what a function would make before it does."""
+        kwargs = kwargs or {}
+        if func in _FACTORIES and kwargs.get("out") is None:
+            plain = {k: v for k, v in kwargs.items() if k not in ("generator", "pin_memory")}
+            self._take(func(*args, **{**plain, "device": "meta"}).numel())
+        elif func in _REPEATERS:
+            self._take(func(args[0].to("meta"), *args[1:], **kwargs).numel())
+        return func(*args, **kwargs)
+
+    def _take(self, count: int) -> None:
+        self.left -= count
+        if self.left < 0:
+            raise CheckpointError(
+                "its config.json describes a network with more elements than its files hold"
+            )

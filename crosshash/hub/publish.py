@@ -1,0 +1,216 @@
+"""Checkpoints to the Hugging Face Hub: one commit, and a manifest that pins it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, Literal
+
+import torch
+
+from crosshash.hub.card import card
+from crosshash.hub.checkpoint import CARD, FILES, OPTIONAL, files_of, read_checkpoint
+from crosshash.hub.download import REPOSITORY, hub_errors
+from crosshash.hub.errors import HubError
+from crosshash.hub.golden import check_golden, has_golden
+from crosshash.hub.limits import read_object
+from crosshash.hub.manifest import Manifest, file_entry, measured, model_name
+from crosshash.methods.base import HUB_ACTIONS, HashModel
+
+
+@dataclass(frozen=True)
+class Published:
+    """What :func:`publish` did, or would do.
+
+    Attributes:
+        repository: Where.
+        url: Of the repository.
+        files: Names of the files that are uploaded, with the card.
+        card: The card's text.
+        manifest: To commit as ``zoo/<name>.yaml``; a dry run has none, since there is no commit.
+        draft: The manifest's content as far as it is known before.
+    """
+
+    repository: str
+    url: str
+    files: list[str]
+    card: str
+    manifest: Manifest | None
+    draft: Manifest
+
+
+def publish(
+    folder: str | Path,
+    repository: str | None = None,
+    *,
+    private: bool = False,
+    dry_run: bool = False,
+    licence: str = "Apache-2.0",
+) -> Published:
+    """Check a checkpoint folder, write its card and upload it, all in one commit.
+
+    Only a checkpoint's own files are uploaded, whatever else is in the folder; those that an
+    earlier upload left in the repository and this one has not are removed from it. Absolute paths
+    in its JSON, which say how this machine's folders are called, are shortened to their last part.
+
+    Args:
+        folder: A checkpoint folder; it is loaded first, and its golden codes, if any, checked.
+        repository: ``organisation/name``; default: the model's name under the token's account.
+        private: Make a new repository private.
+        dry_run: Upload nothing, and do not ask the Hub.
+        licence: SPDX identifier of the weights' licence, for the card.
+
+    Raises:
+        CheckpointError: The folder is no checkpoint that loads.
+        ValueError: The repository's name is none, or the model has no experiment to be named by.
+        HubError: The Hub refuses, or cannot be reached.
+    """
+    path = Path(folder)
+    model = read_checkpoint(path)
+    if has_golden(path):
+        check_golden(model, path)
+    contents = _contents(path)
+    local = _local_manifest(model, path, contents, licence)
+    if repository is None:
+        repository = f"{'<account>' if dry_run else _account()}/{local.name}"
+    if not (dry_run and repository.startswith("<")) and not REPOSITORY.fullmatch(repository):
+        raise ValueError(f"{repository!r} is no repository: expected organisation/name")
+    text = card(model, local.name, source=f"hf:{repository}", licence=licence)
+    names = sorted([*local.files, CARD])
+    manifest = None
+    if not dry_run:
+        commit = _upload({**contents, CARD: text.encode()}, repository, private)
+        changes = {"status": "published", "repository": repository, "revision": commit}
+        kept = local.model_dump(exclude={"folder"})
+        manifest = Manifest.model_validate({**kept, **changes})
+    return Published(repository, _url(repository), names, text, manifest, local)
+
+
+@HUB_ACTIONS.register("push")
+def push_to_hub(
+    model: HashModel,
+    repository: str,
+    *,
+    private: bool = False,
+    dtype: torch.dtype | None = None,
+    backbones: Literal["full", "reference"] = "full",
+    licence: str = "Apache-2.0",
+) -> Manifest:
+    """Save a model and publish it; see :func:`publish` and ``HashModel.save``.
+
+    Returns:
+        The manifest of what was published.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="crosshash-"))
+    try:
+        model.save(folder / "checkpoint", dtype=dtype, backbones=backbones)
+        done = publish(folder / "checkpoint", repository, private=private, licence=licence)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if done.manifest is None:
+        raise RuntimeError(f"{repository}: nothing was published")
+    return done.manifest
+
+
+def _contents(folder: Path) -> dict[str, Path | bytes]:
+    """What is uploaded: files as they are, or the bytes that take their place."""
+    contents: dict[str, Path | bytes] = {name: folder / name for name in files_of(folder)}
+    config, info = read_object(folder / "config.json"), read_object(folder / "info.json")
+    changed = {
+        "config.json": {**config, "text": _shortened(config["text"])},
+        "info.json": {**info, "experiment": _shortened(info.get("experiment", {}))},
+    }
+    for name, values in changed.items():
+        if values != (config if name == "config.json" else info):
+            contents[name] = (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode()
+    return contents
+
+
+def _shortened(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _shortened(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_shortened(inner) for inner in value]
+    if not isinstance(value, str):
+        return value
+    kind, colon, path = value.rpartition(":") if value.startswith("hf:") else ("", "", value)
+    for pure in (PurePosixPath(path), PureWindowsPath(path)):
+        if pure.is_absolute():
+            return kind + colon + pure.name
+    return value
+
+
+def _local_manifest(
+    model: HashModel, folder: Path, contents: Mapping[str, Path | bytes], licence: str
+) -> Manifest:
+    experiment = model.info.experiment
+    dataset = str(experiment.get("data", {}).get("name") or "custom")
+    config = f"{model.method}/{dataset}-{model.bits}"
+    plain = model_name(model.method, dataset, model.bits)
+    # A config does not say its variant's name; a folder of `crosshash zoo build` does.
+    variant = folder.name[len(plain) + 1 :] if folder.name.startswith(f"{plain}-") else None
+    name = model_name(model.method, dataset, model.bits, variant)
+    if variant:
+        config += f"-{variant}"
+    seed = int(experiment.get("seed", 0))
+    return Manifest(
+        name=name,
+        method=model.method,
+        dataset=dataset,
+        bits=model.bits,
+        variant=variant,
+        status="local",
+        config=config,
+        folder=folder.name or "checkpoint",
+        files={name: file_entry(content) for name, content in contents.items()},
+        figures=measured(model.info.figures, seed, f"crosshash evaluate {name}"),
+        paper=experiment.get("paper") or {},
+        licence=licence,
+    )
+
+
+def _account() -> str:
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import LocalTokenNotFoundError
+
+    try:
+        with hub_errors("your account"):
+            return str(HfApi(library_name="crosshash").whoami()["name"])
+    except HubError as error:
+        if isinstance(error.__cause__, LocalTokenNotFoundError):
+            raise HubError(
+                "publishing needs a token: log in with `hf auth login`, or set HF_TOKEN; or name "
+                "the repository with --repo organisation/name for a dry run"
+            ) from error
+        raise
+
+
+def _upload(contents: Mapping[str, Path | bytes], repository: str, private: bool) -> str:
+    """Upload as one commit; returns its hash."""
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+
+    api = HfApi(library_name="crosshash")
+    with hub_errors(repository):
+        api.create_repo(repository, private=private, exist_ok=True)
+        known = api.list_repo_files(repository)
+        stale = [name for name in known if _ours(name) and name not in contents]
+        # One commit and not upload_folder, which may make several: a reader sees all or nothing.
+        operations: list[Any] = [CommitOperationDelete(name) for name in stale]
+        operations += [CommitOperationAdd(name, content) for name, content in contents.items()]
+        commit = api.create_commit(repository, operations, commit_message="Publish with crosshash")
+    return str(commit.oid)
+
+
+def _ours(name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in (*FILES, *OPTIONAL))
+
+
+def _url(repository: str) -> str:
+    from huggingface_hub import constants
+
+    return f"{constants.ENDPOINT}/{repository}"

@@ -1,0 +1,108 @@
+"""From a model's name to a folder whose files are verified."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from crosshash.config import bundled
+from crosshash.hub.checkpoint import FILES, OPTIONAL
+from crosshash.hub.download import REPOSITORY, fetch_snapshot, verify_blob, verify_file
+from crosshash.hub.errors import CheckpointError, HubError
+from crosshash.hub.limits import contained
+from crosshash.hub.manifest import Manifest, find_manifest
+
+PREFIX = "hf:"
+
+
+def locate_model(name: str | Path, revision: str | None = None) -> Path:
+    """The checkpoint folder of a model, downloaded where needed, its files verified.
+
+    Args:
+        name: A folder; ``hf:organisation/name``, with ``@revision`` if wanted; or a zoo name.
+        revision: Commit, branch or tag, for what comes from the Hub; default: the manifest's
+            commit, or the main branch.
+
+    Raises:
+        LookupError: There is no such name, or it is a recipe that must be trained.
+        ValueError: A revision is given twice, or for what has none.
+        HubError: It cannot be fetched.
+        CheckpointError: The files are not the published ones.
+        FileNotFoundError: The repository is no checkpoint.
+    """
+    text = str(name)
+    if text.startswith(PREFIX):
+        return _repository(text, revision)
+    if Path(name).is_dir():
+        if revision is not None:
+            raise ValueError(f"{name} is a folder, which has no revision {revision!r}")
+        return Path(name)
+    manifest = find_manifest(text)
+    if manifest.status == "recipe":
+        raise LookupError(
+            f"{manifest.name} has no published weights yet; train it with "
+            f"`crosshash train {manifest.config}`"
+        )
+    if manifest.status == "local":
+        if revision is not None:
+            raise ValueError(f"{name} comes with the package, which has no revision {revision!r}")
+        return local_folder(manifest, bundled("zoo"))
+    return _published(manifest, revision)
+
+
+def local_folder(manifest: Manifest, zoo: Path) -> Path:
+    """The folder of a local model below the zoo's, its files verified.
+
+    Raises:
+        CheckpointError: A file is missing or another.
+    """
+    folder = zoo / str(manifest.folder)
+    _verify(manifest, folder)
+    return folder
+
+
+def _published(manifest: Manifest, revision: str | None) -> Path:
+    repository = str(manifest.repository)
+    if revision not in (None, manifest.revision):
+        return _snapshot(repository, revision)  # the manifest says nothing of other revisions
+    folder = fetch_snapshot(repository, manifest.revision, sorted(manifest.files))
+    _verify(manifest, folder)
+    return folder
+
+
+def _repository(text: str, revision: str | None) -> Path:
+    repository, at, named = text.removeprefix(PREFIX).partition("@")
+    if not REPOSITORY.fullmatch(repository) or (at and not named):
+        raise LookupError(
+            f"{text!r} names no repository: expected hf:organisation/name or "
+            "hf:organisation/name@revision"
+        )
+    if named and revision not in (None, named):
+        raise ValueError(f"{text!r} has a revision, and revision={revision!r} is another")
+    return _snapshot(repository, named or revision)
+
+
+def _snapshot(repository: str, revision: str | None) -> Path:
+    folder = fetch_snapshot(repository, revision, [*FILES, *OPTIONAL])
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if missing:
+        raise HubError(
+            f"{repository} is no checkpoint of crosshash, or is not whole in the cache: "
+            f"{', '.join(missing)} missing"
+        )
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            contained(folder, path.relative_to(folder).as_posix())
+            verify_blob(path, repository)
+    return folder
+
+
+def _verify(manifest: Manifest, folder: Path) -> None:
+    for name, entry in manifest.files.items():
+        try:
+            path = contained(folder, name)
+        except FileNotFoundError:
+            raise CheckpointError(
+                f"{folder / name} of {manifest.name} is missing; install crosshash or fetch the "
+                "model anew"
+            ) from None
+        verify_file(path, entry.sha256, entry.size, manifest.name)

@@ -1,0 +1,64 @@
+"""The card: what the Hub reads of it, and what people do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import crosshash
+from crosshash.hub.card import card
+from crosshash.hub.checkpoint import write_checkpoint
+from crosshash.methods.base import HashModel
+
+
+def test_the_card_of_a_folder_names_the_model_and_its_figures(
+    model: HashModel, folder: Path, tmp_path: Path
+) -> None:
+    write_checkpoint(model, tmp_path / "named")
+    text = (tmp_path / "named" / "README.md").read_text()
+    assert text.startswith("---\nlibrary_name: crosshash\n")
+    for part in (
+        "# named", "| MAP | 0.5000 | 0.5000 |", "- dataset: toy", "- protocol: toy/0",
+        "- map_i2t: 0.7", "circle, square", "## Limits", "Apache-2.0",
+    ):  # fmt: skip
+        assert part in text
+
+
+def test_huggingface_hub_reads_its_figures(model: HashModel, folder: Path) -> None:
+    from huggingface_hub import ModelCard
+
+    data = ModelCard(card(model, "named", source="hf:org/x", licence="MIT")).data
+    assert (data.library_name, data.license, data.pipeline_tag) == (
+        "crosshash", "mit", "feature-extraction",
+    )  # fmt: skip
+    assert "amgfh" in data.tags
+    assert data.datasets == ["toy"]
+    assert data.metrics == ["mean_average_precision"]
+    assert data.model_name == "named"
+    results = {result.task_name: result for result in data.eval_results}
+    assert set(results) == {"Retrieval, image → text", "Retrieval, text → image"}
+    for result in results.values():
+        assert result.metric_type == "mean_average_precision"
+        assert result.metric_value == 0.5
+        assert result.dataset_type == "toy"
+
+
+def test_the_usage_runs(model: HashModel, folder: Path) -> None:
+    import numpy as np
+
+    text = card(crosshash.load(folder), "named", source=str(folder))
+    code = text.split("```python\n")[1].split("```")[0]
+    names = {"features": np.ones((2, 6), np.float32)}
+    exec(code, names)
+    assert [len(row) for row in names["hits"].ids] == [1]
+
+
+@pytest.mark.parametrize("figures", [{}, {"best_epoch": 3}])
+def test_a_model_that_was_not_measured_claims_nothing(
+    model: HashModel, figures: dict[str, int]
+) -> None:
+    model.info.figures = figures
+    text = card(model, "named")
+    assert "model-index" not in text
+    assert "Measured" not in text
