@@ -1,6 +1,6 @@
 """Speed and memory of the pairwise likelihood over a code bank, and of DMSFH's B step.
 
-    python benchmarks/bank_speed.py                       # likelihood, n = 10,000, batch 128, K = 64
+    python benchmarks/bank_speed.py            # likelihood, n = 10,000, batch 128, K = 64
     CROSSHASH_DATA=… python benchmarks/bank_speed.py --b-step   # n = 190,000, NUS-WIDE labels
 
 The naive forms are those of the DCMH family: S as an n x n matrix made once, its rows taken for
@@ -88,7 +88,8 @@ def b_step(count: int) -> None:
     generator = torch.Generator().manual_seed(0)
     most = every.sum(dim=0).argsort(descending=True)
     print(
-        "| labels | different rows | Laplacian | time | peak grows by | unique B | agrees with sign(F + G) |"
+        "| labels | different rows | Laplacian | time | peak grows by | unique B | "
+        "agrees with sign(F + G) |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for classes in (21, 81):
