@@ -85,9 +85,11 @@ class TextEncoder(nn.Module, ABC):
 
     Attributes:
         name: The name that creates it.
+        takes_rows: Whether ``prepare`` takes rows (n, d) in place of strings.
     """
 
     name: str
+    takes_rows: bool = False
 
     @property
     @abstractmethod

@@ -86,6 +86,7 @@ class BagOfWords(TextEncoder):
     """
 
     name = "bow"
+    takes_rows = True
 
     def __init__(
         self,
@@ -256,6 +257,7 @@ class TextFeatures(TextEncoder):
     """
 
     name = "features"
+    takes_rows = True
 
     def __init__(self, *, dim: int, assets: str | Path | None = None) -> None:
         super().__init__()

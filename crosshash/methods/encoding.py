@@ -48,7 +48,7 @@ def image_chunks(
         for slot in model.slots
     }
     for chunk in zip(*slots.values(), strict=True):
-        yield dict(zip(slots, chunk, strict=True))
+        yield model.image_features(dict(zip(slots, chunk, strict=True)))
 
 
 def text_chunks(
@@ -59,20 +59,17 @@ def text_chunks(
         texts = [texts]
     if isinstance(texts, Features):
         for part in _parts(texts, batch_size):
-            yield _feature_rows(texts, part, model.device)
+            yield model.text_features(_feature_rows(texts, part, model.device))
         return
-    if isinstance(texts, Sequence) and all(isinstance(text, str) for text in texts):
+    words = isinstance(texts, Sequence) and all(isinstance(text, str) for text in texts)
+    if words or model.text.takes_rows:
         prepared = model.text.prepare(texts, unknown=unknown)
         for part in _parts(next(iter(prepared.values())), batch_size):
             rows = {name: value[part].to(model.device) for name, value in prepared.items()}
             yield model.text_features(rows)
         return
-    yield from text_chunks(
-        model,
-        Features(check_features(texts, model.text.dim, "text features")),
-        batch_size=batch_size,
-        unknown=unknown,
-    )
+    given = Features(check_features(texts, model.text.dim, "text features"))
+    yield from text_chunks(model, given, batch_size=batch_size, unknown=unknown)
 
 
 def collect(model: HashModel, chunks: Iterable[Tensor], output: Output) -> Any:

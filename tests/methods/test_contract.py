@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image as PILImage
 
 from crosshash.algorithms.phases import Algorithm, BatchPhase
 from crosshash.backbones import create_text_encoder
@@ -110,6 +111,51 @@ def test_one_item_alone_gets_the_code_it_gets_in_a_batch(
         np.testing.assert_allclose(alone[0], whole[1][row], atol=1e-5)
     split = model.encode_image(image, output="real", batch_size=5)
     np.testing.assert_allclose(split, whole[0], atol=1e-5)
+
+
+def test_every_way_to_give_features_gives_the_same_codes(
+    method: str, model_of: Model, batch_of: Any, steps: Any
+) -> None:
+    model = model_of(method, standardize=["image", "text"])
+    batch = batch_of(model.slots)
+    steps(algorithm_of(method, model, batch), batch, 3)
+    model.eval()
+    F, G = model(batch.images, batch.texts)
+    image = next(iter(batch.images.values()))
+    words = batch.texts["bow"].numpy()
+    names = model.text.vocabulary
+    strings = [" ".join(names[i] for i in np.flatnonzero(row)) for row in words]
+    for given in (image, image.pooled, image.pooled.numpy(), dict(batch.images)):
+        codes = model.encode_image(given, output="real")
+        np.testing.assert_allclose(codes, F.detach().numpy(), atol=1e-5)
+    for text in (strings, words, 3.0 * words, model.text(batch.texts)):
+        codes = model.encode_text(text, output="real", unknown="allow")
+        np.testing.assert_allclose(codes, G.detach().numpy(), atol=1e-5)
+
+
+def test_pictures_go_through_all_that_features_go_through(method: str, batch_of: Any) -> None:
+    torch.manual_seed(0)
+    kind = METHODS[method]
+    options = {"name": "test_resnet", "weights": "random", "image_size": 32}
+    model = build_model(
+        method,
+        bits=16,
+        images=dict.fromkeys(kind.Network.slots, options),
+        text=create_text_encoder("bow", vocabulary=["word"]),
+        network={"standardize": ["image"]},
+    )
+    if model.image_needs == ("map",):
+        pytest.skip("it reads the map, which is not standardized")
+    for norm in model.norms.values():
+        norm.running_mean.fill_(0.3)
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    pixels = torch.stack(
+        [model.backbone(model.slots[0]).preprocess(PILImage.fromarray(p)) for p in pictures]
+    )
+    model.eval()
+    expected = model.hash_image(model.image_features(dict.fromkeys(model.slots, pixels)))
+    codes = model.encode_image(list(pictures), output="real")
+    np.testing.assert_allclose(codes, expected.detach().numpy(), atol=1e-4)
 
 
 def test_outputs_agree_with_each_other(method: str, model_of: Model, batch_of: Any) -> None:
