@@ -11,7 +11,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from crosshash import cli_convert, cli_data, cli_hub
+from crosshash import cli_convert, cli_data, cli_export, cli_hub
 
 app = typer.Typer(
     name="crosshash",
@@ -24,6 +24,7 @@ app = typer.Typer(
 
 app.command()(cli_hub.models)
 app.command()(cli_hub.publish)
+app.command()(cli_export.export)
 app.add_typer(cli_hub.zoo, name="zoo")
 app.add_typer(cli_data.app, name="data")
 app.add_typer(cli_convert.app, name="convert")

@@ -24,6 +24,7 @@ COMMANDS = [
     "search",
     "models",
     "publish",
+    "export",
     "zoo build",
     "convert cnnf",
     "data prepare",
