@@ -287,6 +287,8 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # torch warns of its own decorator each time torch-geometric is imported.
     warnings.filterwarnings("ignore", message=".*torch.jit.script", category=FutureWarning)
+    # Our own warnings are for users, who care for the message and not for the line it came from.
+    warnings.showwarning = lambda message, *_: typer.echo(f"crosshash: {message}", err=True)
     try:
         app()
     except (ValueError, LookupError, OSError, ImportError, ArithmeticError) as error:
