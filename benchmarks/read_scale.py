@@ -2,6 +2,7 @@
 
     python benchmarks/read_scale.py                 # 269,648 rows, of which 195,834 are pairs
     python benchmarks/read_scale.py --rows 20000    # smaller
+    python benchmarks/read_scale.py --train         # and an epoch of training from pixels on it
 
 The tree has the official layout and sizes: 704 directories, 81 files of labels, 540 MB of tags with
 about six ones in each row. Images are names of one file (hard links), since reading lists them and
@@ -107,6 +108,47 @@ def read(root: Path) -> None:
     print(json.dumps(result))
 
 
+def train(root: Path) -> None:
+    """Train a small network from pixels for an epoch on 1,000 of the pairs, print as JSON."""
+    from crosshash.config import parse_config
+    from crosshash.experiment import build, build_algorithm, prepare_inputs, read_data
+    from crosshash.training.trainer import Trainer
+
+    start = time.perf_counter()
+    options = {"weights": "random", "image_size": 32}
+    config = parse_config(
+        {
+            "method": "dmsfh",
+            "bits": 32,
+            "image": {"image": {"name": "test_resnet", "frozen": False, "options": options}},
+            "text": {"name": "bow", "options": {"tokens": "tags", "size": TAGS}},
+            "data": {
+                "name": "nuswide",
+                "root": str(root),
+                "options": {"protocol": "mdffh", "query": 200, "train": 1000},
+            },
+        }
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        dataset, protocol = read_data(config)
+        model = build(config, dataset, protocol.train)
+        inputs = prepare_inputs(model, dataset, progress=False)
+    algorithm = build_algorithm(config, model, inputs, len(protocol.train))
+    ready = time.perf_counter() - start
+    Trainer(algorithm, inputs.select(protocol.train), epochs=1, progress=False).run()
+    print(
+        json.dumps(
+            {
+                "pairs": len(dataset),
+                "ready_s": round(ready, 1),
+                "epoch_s": round(time.perf_counter() - start - ready, 1),
+                "peak_MiB": round(_peak()),
+            }
+        )
+    )
+
+
 def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
@@ -116,9 +158,10 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=ROWS, help="images in the tree")
     parser.add_argument("--folder", type=Path, help="where to make the tree; default: temporary")
     parser.add_argument("--read", type=Path, help="only read a tree made before")
+    parser.add_argument("--train", action="store_true", help="train on it as well")
     arguments = parser.parse_args()
     if arguments.read is not None:
-        read(arguments.read)
+        train(arguments.read) if arguments.train else read(arguments.read)
         return
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         start = time.perf_counter()
@@ -131,6 +174,8 @@ def main() -> None:
             flush=True,
         )
         subprocess.run([sys.executable, __file__, "--read", folder], check=True)
+        if arguments.train:
+            subprocess.run([sys.executable, __file__, "--read", folder, "--train"], check=True)
 
 
 if __name__ == "__main__":

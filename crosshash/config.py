@@ -32,6 +32,9 @@ class TextConfig(_Strict):
 
     name: str = "bow"
     frozen: bool = True
+    vocabulary: Literal["train", "all"] = Field(
+        default="train", description="pairs from which a vocabulary is learnt"
+    )
     options: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -109,7 +109,8 @@ def build(
         text = create_text_encoder(config.text.name, **options)
     if not text.fitted:
         captions = dataset.captions(config.data.captions)
-        text.fit([captions[row] for row in train])
+        rows = train if config.text.vocabulary == "train" else range(len(dataset))
+        text.fit([captions[row] for row in rows])
     images = {}
     for slot, backbone in config.image.items():
         images[slot] = {"name": backbone.name, **backbone.options}

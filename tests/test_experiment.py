@@ -15,6 +15,7 @@ import pytest
 import torch
 
 import crosshash
+from crosshash.backbones import create_text_encoder
 from crosshash.config import ConfigError, ExperimentConfig, bundled, parse_config, read_config
 from crosshash.data.feature_cache import FeatureCache
 from crosshash.data.inputs import encode_pairs, prepare_inputs
@@ -203,3 +204,17 @@ def test_fine_tuning_a_stranger_is_refused() -> None:
     )
     with pytest.raises(ValueError, match="shares no tensor"):
         build(config, dataset, protocol.train, stranger)
+
+
+def test_a_vocabulary_is_learnt_from_the_training_pairs_or_from_all() -> None:
+    config = parse_config({**TINY, "text": {"name": "bow", "options": {"size": 10_000}}})
+    dataset, protocol = read_data(config)
+    rows = protocol.train[:5]
+    few = build(config, dataset, rows).text.vocabulary
+    every = {**TINY, "text": {"name": "bow", "vocabulary": "all", "options": {"size": 10_000}}}
+    whole = build(parse_config(every), dataset, rows).text.vocabulary
+    assert set(few) < set(whole)
+    captions = dataset.captions()
+    assert set(few) == set(
+        create_text_encoder("bow", size=10_000).fit([captions[row] for row in rows]).vocabulary
+    )

@@ -204,7 +204,7 @@ class HFAH(Algorithm):
         count: Training pairs.
         classes: Label classes.
         label_hidden: Width of the label network's hidden layer; the paper's 4096.
-        alpha: Weight of |H^l - B|^2 in Eq. 3.
+        alpha: Weight of |H^l - B|^2 in Eq. 3. A strong one holds H^l at the first B as well.
         classification: Weight of |L - L^|^2 in Eq. 3, printed as beta too.
         beta: Weight of the consistency terms (Eqs. 9-10).
         gamma: Weight of the reconstruction terms (Eqs. 7-8).
@@ -227,7 +227,7 @@ class HFAH(Algorithm):
         classes: int,
         *,
         label_hidden: int = 512,
-        alpha: float = 1.0,
+        alpha: float = 0.02,
         classification: float = 1.0,
         beta: float = 1.0,
         gamma: float = 1.0,
