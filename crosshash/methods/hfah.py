@@ -15,10 +15,10 @@ from crosshash.algorithms.batch import Batch
 from crosshash.algorithms.code_bank import CodeBank
 from crosshash.algorithms.phases import Algorithm, BatchPhase, Phase, SolvePhase, Terms, Update
 from crosshash.backbones.base import Features, ImageBackbone, TextEncoder
-from crosshash.layers.discriminator import Discriminator
 from crosshash.layers.heads import Encoder, HashHead
 from crosshash.layers.hybrid_attention import HybridAttention
 from crosshash.layers.multiscale_text import MultiScaleEncoder
+from crosshash.layers.reconstruction import MODALITIES, Reconstruction
 from crosshash.losses.adversarial import discriminator_loss, generator_loss
 from crosshash.losses.likelihood import pairwise_nll
 from crosshash.losses.normalization import Normalization, term_weight
@@ -150,39 +150,6 @@ class LabelNet(nn.Module):
         """f^l (n, feature) and H^l (n, k) of labels (n, c)."""
         return self.hash(self.encoder(labels.float()))  # type: ignore[no-any-return]
 
-
-class Reconstruction(nn.Module):
-    """Features of both modalities from the code of either, and what tells real from generated.
-
-    Section 3.4: decoders K -> 512 -> 512, one for each source and target. Section 3.5: a
-    discriminator for each target.
-
-    Args:
-        bits: K.
-        feature: Width of the features.
-    """
-
-    def __init__(self, bits: int, feature: int) -> None:
-        super().__init__()
-        pairs = [f"{source}_{target}" for source in MODALITIES for target in MODALITIES]
-        self.decoders = nn.ModuleDict(
-            {
-                pair: nn.Sequential(
-                    nn.Linear(bits, feature), nn.ReLU(), nn.Linear(feature, feature), nn.Tanh()
-                )
-                for pair in pairs
-            }
-        )
-        self.discriminators = nn.ModuleDict({t: Discriminator(feature) for t in MODALITIES})
-
-    def forward(self, codes: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Generated features (n, feature) by ``"source_target"``, from codes by modality."""
-        return {
-            pair: decoder(codes[pair.partition("_")[0]]) for pair, decoder in self.decoders.items()
-        }
-
-
-MODALITIES = ("text", "image")
 
 # Loss and algorithm
 
