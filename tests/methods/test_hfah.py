@@ -84,6 +84,18 @@ def test_discriminators_do_not_move_in_generator_updates_nor_networks_in_theirs(
     assert not set(label.parameters) & set(modalities.parameters)
 
 
+def test_the_label_network_is_trained_before_all_else_and_gives_the_first_codes(
+    model_of: Any, batch_of: Any
+) -> None:
+    trained, batch = build(model_of, batch_of, label_epochs=60)
+    raw, _ = build(model_of, batch_of, label_epochs=0)
+    S = label_similarity(batch.labels, batch.labels)
+    H = trained.bank.get_buffer("H")
+    torch.testing.assert_close(H, trained.labels(batch.labels)[1].detach())
+    assert torch.equal(trained.bank.B, sign(H))
+    assert nll(H, H, S) < 0.5 * nll(raw.bank.get_buffer("H"), raw.bank.get_buffer("H"), S)
+
+
 def test_the_label_network_gets_no_gradient_from_the_modalities(
     model_of: Any, batch_of: Any
 ) -> None:
