@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import warnings
@@ -12,6 +11,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from crosshash import cli_convert, cli_data, cli_export, cli_hub
+from crosshash.cli_output import print_result
 
 app = typer.Typer(
     name="crosshash",
@@ -66,7 +66,7 @@ def demo(
 
     overrides = [f"training.epochs={epochs}"] if epochs else []
     summary = run_demo(output, overrides=overrides, progress=not quiet)
-    _print(
+    print_result(
         summary.as_dict(),
         json_,
         summary.table(),
@@ -109,7 +109,7 @@ def train(
         "figures": None if report is None else report.as_dict(),
     }
     figures = "no labels, so no figures" if report is None else map_table(**_maps(report))
-    _print(values, json_, figures, f"checkpoint: {result.folder}")
+    print_result(values, json_, figures, f"checkpoint: {result.folder}")
 
 
 @app.command()
@@ -128,7 +128,7 @@ def evaluate(
 
     report = run(model, overrides=overrides, progress=not quiet)
     record = [{"record": key, "value": str(value)} for key, value in report.record_dict().items()]
-    _print(report.as_dict(), json_, map_table(**_maps(report)), rich_table(record))
+    print_result(report.as_dict(), json_, map_table(**_maps(report)), rich_table(record))
 
 
 @app.command()
@@ -160,7 +160,7 @@ def encode(
     with atomic_file(output) as path, path.open("wb") as file:
         np.savez(file, codes=codes, ids=np.array(ids))
     values = {"output": str(output), "items": len(ids), "bits": network.bits}
-    _print(values, json_, f"{len(ids)} codes of {network.bits} bits: {output}")
+    print_result(values, json_, f"{len(ids)} codes of {network.bits} bits: {output}")
 
 
 @app.command()
@@ -186,7 +186,7 @@ def index(
     built.add(codes, [str(path) for path in paths])
     built.save(output)
     values = {"index": str(output), "items": len(built), "bits": built.bits}
-    _print(values, json_, f"{len(built)} images indexed: {output}")
+    print_result(values, json_, f"{len(built)} images indexed: {output}")
 
 
 @app.command()
@@ -231,7 +231,7 @@ def search(
     ]
     if gallery:
         _gallery(gallery, query, is_image, rows)
-    _print({"query": query, "hits": rows}, json_, rich_table(rows))
+    print_result({"query": query, "hits": rows}, json_, rich_table(rows))
 
 
 def _image_paths(items: list[str]) -> list[Path]:
@@ -266,18 +266,6 @@ def _gallery(path: Path, query: str, is_image: bool, rows: list[dict[str, Any]])
 def _maps(report: Any) -> dict[str, Any]:
     i2t, t2i = report.i2t, report.t2i
     return {"i2t": i2t.map, "t2i": t2i.map, "chance": (i2t.chance, t2i.chance)}
-
-
-def _print(values: Any, as_json: bool, *renderables: Any) -> None:
-    """JSON on standard output, or what a person reads."""
-    if as_json:
-        typer.echo(json.dumps(values, ensure_ascii=False))
-        return
-    from rich.console import Console
-
-    console = Console()
-    for renderable in renderables:
-        console.print(renderable)
 
 
 def main() -> None:

@@ -24,8 +24,9 @@ from crosshash.config import (
 )
 from crosshash.data.feature_cache import FeatureCache
 from crosshash.data.inputs import PairInputs, encode_pairs, prepare_inputs
-from crosshash.data.pairs import DATASETS, PairedDataset
+from crosshash.data.pairs import PairedDataset
 from crosshash.data.protocol import Protocol
+from crosshash.data.summary import read_dataset
 from crosshash.hub.checkpoint import write_checkpoint
 from crosshash.hub.load import load
 from crosshash.methods.base import METHODS, HashModel, ModelInfo
@@ -69,12 +70,9 @@ def read_data(config: ExperimentConfig) -> tuple[PairedDataset, Protocol]:
         ConfigError: Its options are wrong.
         FileNotFoundError: It is not where ``data.root`` says.
     """
-    reader = DATASETS[config.data.name]
-    options = checked_arguments(reader, config.data.options, "data.options")
-    dataset, protocol = reader(config.data.root or config.data.name, **options)
+    dataset, protocol = read_dataset(config.data.name, config.data.root, config.data.options)
     if config.data.holdout:
         protocol = protocol.held_out(config.data.holdout)
-    protocol.check(len(dataset), dataset.ids)
     if dataset.skipped:
         shown = "; ".join(dataset.skipped[:3])
         warnings.warn(

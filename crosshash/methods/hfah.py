@@ -16,8 +16,9 @@ from crosshash.algorithms.code_bank import CodeBank
 from crosshash.algorithms.phases import Algorithm, BatchPhase, Phase, SolvePhase, Terms, Update
 from crosshash.backbones.base import Features, ImageBackbone, TextEncoder
 from crosshash.codes import sign
-from crosshash.layers.heads import Encoder, HashHead
+from crosshash.layers.heads import Encoder
 from crosshash.layers.hybrid_attention import HybridAttention
+from crosshash.layers.label_net import FeatureHash, LabelNet
 from crosshash.layers.multiscale_text import MultiScaleEncoder
 from crosshash.layers.reconstruction import MODALITIES, Reconstruction
 from crosshash.losses.adversarial import discriminator_loss, generator_loss
@@ -28,24 +29,6 @@ from crosshash.methods.base import METHODS, HashModel, Standardize
 from crosshash.similarity import label_similarity
 
 # Network
-
-
-class FeatureHash(nn.Module):
-    """A semantic feature f, bounded by tanh, and the code H = tanh(W f) that is made from it.
-
-    The paper is silent about f's activation. Inner products of rectified features cannot be
-    negative, so that no two items could be told apart by the likelihood.
-    """
-
-    def __init__(self, dim: int, feature: int, bits: int) -> None:
-        super().__init__()
-        self.feature = nn.Linear(dim, feature)
-        self.codes = HashHead(feature, bits)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """F (n, feature) and H (n, bits)."""
-        f = self.feature(x).tanh()
-        return f, self.codes(f)
 
 
 class HFAHNet(HashModel):
@@ -129,27 +112,6 @@ class HFAHNet(HashModel):
     def hash_text(self, features: Features) -> Tensor:
         """H^x (n, k) in (-1, 1)."""
         return self.text_pair(features)[1]
-
-
-class LabelNet(nn.Module):
-    """Labels to a semantic feature f^l, a code H^l and the labels again (section 3.2).
-
-    Args:
-        classes: c.
-        hidden: Width of the hidden layer; the paper's 4096.
-        feature: Width of f^l.
-        bits: K.
-    """
-
-    def __init__(self, classes: int, hidden: int, feature: int, bits: int) -> None:
-        super().__init__()
-        self.encoder = Encoder(classes, (hidden,), norm=False)
-        self.hash = FeatureHash(hidden, feature, bits)
-        self.classifier = nn.Linear(feature, classes)
-
-    def forward(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """f^l (n, feature) and H^l (n, k) of labels (n, c)."""
-        return self.hash(self.encoder(labels.float()))  # type: ignore[no-any-return]
 
 
 # Loss and algorithm
