@@ -120,7 +120,7 @@ def hub_errors(repository: str, revision: str | None = None) -> Iterator[None]:
         raise HubError(
             f"{repository} has no revision {revision!r}; name a commit, branch or tag of it"
         ) from error
-    except errors.LocalEntryNotFoundError as error:
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
         if constants.HF_HUB_OFFLINE:
             raise HubError(
                 f"{at} is not whole in the cache {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE "

@@ -294,7 +294,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A Hub of its own, which huggingface_hub uses with an empty cache and without a token."""
-    from huggingface_hub import constants
+    from huggingface_hub import constants, file_download
     from huggingface_hub.utils import disable_progress_bars
 
     state = Hub()
@@ -306,7 +306,10 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     template = constants.HUGGINGFACE_CO_URL_TEMPLATE.removeprefix(constants.ENDPOINT)
     # What huggingface_hub reads from HF_ENDPOINT and others when it is imported.
     monkeypatch.setattr(constants, "ENDPOINT", state.url)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", state.url + template)
+    for module in (constants, file_download):  # older versions read a copy of it
+        monkeypatch.setattr(
+            module, "HUGGINGFACE_CO_URL_TEMPLATE", state.url + template, raising=False
+        )
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +101,27 @@ def test_only_the_files_of_the_model_are_downloaded(hub: Any, folder: Path) -> N
     crosshash.load("hf:org/model")
     asked = {Path(path).name for path in hub.asked("HEAD", "/resolve/")}
     assert asked == {"config.json", "info.json", "vocabulary.json", WEIGHTS}
+
+
+def test_the_environment_says_where_the_hub_and_its_cache_are(
+    hub: Any, folder: Path, tmp_path: Path
+) -> None:
+    hub.add_folder("org/model", folder)
+    environment = {
+        "HF_ENDPOINT": hub.url,
+        "HF_HUB_CACHE": str(tmp_path / "elsewhere"),
+        "HF_HUB_DISABLE_XET": "1",
+    }
+    code = "import crosshash; print(crosshash.load('hf:org/model').bits)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout.strip(), done.returncode) == ("16", 0), done.stderr
+    assert any((tmp_path / "elsewhere").rglob(WEIGHTS))
 
 
 def test_offline_without_a_cache_says_so(
