@@ -96,13 +96,13 @@ class TransformerText(TextEncoder):
 
     def forward(self, inputs: Inputs) -> Features:
         """Mean over the attended tokens of the last hidden states: pooled (n, d)."""
-        mask = inputs["attention_mask"]
+        ids, mask = inputs["input_ids"], inputs["attention_mask"]
         # Rows are padded to the longest text of the data set; a batch needs its own longest only.
-        length = max(int(mask.sum(dim=1).max()), 1) if len(mask) else 1
-        mask = mask[:, :length]
-        hidden = self.model(
-            input_ids=inputs["input_ids"][:, :length], attention_mask=mask
-        ).last_hidden_state
+        # An exported graph reads them whole: it cannot ask values for a length.
+        if not torch.compiler.is_compiling():
+            length = max(int(mask.sum(dim=1).max()), 1) if len(mask) else 1
+            ids, mask = ids[:, :length], mask[:, :length]
+        hidden = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
         weight = rearrange(mask, "n l -> n l 1").to(hidden.dtype)
         return Features((hidden * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1))
 

@@ -16,8 +16,7 @@ import torch
 from PIL import Image as PILImage
 from torch import Tensor, nn
 
-from crosshash.backbones.base import Features, ImageBackbone, Inputs, TextEncoder
-from crosshash.backbones.transformer import TransformerText
+from crosshash.backbones.base import ImageBackbone, Inputs
 from crosshash.files import atomic_folder
 from crosshash.methods.base import HashModel
 
@@ -118,8 +117,6 @@ class _Encoder(nn.Module):
     def __init__(self, model: HashModel, part: Part) -> None:
         super().__init__()
         self.model: HashModel = copy.deepcopy(model).cpu().float()
-        if part == "text" and isinstance(self.model.text, TransformerText):
-            self.model.text = _WholeRows(self.model.text)
         self.part = part
         self.places: Tensor
         self.register_buffer("places", 2 ** torch.arange(8, dtype=torch.int32), persistent=False)
@@ -135,36 +132,6 @@ class _Encoder(nn.Module):
             codes = model.hash_text(model.text_features(inputs))
         bits = (codes >= 0).to(torch.int32).reshape(codes.shape[0], -1, 8)
         return codes, (bits * self.places).sum(dim=2).to(torch.uint8)
-
-
-class _WholeRows(TextEncoder):
-    """A transformer that reads rows at their full length.
-
-    ``TransformerText`` cuts a batch to its longest text, which depends on values and so cannot be
-    traced; the attention mask leaves the same tokens out.
-    """
-
-    def __init__(self, encoder: TransformerText) -> None:
-        super().__init__()
-        self.name = encoder.name
-        self.encoder = encoder
-
-    @property
-    def dim(self) -> int:
-        return self.encoder.dim
-
-    def prepare(self, texts: Any, *, unknown: str = "raise") -> Inputs:
-        return self.encoder.prepare(texts, unknown=unknown)
-
-    def forward(self, inputs: Inputs) -> Features:
-        mask = inputs["attention_mask"]
-        states = self.encoder.model(input_ids=inputs["input_ids"], attention_mask=mask)
-        weight = mask[:, :, None].to(states.last_hidden_state.dtype)
-        total = (states.last_hidden_state * weight).sum(dim=1)
-        return Features(total / weight.sum(dim=1).clamp(min=1))
-
-    def spec(self) -> dict[str, Any]:
-        return self.encoder.spec()
 
 
 def _trace(encoder: _Encoder, samples: list[Inputs]) -> ExportedProgram:
