@@ -130,8 +130,8 @@ def copy_figures(source: str | Path, zoo: str | Path = "zoo") -> list[Manifest]:
             continue
         values = built.model_dump(exclude={"folder", "files", "repository", "revision"})
         if built.figures is not None:
-            # There is nothing to evaluate until it is trained, which evaluates it.
-            values["figures"]["command"] = f"crosshash train {built.config}"
+            # There is nothing to evaluate until it is built again, which evaluates it.
+            values["figures"]["command"] = f"crosshash zoo build {built.name}"
         manifest = Manifest.model_validate({**values, "status": "recipe"})
         with atomic_file(target) as file:
             file.write_text(manifest.dump(), encoding="utf-8")

@@ -187,7 +187,7 @@ def test_figures_are_kept_where_folders_are_not(place: Path) -> None:
     assert built[1].manifest is not None
     assert built[1].manifest.figures is not None
     assert kept.figures.map_i2t == built[1].manifest.figures.map_i2t
-    assert kept.figures.command == "crosshash train amgfh/toy-32"
+    assert kept.figures.command == f"crosshash zoo build {kept.name}"
     with pytest.raises(LookupError, match="crosshash train amgfh/toy-32"):
         crosshash.load("amgfh-toy-32")
     with pytest.raises(FileNotFoundError, match="no manifest"):
