@@ -44,7 +44,7 @@ def card(
     if model.info.label_names:
         parts.append(f"Labels it was evaluated with: {', '.join(model.info.label_names)}.")
     if figures:
-        parts += ["## Measured", _table(figures), "## Protocol", _protocol(figures)]
+        parts += ["## Measured", _table(figures), "## Protocol", _protocol(model)]
     paper = model.info.experiment.get("paper") or {}
     if paper:
         parts += ["## The paper's figures", _list(paper)]
@@ -114,8 +114,12 @@ def _table(figures: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _protocol(figures: Mapping[str, Any]) -> str:
-    return _list(figures.get("record", {}))
+def _protocol(model: HashModel) -> str:
+    values = dict(model.info.figures.get("record", {}))
+    held = model.info.experiment.get("data", {}).get("validation")
+    if held:
+        values["selection"] = f"the best epoch on {held} pairs held out for it"
+    return _list(values)
 
 
 def _list(values: Mapping[str, Any]) -> str:

@@ -25,6 +25,15 @@ def test_the_card_of_a_folder_names_the_model_and_its_figures(
         assert part in text
 
 
+@pytest.mark.parametrize("held", [0, 300])
+def test_the_card_says_on_what_the_epoch_was_chosen(
+    model: HashModel, folder: Path, held: int
+) -> None:
+    model.info.experiment["data"] = {"validation": held}
+    said = "- selection: the best epoch on 300 pairs held out for it" in card(model, "named")
+    assert said == bool(held)
+
+
 def test_huggingface_hub_reads_its_figures(model: HashModel, folder: Path) -> None:
     from huggingface_hub import ModelCard
 
