@@ -128,7 +128,10 @@ def build(
         done=None if quiet else tell,
     )
     rows = [outcome.row() for outcome in outcomes]
-    print_result(rows, json_, rich_table(rows))
+    # A reason is a sentence, which a column would break into words.
+    shown = [name for name in rows[0] if name != "error"]
+    reasons = [f"{outcome.name}: {outcome.error}" for outcome in outcomes if outcome.error]
+    print_result(rows, json_, rich_table(rows, columns=shown), *reasons)
     if any(outcome.state == "failed" for outcome in outcomes):
         raise typer.Exit(1)
 

@@ -69,6 +69,7 @@ def test_building_ends_with_a_table_and_with_1_where_one_failed(
     assert done.exit_code == 0
     assert asked == [(["a", "b"], tmp_path, ["seed=1"], True)]
     assert "no data" in done.stdout
+    assert "b: not here" in done.stdout.splitlines()
     outcomes.append(Outcome("c", "failed", error="ValueError: why"))
     done = run("zoo", "build", "--json")
     assert done.exit_code == 1
