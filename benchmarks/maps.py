@@ -1,4 +1,4 @@
-"""MAP of configs over seeds: mean and spread, as a Markdown table.
+"""MAP, and MAP@50 over min(50, relevant), of configs over seeds: mean and spread, as Markdown.
 
 python benchmarks/maps.py amgfh/flickr8k-64 amgfh/wiki-16 --seeds 0 1 2 --jobs 2 [key=value …]
 
@@ -36,6 +36,8 @@ def run(config: str, seed: int, overrides: list[str], folder: Path) -> dict[str,
         "validation": max(
             (line["map_mean"] for line in history if "map_mean" in line), default=float("nan")
         ),
+        "@50 i2t": figures["i2t"]["map_at"]["50"]["min"],
+        "@50 t2i": figures["t2i"]["map_at"]["50"]["min"],
         "unique": figures["health"]["image"]["unique"],
     }
 
@@ -64,7 +66,7 @@ def main() -> None:
     for config in configs:
         of_config = [results[config, seed] for seed in options.seeds]
         row: dict[str, object] = {"config": config}
-        for key in ("i2t", "t2i", "mean", "validation"):
+        for key in ("i2t", "t2i", "mean", "validation", "@50 i2t", "@50 t2i"):
             values = np.array([result[key] for result in of_config])
             spread = f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else ""
             row[key] = "" if np.isnan(values).any() else f"{values.mean():.3f}{spread}"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor, nn
 
 from crosshash.layers.heads import Encoder, HashHead
@@ -44,3 +47,23 @@ class LabelNet(nn.Module):
     def forward(self, labels: Tensor) -> tuple[Tensor, Tensor]:
         """f^l (n, feature) and H^l (n, k) of labels (n, c)."""
         return self.hash(self.encoder(labels.float()))  # type: ignore[no-any-return]
+
+    @torch.enable_grad()
+    def learn(
+        self, labels: Tensor, loss: Callable[[Tensor], Tensor], *, epochs: int, rate: float
+    ) -> None:
+        """Train alone, by AdamW on shuffled batches of 128.
+
+        Args:
+            labels: (n, c).
+            loss: From a batch of them (b, c) to a scalar.
+            epochs: Passes over all.
+            rate: Learning rate.
+        """
+        optimizer = torch.optim.AdamW(self.parameters(), lr=rate)
+        for _ in range(epochs):
+            for rows in torch.randperm(len(labels), device=labels.device).split(128):
+                optimizer.zero_grad()
+                loss(labels[rows]).backward()
+                optimizer.step()
+        optimizer.zero_grad()

@@ -201,18 +201,13 @@ class HFAH(Algorithm):
         """Keep labels and first codes of the training set; train the label network alone."""
         self.bank.fill(batches, self.net.codes)
         labels = self.bank.labels
-        optimizer = torch.optim.AdamW(self.labels.parameters(), lr=self.label_rate)
-        with torch.enable_grad():
-            for _ in range(self.label_epochs):
-                for rows in torch.randperm(len(labels), device=labels.device).split(128):
-                    terms = self._label_terms(labels[rows])[1]
-                    optimizer.zero_grad()
-                    torch.stack(list(terms.values())).sum().backward()
-                    optimizer.step()
-        optimizer.zero_grad()
-        with torch.no_grad():
-            H = self.labels(labels)[1]
-        self.bank.store(torch.arange(len(labels), device=labels.device), H=H)
+
+        def loss(some: Tensor) -> Tensor:
+            return torch.stack(list(self._label_terms(some)[1].values())).sum()
+
+        self.labels.learn(labels, loss, epochs=self.label_epochs, rate=self.label_rate)
+        every = torch.arange(len(labels), device=labels.device)
+        self.bank.store(every, H=self.labels(labels)[1])
         self.bank.B.copy_(sign(self.bank.get_buffer("H")))
 
     def phases(self) -> list[Phase]:
@@ -262,8 +257,9 @@ class HFAH(Algorithm):
         if self.reconstruction is None:
             return terms
         made = self.reconstruction(H)
+        nets = {"text": self.net.text_net, "image": self.net.image_net}
         for modality in MODALITIES:
-            again = self._head(modality)(made[f"{modality}_{modality}"])
+            again = nets[modality]["hash"].codes(made[f"{modality}_{modality}"])
             terms["consistency"] = terms["consistency"] + quantization(B, again)
         errors = [
             functional.mse_loss(value, f[pair.partition("_")[2]].detach())
@@ -281,11 +277,6 @@ class HFAH(Algorithm):
         image = self.net.image_pair(self.net.image_features(batch.images))
         text = self.net.text_pair(self.net.text_features(batch.texts))
         return {"image": image[0], "text": text[0]}, {"image": image[1], "text": text[1]}
-
-    def _head(self, modality: str) -> nn.Module:
-        net = self.net.image_net if modality == "image" else self.net.text_net
-        codes: nn.Module = net["hash"].codes
-        return codes
 
     def adversary_loss(self, batch: Batch) -> Terms:
         """The discriminators' side: a modality's own reconstruction is real (Eqs. 11-12)."""

@@ -164,6 +164,8 @@ class Trainer:
         with torch.no_grad():
             rows = ordered_rows(len(self.data), self.batch_size)
             self.algorithm.begin(self._batches(rows))
+        # What it learns may differ in the last digits; from here on gradients alone are shared.
+        share(self.accelerator, self.algorithm.state_dict().values())
         self.algorithm.train()
         phases = self.algorithm.phases()
         names = [phase.name for phase in phases]
