@@ -18,25 +18,39 @@ SMALL = {
 }
 
 
+def run(name: str, options: list[str], folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / name), *options],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def test_every_example_is_run_here() -> None:
     assert {path.name for path in EXAMPLES.glob("*.py")} == set(SMALL)
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_an_example_runs(name: str, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLES / name), *SMALL[name]],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run(name, SMALL[name], tmp_path)
     expected = {
         "search.py": "scene-",
         "finetune.py": "from scratch, 32 bits",
         "swap_backbone.py": "vit_tiny_patch16_224 + bow",
         "new_method.py": "plain",
     }[name]
-    assert expected in done.stdout
+    assert expected in done
+
+
+def test_backbones_are_swapped_for_a_language_model_too(
+    language_model: Path, tmp_path: Path
+) -> None:
+    text = f"hf:{language_model}"
+    done = run("swap_backbone.py", [*SMALL["swap_backbone.py"], "--text", text], tmp_path)
+    rows = [line.split("|")[1].strip() for line in done.splitlines() if " + " in line]
+    assert rows == ["resnet10t + bow", "vit_tiny_patch16_224 + bow", f"resnet10t + {text}"]

@@ -9,40 +9,25 @@ from safetensors.torch import load_file, save_file
 
 from crosshash.backbones import create_text_encoder, fingerprint
 
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "dog", "runs", "on", "the", "beach", "girl"]
+WORDS = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "a",
+    "dog",
+    "runs",
+    "on",
+    "the",
+    "beach",
+    "girl",
+]  # first
 TEXTS = ["a dog runs on the beach", "girl", "the girl runs"]
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A tiny BERT as it would lie in a folder: config, tokenizer, safetensors."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(WORDS)}, "[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    path = tmp_path / "tiny"
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-    ).save_pretrained(path)
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(WORDS),
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=32,
-    )
-    BertModel(config).save_pretrained(path)
-    return path
+def folder(language_model: Path) -> Path:
+    return language_model
 
 
 def test_pooled_is_the_mean_over_a_texts_own_tokens(folder: Path) -> None:

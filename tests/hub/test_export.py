@@ -158,27 +158,6 @@ def test_onnx_of_a_language_model_takes_any_length(
     assert np.ptp(together, axis=0).max() > 1e-3
 
 
-@pytest.fixture
-def language_model(tmp_path: Path) -> Path:
-    """A tiny BERT as it would lie in a folder: config, tokenizer, safetensors."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    words = ["[PAD]", "[UNK]", *sorted({word for text in TEXTS for word in text.split()})]
-    tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, "[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    path = tmp_path / "bert"
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]")
-    fast.save_pretrained(path)
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "intermediate_size": 32}
-    config = BertConfig(
-        vocab_size=len(words), num_attention_heads=2, max_position_embeddings=16, **sizes
-    )
-    BertModel(config).save_pretrained(path)
-    return path
-
-
 def test_the_model_stays_as_it_is_and_a_program_holds_its_own_side_only(tmp_path: Path) -> None:
     model = make("amgfh", hidden=[400, 400], dim=40).half().train()
     before = {name: value.clone() for name, value in model.state_dict().items()}

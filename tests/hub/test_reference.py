@@ -123,30 +123,19 @@ def test_a_reference_of_nonsense_is_refused(folder: Path, change: dict[str, Any]
         crosshash.load(folder)
 
 
-def test_a_transformer_is_kept_by_reference_too(hub: Any, tmp_path: Path) -> None:
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "red", "circle"]
-    tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, "[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tiny = tmp_path / "tiny"
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]"
-    ).save_pretrained(tiny)
-    config = BertConfig(
-        vocab_size=6, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
-        intermediate_size=16, max_position_embeddings=8,
-    )  # fmt: skip
-    BertModel(config).save_pretrained(tiny)
+def test_a_transformer_is_kept_by_reference_too(
+    hub: Any, language_model: Path, tmp_path: Path
+) -> None:
     model = crosshash.create(
         "amgfh", bits=16, image={"name": "features", "dim": 6},
-        text={"name": f"hf:{tiny}", "max_length": 8}, dim=16, hidden=[16], width=1,
+        text={"name": f"hf:{language_model}", "max_length": 8}, dim=16, hidden=[16], width=1,
     ).eval()  # fmt: skip
     model.freeze("text")
     model.text.name = "hf:org/tiny"
     # As whole models are published: below the name of the base.
-    state = {f"bert.{n}": value for n, value in load_file(tiny / "model.safetensors").items()}
+    state = {
+        f"bert.{n}": value for n, value in load_file(language_model / "model.safetensors").items()
+    }
     hub.add("org/tiny", {"model.safetensors": save(state)})
     model.save(tmp_path / "x", backbones="reference")
     stored = load_file(tmp_path / "x" / "model.safetensors")
