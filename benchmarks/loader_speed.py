@@ -26,8 +26,8 @@ from torch.utils.data import DataLoader
 
 from crosshash.backbones.decode import decode_size
 from crosshash.backbones.extract import _Pictures, _whole
-from crosshash.backbones.timm_models import pixel_config, pixel_transform
-from crosshash.data.inputs import Pixels
+from crosshash.backbones.image.timm_models import pixel_config, pixel_transform
+from crosshash.data.model_inputs import Pixels
 from crosshash.files import locate
 from crosshash.images import ImageFiles
 

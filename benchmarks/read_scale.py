@@ -120,7 +120,7 @@ def train(root: Path) -> None:
         {
             "method": "dmsfh",
             "bits": 32,
-            "image": {"image": {"name": "test_resnet", "frozen": False, "options": options}},
+            "backbones": {"image": {"name": "test_resnet", "frozen": False, "options": options}},
             "text": {"name": "bow", "options": {"tokens": "tags", "size": TAGS}},
             "data": {
                 "name": "nuswide",

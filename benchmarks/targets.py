@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from crosshash.backbones import create_text_encoder
-from crosshash.data.flickr8k import flickr8k
+from crosshash.data.readers.flickr8k import flickr8k
 from crosshash.reports.tables import markdown_table
 from crosshash.similarity import label_similarity, nearest_anchors, neighbourhood_similarity
 

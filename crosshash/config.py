@@ -89,10 +89,10 @@ class ExperimentConfig(_Strict):
 
     method: str
     bits: int
-    image: dict[str, BackboneConfig]
+    backbones: dict[str, BackboneConfig]
     text: TextConfig = Field(default_factory=TextConfig)
     network: dict[str, Any] = Field(default_factory=dict)
-    objective: dict[str, Any] = Field(default_factory=dict)
+    algorithm: dict[str, Any] = Field(default_factory=dict)
     data: DataConfig
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
@@ -104,7 +104,7 @@ class ExperimentConfig(_Strict):
     def _packable(cls, bits: int) -> int:
         return check_bits(bits)
 
-    @field_validator("image", mode="before")
+    @field_validator("backbones", mode="before")
     @classmethod
     def _names(cls, slots: Any) -> Any:
         if not isinstance(slots, Mapping):

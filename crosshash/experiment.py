@@ -22,15 +22,15 @@ from crosshash.config import (
     parse_override,
     read_config,
 )
-from crosshash.data.feature_cache import FeatureCache
-from crosshash.data.inputs import PairInputs, encode_pairs, prepare_inputs
-from crosshash.data.pairs import PairedDataset
+from crosshash.data.dataset import PairedDataset
+from crosshash.data.features.cache import FeatureCache
+from crosshash.data.load import read_dataset
+from crosshash.data.model_inputs import PairInputs, encode_pairs, prepare_inputs
 from crosshash.data.protocol import Protocol
-from crosshash.data.summary import read_dataset
-from crosshash.hub.checkpoint import write_checkpoint
 from crosshash.hub.load import load
-from crosshash.methods.base import METHODS, HashModel, ModelInfo
-from crosshash.methods.build import build_model
+from crosshash.hub.save import save
+from crosshash.methods.build import METHODS, build_model
+from crosshash.model.hash_model import HashModel, ModelInfo
 from crosshash.retrieval.evaluate import Report, evaluate_both, make_record
 from crosshash.retrieval.metrics import mean_average_precision
 from crosshash.training.optimization import OptimizerSettings
@@ -109,18 +109,18 @@ def build(
         captions = dataset.captions(config.data.captions)
         rows = train if config.text.vocabulary == "train" else range(len(dataset))
         text.fit([captions[row] for row in rows])
-    images = {}
-    for slot, backbone in config.image.items():
-        images[slot] = {"name": backbone.name, **backbone.options}
+    backbones = {}
+    for slot, backbone in config.backbones.items():
+        backbones[slot] = {"name": backbone.name, **backbone.options}
         if isinstance(dataset.images, np.ndarray) and backbone.name == "features":
-            images[slot].setdefault("dim", dataset.images.shape[1])
-    frozen = [slot for slot, backbone in config.image.items() if backbone.frozen]
+            backbones[slot].setdefault("dim", dataset.images.shape[1])
+    frozen = [slot for slot, backbone in config.backbones.items() if backbone.frozen]
     if config.text.frozen:
         frozen.append("text")
     model = build_model(
         config.method,
         bits=config.bits,
-        images=images,
+        backbones=backbones,
         text=text,
         network=config.network,
         frozen=frozen,
@@ -206,7 +206,7 @@ def train(
         experiment=config.model_dump(mode="json"),
     )
     model.cpu()
-    write_checkpoint(model, folder / CHECKPOINT)
+    save(model, folder / CHECKPOINT)
     return Result(
         model, report, history, folder / CHECKPOINT, dataset, protocol, config.data.captions
     )
@@ -217,7 +217,7 @@ def build_algorithm(
 ) -> Algorithm:
     """The method's training algorithm around its network."""
     kind = METHODS[config.method]
-    objective = checked_arguments(kind, config.objective, "objective")
+    objective = checked_arguments(kind, config.algorithm, "algorithm")
     classes = 0 if inputs.labels is None else inputs.labels.shape[1]
     return kind(model, count, classes, **objective)
 

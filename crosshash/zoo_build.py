@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from crosshash.config import read_config
-from crosshash.data.pairs import PairedDataset
+from crosshash.data.dataset import PairedDataset
 from crosshash.experiment import Result, evaluate, read_data, train
 from crosshash.files import atomic_file
-from crosshash.hub.checkpoint import files_of, write_checkpoint
+from crosshash.hub.checkpoint import files_of
 from crosshash.hub.errors import CheckpointError
 from crosshash.hub.load import load
 from crosshash.hub.manifest import (
@@ -30,7 +30,8 @@ from crosshash.hub.manifest import (
     recipe,
 )
 from crosshash.hub.resolve import local_folder
-from crosshash.methods.base import HashModel
+from crosshash.hub.save import save
+from crosshash.model.hash_model import HashModel
 from crosshash.training.state import FILE as STATE
 
 CHECKPOINTS = "checkpoints"
@@ -215,7 +216,7 @@ def _store(
         model.info.figures = {**report.as_dict(), "best_epoch": best}
     folder = output / CHECKPOINTS / name
     inputs = _golden_inputs(result.dataset, result.protocol.query, result.captions)
-    write_checkpoint(model, folder, dtype=dtype, golden=inputs)
+    save(model, folder, dtype=dtype, golden=inputs)
     load(folder, golden=True)
     known = recipe(config)
     manifest = Manifest(

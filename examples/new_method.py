@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 import crosshash
-from crosshash.algorithms.batch import Batch
 from crosshash.algorithms.phases import Algorithm, BatchPhase, Phase, Terms, Update
 from crosshash.backbones.base import Features, ImageBackbone, TextEncoder
 from crosshash.codes import sign
@@ -23,7 +22,9 @@ from crosshash.config import parse_config
 from crosshash.layers.heads import Encoder, HashHead
 from crosshash.losses.likelihood import pairwise_nll
 from crosshash.losses.quantization import quantization
-from crosshash.methods.base import METHODS, HashModel
+from crosshash.methods.build import METHODS
+from crosshash.model.batch import Batch
+from crosshash.model.hash_model import HashModel
 from crosshash.reports.tables import markdown_table
 from crosshash.similarity import label_similarity
 
@@ -33,15 +34,15 @@ class PlainNet(HashModel):
 
     def __init__(
         self,
-        images: Mapping[str, ImageBackbone],
+        backbones: Mapping[str, ImageBackbone],
         text: TextEncoder,
         bits: int,
         *,
         hidden: int = 256,
     ) -> None:
-        super().__init__(images, text, bits)
+        super().__init__(backbones, text, bits)
         self.image_net = nn.Sequential(
-            Encoder(images["image"].dim, [hidden]), HashHead(hidden, bits)
+            Encoder(backbones["image"].dim, [hidden]), HashHead(hidden, bits)
         )
         self.text_net = nn.Sequential(Encoder(text.dim, [hidden]), HashHead(hidden, bits))
 
@@ -91,7 +92,7 @@ def main() -> None:
         {
             "method": "plain",
             "bits": 32,
-            "image": {
+            "backbones": {
                 "image": {
                     "name": "resnet10t",
                     "frozen": False,

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import crosshash
-from crosshash.data.shapes import shapes
+from crosshash.data.readers.shapes import shapes
 from crosshash.images import SUFFIXES
 
 

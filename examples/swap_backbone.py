@@ -55,12 +55,12 @@ def main() -> None:
         "training": {"epochs": options.epochs, "batch_size": 64, "learning_rate": 0.002},
     }
     trials = {
-        f"{options.cnn} + bow": {"image": {"image": backbone(options.cnn)}},
-        f"{options.vit} + bow": {"image": {"image": backbone(options.vit)}},
+        f"{options.cnn} + bow": {"backbones": {"image": backbone(options.cnn)}},
+        f"{options.vit} + bow": {"backbones": {"image": backbone(options.vit)}},
     }
     if options.text:
         trials[f"{options.cnn} + {options.text}"] = {
-            "image": {"image": backbone(options.cnn)},
+            "backbones": {"image": backbone(options.cnn)},
             "text": {"name": options.text, "frozen": True},
         }
     rows = []

@@ -17,14 +17,14 @@ import torch
 import crosshash
 from crosshash.backbones import create_text_encoder
 from crosshash.config import ConfigError, ExperimentConfig, bundled, parse_config, read_config
-from crosshash.data.feature_cache import FeatureCache
-from crosshash.data.inputs import encode_pairs, prepare_inputs
+from crosshash.data.features.cache import FeatureCache
+from crosshash.data.model_inputs import encode_pairs, prepare_inputs
 from crosshash.experiment import build, read_data, train
 
 TINY = {
     "method": "amgfh",
     "bits": 16,
-    "image": {
+    "backbones": {
         "image": {
             "name": "test_resnet",
             "frozen": False,
@@ -33,7 +33,7 @@ TINY = {
     },
     "text": {"name": "bow", "options": {"size": 60}},
     "network": {"dim": 32, "hidden": [32], "width": 1},
-    "objective": {"similarity": "labels", "guide_dim": 32, "reg": 0.0},
+    "algorithm": {"similarity": "labels", "guide_dim": 32, "reg": 0.0},
     "data": {
         "name": "shapes",
         "validation": 10,
@@ -112,7 +112,7 @@ def test_a_training_of_another_config_is_not_resumed(tmp_path: Path) -> None:
 
 
 def test_a_frozen_backbone_runs_once(tmp_path: Path) -> None:
-    values = {**TINY, "image": {"image": {**TINY["image"]["image"], "frozen": True}}}  # type: ignore[index]
+    values = {**TINY, "backbones": {"image": {**TINY["backbones"]["image"], "frozen": True}}}  # type: ignore[index]
     config = parse_config(values)
     cache = FeatureCache(tmp_path / "cache")
     first = train(config, tmp_path / "first", cache=cache, progress=False)
@@ -140,7 +140,7 @@ def test_a_data_set_without_labels_trains_but_is_not_evaluated_silently(tmp_path
     values = {
         **TINY,
         "data": {"name": "imagefolder", "root": str(tmp_path)},
-        "objective": {"guide_dim": 16},
+        "algorithm": {"guide_dim": 16},
         "training": {"epochs": 1, "batch_size": 4, "device": "cpu"},
     }
     result = train(parse_config(values), tmp_path / "run", progress=False)
@@ -152,7 +152,7 @@ def test_a_data_set_without_labels_trains_but_is_not_evaluated_silently(tmp_path
 
 def test_every_bundled_config_is_valid_and_its_parts_exist() -> None:
     from crosshash.config import checked_arguments
-    from crosshash.methods.base import METHODS
+    from crosshash.methods.build import METHODS
 
     names = [
         p.relative_to(bundled("configs")).with_suffix("").as_posix()
@@ -166,12 +166,12 @@ def test_every_bundled_config_is_valid_and_its_parts_exist() -> None:
     for name in names:
         config = read_config(name)
         kind = METHODS[config.method]
-        checked_arguments(kind, config.objective, "objective")
+        checked_arguments(kind, config.algorithm, "algorithm")
         checked_arguments(kind.Network, config.network, "network")
 
 
 def test_a_misspelt_objective_names_the_right_key(tmp_path: Path) -> None:
-    config = parse_config({**TINY, "objective": {"simlarity": "labels"}})
+    config = parse_config({**TINY, "algorithm": {"simlarity": "labels"}})
     with pytest.raises(ConfigError, match="similarity"):
         train(config, tmp_path, progress=False)
 
@@ -199,7 +199,7 @@ def test_fine_tuning_a_stranger_is_refused() -> None:
     dataset, protocol = read_data(config)
     stranger = crosshash.create(
         "mdffh",
-        image={slot: {"name": "features", "dim": 7} for slot in ("cnn", "vit")},
+        backbones={slot: {"name": "features", "dim": 7} for slot in ("cnn", "vit")},
         texts=["a dog"],
     )
     with pytest.raises(ValueError, match="shares no tensor"):

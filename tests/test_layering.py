@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,23 +15,12 @@ ROOT = Path(crosshash.__file__).parent
 FLOORS = [
     {"registry", "config", "codes", "similarity", "files", "images"},
     {"layers", "losses", "backbones"},
+    {"model"},
     {"algorithms"},
     {"methods"},
     {"training", "retrieval", "data", "reports"},
     {"hub"},
-    {
-        "__init__",
-        "__main__",
-        "cli",
-        "cli_convert",
-        "cli_data",
-        "cli_export",
-        "cli_hub",
-        "cli_output",
-        "demo",
-        "experiment",
-        "zoo_build",
-    },
+    {"__init__", "__main__", "cli", "demo", "experiment", "zoo_build"},
 ]
 DOOR = len(FLOORS) - 1
 HEAVY = {"faiss", "huggingface_hub", "matplotlib", "numba", "timm", "transformers", "typer"}
@@ -38,7 +28,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 
 def part(module: str) -> str:
-    """The folder or file of the package in which a module is: ``crosshash.data.wiki``: data."""
+    """The folder or file of the package in which a module is: data of ``crosshash.data.load``."""
     names = module.split(".")
     return names[1] if len(names) > 1 else "__init__"
 
@@ -118,9 +108,38 @@ def test_imports_go_down_only(path: Path) -> None:
     assert not offences(path)
 
 
+def reaches_up(source: str, module: str) -> list[str]:
+    """What a file reaches by a string: modules of higher floors, and whatever is loaded."""
+    own, told = part(module), []
+    for node in ast.walk(ast.parse(source)):
+        line = getattr(node, "lineno", 0)
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.modules":
+            told.append(f"{module}:{line} reads sys.modules")
+        if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+            continue
+        names = re.fullmatch(r"crosshash\.(\w+)(\.\w+)*", node.value)
+        known = names and any(names[1] in level for level in FLOORS)
+        if names and known and floor(names[1]) > floor(own):
+            told.append(f"{module}:{line} names {node.value}, of a higher floor")
+    return told
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_reaches_up_by_a_string(path: Path) -> None:
+    assert not reaches_up(path.read_text(), module_name(path))
+
+
+def test_reaching_up_by_a_string_is_found() -> None:
+    registry = 'HUB = Registry("hub action", "crosshash.hub", "crosshash_hub")'
+    read = 'version = sys.modules["crosshash"].__version__'
+    assert reaches_up(registry, "crosshash.model.hash_model")
+    assert reaches_up(read, "crosshash.retrieval.record")
+    assert not reaches_up(registry, "crosshash.experiment")
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_heavy_packages_are_imported_where_they_are_used(path: Path) -> None:
-    allowed = {"typer"} if path.parent == ROOT and path.stem.startswith("cli") else set()
+    allowed = {"typer"} if path.parent == ROOT / "cli" else set()
     found = [f"{path.name}:{line} {name}" for name, line in at_import(path.read_text())]
     assert not [entry for entry in found if entry.split()[1] in HEAVY - allowed]
 
@@ -153,11 +172,11 @@ def test_modules_import_each_other_in_no_circle() -> None:
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        ("import crosshash.data.wiki", "crosshash.data.wiki"),
-        ("from crosshash.data import wiki", "crosshash.data.wiki"),
+        ("import crosshash.data.readers.wiki", "crosshash.data.readers.wiki"),
+        ("from crosshash.data.readers import wiki", "crosshash.data.readers.wiki"),
         ("from crosshash.data import Protocol", "crosshash.data"),
         ("from crosshash import codes", "crosshash.codes"),
-        ("from ..data.wiki import x", "crosshash.data.wiki"),
+        ("from ..data.readers.wiki import x", "crosshash.data.readers.wiki"),
         ("from . import heads", "crosshash.layers.heads"),
         ("def f():\n    from crosshash.hub.load import load", "crosshash.hub.load"),
         ("if TYPE_CHECKING:\n    import crosshash.hub", "crosshash.hub"),
@@ -174,3 +193,10 @@ def test_the_reader_of_early_imports_tells_early_from_late() -> None:
         "try:\n    from numba import njit\nexcept ImportError:\n    pass\n"
     )
     assert {name for name, _ in at_import(source)} == {"os", "re", "json", "numba"}
+
+
+def test_the_rooms_of_data_can_be_seen_at_a_glance() -> None:
+    rooms = [
+        p for p in (ROOT / "data").iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()
+    ]
+    assert len(rooms) <= 12, sorted(path.name for path in rooms)

@@ -11,7 +11,8 @@ import yaml
 
 import crosshash
 from crosshash import config as config_module
-from crosshash.data.pairs import DATASETS, PairedDataset
+from crosshash.data.dataset import PairedDataset
+from crosshash.data.load import DATASETS
 from crosshash.data.protocol import Protocol
 from crosshash.hub import manifest as manifest_module
 from crosshash.hub import resolve as resolve_module
@@ -48,9 +49,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     base = {
         "method": "amgfh",
         "bits": 16,
-        "image": {"image": "features"},
+        "backbones": {"image": "features"},
         "network": {"dim": 8, "hidden": [8], "width": 1},
-        "objective": {"similarity": "labels", "guide_dim": 8, "reg": 0.0},
+        "algorithm": {"similarity": "labels", "guide_dim": 8, "reg": 0.0},
         "data": {"name": "toy"},
         "training": {"epochs": 2, "batch_size": 25, "device": "cpu"},
         "paper": {"map_i2t": 0.9, "map_t2i": 0.8},

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, distributed, nn
 
-from crosshash.algorithms.batch import Batch
 from crosshash.codes import sign
 from crosshash.losses.likelihood import bank_nll
+from crosshash.model.batch import Batch
 
 
 class CodeBank(nn.Module):
@@ -84,7 +84,7 @@ class CodeBank(nn.Module):
             if batch.labels is None:
                 raise ValueError(
                     "this method learns from labels, but the data set has none; use one with "
-                    "labels, or amgfh with objective.similarity=features"
+                    "labels, or amgfh with algorithm.similarity=features"
                 )
             self.store(batch.index, labels=batch.labels, **encode(batch))
         self.B.copy_(self.signs())

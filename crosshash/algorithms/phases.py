@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from crosshash.algorithms.batch import Batch
+from crosshash.model.batch import Batch
 
 Terms = dict[str, Tensor]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from crosshash.backbones.base import (
@@ -13,6 +14,7 @@ from crosshash.backbones.base import (
     fingerprint,
 )
 from crosshash.config import checked_arguments
+from crosshash.registry import matches
 
 __all__ = [
     "IMAGE_BACKBONES",
@@ -23,6 +25,7 @@ __all__ = [
     "create_image_backbone",
     "create_text_encoder",
     "fingerprint",
+    "takes_weights",
 ]
 
 
@@ -40,9 +43,16 @@ def create_image_backbone(name: str, **options: Any) -> ImageBackbone:
     if name in IMAGE_BACKBONES:
         kind = IMAGE_BACKBONES[name]
         return kind(**checked_arguments(kind, options, f"options of {name}"))
-    from crosshash.backbones.timm_models import TimmBackbone
+    from crosshash.backbones.image.timm_models import TimmBackbone
 
     return TimmBackbone(name, **checked_arguments(TimmBackbone, options, f"options of {name}"))
+
+
+def takes_weights(name: str) -> bool:
+    """Whether that image backbone has an option ``weights``, as every timm model has."""
+    if name not in IMAGE_BACKBONES:
+        return True
+    return "weights" in inspect.signature(IMAGE_BACKBONES[name]).parameters
 
 
 def create_text_encoder(name: str, **options: Any) -> TextEncoder:
@@ -50,7 +60,8 @@ def create_text_encoder(name: str, **options: Any) -> TextEncoder:
 
     Args:
         name: What to build.
-        options: Options of that encoder; ``assets=<folder>`` where ``save_assets`` has written.
+        options: Options of that encoder; ``assets=<folder>`` where ``save_assets`` has written,
+            which an encoder without assets of its own does not see.
 
     Raises:
         LookupError: No such encoder; the message has the nearest names.
@@ -60,5 +71,19 @@ def create_text_encoder(name: str, **options: Any) -> TextEncoder:
     if name == "hf":
         raise LookupError("text encoder 'hf' needs a model: hf:<name on the Hub or folder>")
     kind = TEXT_ENCODERS[family]
+    if "assets" not in inspect.signature(kind).parameters:
+        options.pop("assets", None)
     options = checked_arguments(kind, options, f"options of {name}")
     return kind(name, **options) if colon else kind(**options)
+
+
+def list_backbones(pattern: str = "") -> list[str]:
+    """Names that an image slot of a config takes: those registered here, then timm's.
+
+    Args:
+        pattern: Part of the name, or a pattern with ``*`` and ``?``.
+    """
+    import timm
+
+    own = [name for name in IMAGE_BACKBONES.names() if matches(name, pattern)]
+    return own + [name for name in timm.list_models() if matches(name, pattern)]

@@ -33,6 +33,14 @@ class Features(NamedTuple):
     pooled: Tensor
     map: Tensor | None = None
 
+    def rows(self, index: Tensor | slice) -> Features:
+        """The features of some items."""
+        return Features(self.pooled[index], None if self.map is None else self.map[index])
+
+    def to(self, device: torch.device) -> Features:
+        """The same features on another device."""
+        return Features(self.pooled.to(device), None if self.map is None else self.map.to(device))
+
 
 class ImageBackbone(nn.Module, ABC):
     """Pictures, or vectors in their place, to features; rows of a batch never mix in eval mode.
@@ -136,10 +144,10 @@ class TextEncoder(nn.Module, ABC):
 
 
 IMAGE_BACKBONES: Registry[Callable[..., ImageBackbone]] = Registry(
-    "image backbone", "crosshash.backbones"
+    "image backbone", "crosshash.backbones.image", "crosshash_image_backbone"
 )
 TEXT_ENCODERS: Registry[Callable[..., TextEncoder]] = Registry(
-    "text encoder", "crosshash.backbones"
+    "text encoder", "crosshash.backbones.text", "crosshash_text_encoder"
 )
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from crosshash.backbones.cnnf import CNNF, GRID, PUBLISHED, SIDE
+from crosshash.backbones.image.cnnf import CNNF, GRID, PUBLISHED, SIDE
 from crosshash.files import atomic_file, sha256
 
 Array = npt.NDArray[Any]

@@ -4,41 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from crosshash.config import checked_arguments
-from crosshash.data.pairs import DATASETS, ImageSubset, PairedDataset
+from crosshash.data.dataset import ImageSubset, PairedDataset
 from crosshash.data.protocol import Protocol
 from crosshash.images import CorruptImageError, ImageFiles, ImageSource
 
 _WORD = re.compile(r"\w+")
 _PROBE = (32, 32)  # a JPEG file is read to its end at any size, and fastest at a small one
-
-
-def read_dataset(
-    name: str, root: str | os.PathLike[str] | None = None, options: Mapping[str, Any] | None = None
-) -> tuple[PairedDataset, Protocol]:
-    """Read a data set by its name, its options checked and its protocol too.
-
-    Args:
-        name: As it is registered.
-        root: Its folder; default: the name, as given or below ``CROSSHASH_DATA``.
-        options: Keyword arguments of its reader.
-
-    Raises:
-        LookupError: The data set is unknown.
-        ConfigError: An option is.
-        FileNotFoundError: The data is not there.
-    """
-    reader = DATASETS[name]
-    checked = checked_arguments(reader, options or {}, f"options of {name}")
-    dataset, protocol = reader(name if root is None else root, **checked)
-    protocol.check(len(dataset), dataset.ids)
-    return dataset, protocol
 
 
 def describe(dataset: PairedDataset, protocol: Protocol) -> dict[str, Any]:

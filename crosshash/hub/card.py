@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from crosshash.methods.base import HashModel
+from crosshash.model.hash_model import HashModel
 
 _DIRECTIONS = (("i2t", "image → text"), ("t2i", "text → image"))
 
@@ -25,7 +25,7 @@ def card(
     """
     figures = model.info.figures if "i2t" in model.info.figures else {}
     dataset = str(figures.get("record", {}).get("dataset", ""))
-    backbones = ", ".join(f"{slot}: {backbone.name}" for slot, backbone in model.images.items())
+    backbones = ", ".join(f"{slot}: {backbone.name}" for slot, backbone in model.backbones.items())
     parts = [
         "---\n"
         + yaml.safe_dump(
@@ -89,7 +89,7 @@ def _front_matter(
 
 
 def _usage(model: HashModel, source: str) -> str:
-    pixels = all(backbone.preprocess is not None for backbone in model.images.values())
+    pixels = all(backbone.preprocess is not None for backbone in model.backbones.values())
     images = '["photo.jpg"]' if pixels else "features  # float32 (n, d), as for its training"
     texts = "features  # float32 (n, d)" if model.text.name == "features" else '["a red ball"]'
     return (
@@ -142,7 +142,7 @@ def _limits(model: HashModel, dataset: str) -> str:
             "Texts are bags of words: one whose words the vocabulary does not know has no "
             "meaningful code, and the order of words does not count."
         )
-    if any(backbone.preprocess is None for backbone in model.images.values()):
+    if any(backbone.preprocess is None for backbone in model.backbones.values()):
         limits.append(
             "It reads features, not pictures: they must be computed exactly as for its training."
         )

@@ -1,4 +1,4 @@
-"""Reading a checkpoint folder, strictly, and writing one with its card."""
+"""Reading a checkpoint folder, strictly."""
 
 from __future__ import annotations
 
@@ -7,15 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from crosshash.backbones import create_text_encoder
+from crosshash.backbones import create_text_encoder, takes_weights
 from crosshash.config import ConfigError
-from crosshash.files import atomic_folder
-from crosshash.hub.card import card
 from crosshash.hub.errors import CheckpointError
-from crosshash.hub.golden import write_golden
 from crosshash.hub.limits import (
     SPARE_ELEMENTS,
     AllocationLimit,
@@ -34,10 +30,8 @@ from crosshash.hub.reference import (
     referenced_tensors,
 )
 from crosshash.hub.upgrade import Contents, upgrade
-from crosshash.methods.base import HashModel, ModelInfo
 from crosshash.methods.build import build_model
-
-__all__ = ["CARD", "FILES", "OPTIONAL", "CheckpointError", "read_checkpoint", "write_checkpoint"]
+from crosshash.model.hash_model import HashModel, ModelInfo
 
 FILES = ("config.json", "info.json", "model.safetensors")
 # What a checkpoint may have beside: patterns, of which a transformer's files are in a folder.
@@ -50,29 +44,6 @@ OPTIONAL = (
     "text_encoder/*.model",
 )
 CARD = "README.md"
-
-
-def write_checkpoint(
-    model: HashModel,
-    folder: str | Path,
-    *,
-    dtype: torch.dtype | None = None,
-    golden: tuple[Any, Any] | None = None,
-) -> None:
-    """Write the model's files and its card (``README.md``), all or nothing.
-
-    Args:
-        model: What to write, with its ``info``.
-        folder: Made or replaced.
-        dtype: Type in which floating tensors are stored; default: as they are.
-        golden: Images and texts to store with their codes, as ``write_golden`` takes them; the
-            model's weights must be exact in ``dtype``.
-    """
-    with atomic_folder(folder) as path:
-        model.write(path, dtype=dtype)
-        if golden is not None:
-            write_golden(model, path, *golden)
-        (path / CARD).write_text(card(model, Path(folder).name), encoding="utf-8")
 
 
 def files_of(folder: Path) -> list[str]:
@@ -140,7 +111,7 @@ def _build(path: Path, config: dict[str, Any], info: dict[str, Any], elements: i
             model = build_model(
                 config["method"],
                 bits=config["bits"],
-                images={s: {**spec, **_unweighted(spec)} for s, spec in config["images"].items()},
+                backbones={s: _unweighted(spec) for s, spec in config["backbones"].items()},
                 text=create_text_encoder(**config["text"], assets=path),
                 network=config["network"],
                 frozen=config["frozen"],
@@ -157,7 +128,7 @@ def _build(path: Path, config: dict[str, Any], info: dict[str, Any], elements: i
 
 def _unweighted(spec: dict[str, Any]) -> dict[str, Any]:
     # The checkpoint has the weights: nothing is downloaded for what is overwritten at once.
-    return {} if spec["name"] == "features" else {"weights": "random"}
+    return {**spec, "weights": "random"} if takes_weights(spec["name"]) else spec
 
 
 def _load_weights(
@@ -177,7 +148,7 @@ def _load_weights(
     for part in references:
         if part not in model.frozen:
             raise CheckpointError(f"{path.parent}: {part!r} is by reference, but is not frozen")
-        prefix = "text." if part == "text" else f"images.{part}."
+        prefix = "text." if part == "text" else f"backbones.{part}."
         lacking = [name for name in wanted if name not in declared]
         fetched.update(referenced_tensors(public[part], prefix, lacking))
     declared.update({n: Declared(v.dtype, tuple(v.shape)) for n, v in fetched.items()})

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import re
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from crosshash.files import sha256
@@ -162,5 +162,8 @@ def _first_line(error: BaseException) -> str:
 def _failures() -> tuple[type[Exception], ...]:
     """Base classes of what else can fail, whichever HTTP client huggingface_hub uses."""
     kinds = (("httpx2", "HTTPError"), ("httpx", "HTTPError"), ("requests", "RequestException"))
-    found = [getattr(sys.modules[module], name) for module, name in kinds if module in sys.modules]
+    found: list[type[Exception]] = []
+    for module, name in kinds:
+        with suppress(ImportError):
+            found.append(getattr(importlib.import_module(module), name))
     return (OSError, *found)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from crosshash.backbones.base import ImageBackbone, Inputs
 from crosshash.files import atomic_folder
-from crosshash.methods.base import HashModel
+from crosshash.model.hash_model import HashModel
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram

@@ -14,7 +14,7 @@ from PIL import Image as PILImage
 from crosshash.codes import pack
 from crosshash.hub.errors import CheckpointError
 from crosshash.hub.limits import contained, read_header, read_object
-from crosshash.methods.base import HashModel
+from crosshash.model.hash_model import HashModel
 
 NAMES = ("golden.json", "golden.safetensors")
 BYTES = 100_000

@@ -176,8 +176,8 @@ def check_config(config: Mapping[str, Any], where: Path) -> None:
     Raises:
         CheckpointError: Names the key.
     """
-    for slot, spec in config["images"].items():
-        _check_options(spec, f"images.{slot}", where)
+    for slot, spec in config["backbones"].items():
+        _check_options(spec, f"backbones.{slot}", where)
     # The name of a transformer says where it came from; what is read is in the checkpoint.
     _check_options(config["text"], "text", where, paths=True)
     _check_options(config["network"], "network", where)

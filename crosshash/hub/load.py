@@ -10,7 +10,7 @@ from crosshash.hub.checkpoint import read_checkpoint
 from crosshash.hub.golden import check_golden
 from crosshash.hub.manifest import list_models
 from crosshash.hub.resolve import locate_model
-from crosshash.methods.base import HashModel
+from crosshash.model.hash_model import HashModel
 
 __all__ = ["list_models", "load"]
 

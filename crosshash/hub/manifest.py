@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +16,7 @@ from crosshash.config import bundled, find_config, read_config
 from crosshash.files import sha256
 from crosshash.hub.download import COMMIT, REPOSITORY
 from crosshash.hub.limits import safe_name
-from crosshash.registry import nearest
+from crosshash.registry import matches, nearest
 
 Status = Literal["published", "local", "recipe"]
 _CONFIG = re.compile(r"(?P<dataset>.+)-(?P<bits>\d+)")
@@ -211,7 +210,7 @@ def list_models(
     found = {name: read_manifest(bundled("zoo") / f"{name}.yaml") for name in _manifest_names()}
     for path in _recipe_files():
         name = _recipe_name(path)
-        wanted = _matches(name, pattern) and method in (None, path.parent.name)
+        wanted = matches(name, pattern) and method in (None, path.parent.name)
         wanted = wanted and dataset in (None, path.stem.rpartition("-")[0])
         if name not in found and wanted and status in (None, "recipe"):
             found[name] = _recipe([path])
@@ -219,7 +218,7 @@ def list_models(
         (
             manifest
             for name, manifest in found.items()
-            if _matches(name, pattern)
+            if matches(name, pattern)
             and method in (None, manifest.method)
             and dataset in (None, manifest.dataset)
             and status in (None, manifest.status)
@@ -271,10 +270,6 @@ def measured(figures: Mapping[str, Any], seed: int, command: str) -> Measured | 
         command=command,
         versions=record.get("versions", {}),
     )
-
-
-def _matches(name: str, pattern: str) -> bool:
-    return fnmatchcase(name, pattern) if {"*", "?"} & set(pattern) else pattern in name
 
 
 def _manifest_names() -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ from crosshash.hub.errors import HubError
 from crosshash.hub.golden import check_golden, has_golden
 from crosshash.hub.limits import read_object
 from crosshash.hub.manifest import Manifest, file_entry, measured, model_name
-from crosshash.methods.base import HUB_ACTIONS, HashModel
+from crosshash.hub.save import save
+from crosshash.model.hash_model import HashModel
 
 
 @dataclass(frozen=True)
@@ -45,24 +45,29 @@ class Published:
 
 
 def publish(
-    folder: str | Path,
+    model: HashModel | str | Path,
     repository: str | None = None,
     *,
     private: bool = False,
     dry_run: bool = False,
+    dtype: torch.dtype | None = None,
+    backbones: Literal["full", "reference"] = "full",
     licence: str = "Apache-2.0",
 ) -> Published:
-    """Check a checkpoint folder, write its card and upload it, all in one commit.
+    """Check a checkpoint, write its card and upload it, all in one commit.
 
     Only a checkpoint's own files are uploaded, whatever else is in the folder; those that an
     earlier upload left in the repository and this one has not are removed from it. Absolute paths
     in its JSON, which say how this machine's folders are called, are shortened to their last part.
 
     Args:
-        folder: A checkpoint folder; it is loaded first, and its golden codes, if any, checked.
+        model: A checkpoint folder, which is loaded first and its golden codes, if any, checked; or
+            a model, which is saved first.
         repository: ``organisation/name``; default: the model's name under the token's account.
         private: Make a new repository private.
         dry_run: Upload nothing, and do not ask the Hub.
+        dtype: Of a model's stored weights, as :func:`~crosshash.hub.save.save` takes it.
+        backbones: Where a model's frozen weights are stored, likewise.
         licence: SPDX identifier of the weights' licence, for the card.
 
     Raises:
@@ -70,7 +75,14 @@ def publish(
         ValueError: The repository's name is none, or the model has no experiment to be named by.
         HubError: The Hub refuses, or cannot be reached.
     """
-    path = Path(folder)
+    if isinstance(model, HashModel):
+        with tempfile.TemporaryDirectory(prefix="crosshash-") as place:
+            folder = Path(place) / "checkpoint"
+            save(model, folder, dtype=dtype, backbones=backbones)
+            return publish(folder, repository, private=private, dry_run=dry_run, licence=licence)
+    if dtype is not None or backbones != "full":
+        raise ValueError("dtype and backbones are for a model; a folder is published as it is")
+    path = Path(model)
     model = read_checkpoint(path)
     if has_golden(path):
         check_golden(model, path)
@@ -89,32 +101,6 @@ def publish(
         kept = local.model_dump(exclude={"folder"})
         manifest = Manifest.model_validate({**kept, **changes})
     return Published(repository, _url(repository), names, text, manifest, local)
-
-
-@HUB_ACTIONS.register("push")
-def push_to_hub(
-    model: HashModel,
-    repository: str,
-    *,
-    private: bool = False,
-    dtype: torch.dtype | None = None,
-    backbones: Literal["full", "reference"] = "full",
-    licence: str = "Apache-2.0",
-) -> Manifest:
-    """Save a model and publish it; see :func:`publish` and ``HashModel.save``.
-
-    Returns:
-        The manifest of what was published.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="crosshash-"))
-    try:
-        model.save(folder / "checkpoint", dtype=dtype, backbones=backbones)
-        done = publish(folder / "checkpoint", repository, private=private, licence=licence)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    if done.manifest is None:
-        raise RuntimeError(f"{repository}: nothing was published")
-    return done.manifest
 
 
 def _contents(folder: Path) -> dict[str, Path | bytes]:

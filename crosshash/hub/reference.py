@@ -11,13 +11,13 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from crosshash.backbones.timm_models import TimmBackbone
-from crosshash.backbones.transformer import TransformerText
+from crosshash.backbones.image.timm_models import TimmBackbone
+from crosshash.backbones.text.transformer import TransformerText
 from crosshash.files import locate, sha256
 from crosshash.hub.download import COMMIT, REPOSITORY, fetch_file, verify_file
 from crosshash.hub.errors import CheckpointError
 from crosshash.hub.limits import read_header
-from crosshash.methods.base import HUB_ACTIONS, HashModel
+from crosshash.model.hash_model import HashModel
 
 FILE = "model.safetensors"
 
@@ -76,7 +76,7 @@ def referenced_tensors(path: Path, prefix: str, wanted: Iterable[str]) -> dict[s
 
     Args:
         path: The safetensors file.
-        prefix: Of the part's names in the model, such as ``"images.image."``.
+        prefix: Of the part's names in the model, such as ``"backbones.image."``.
         wanted: Names in the model; those that the file lacks are left out.
     """
     from safetensors import safe_open
@@ -102,7 +102,6 @@ def _source(name: str, available: set[str]) -> str | None:
     return None
 
 
-@HUB_ACTIONS.register("make references")
 def make_references(model: HashModel) -> tuple[dict[str, dict[str, Any]], set[str]]:
     """References for the frozen parts that have weights, and the tensors that need not be stored.
 
@@ -119,7 +118,7 @@ def make_references(model: HashModel) -> tuple[dict[str, dict[str, Any]], set[st
     references: dict[str, dict[str, Any]] = {}
     omitted: set[str] = set()
     for part in sorted(model.frozen):
-        prefix = "text." if part == "text" else f"images.{part}."
+        prefix = "text." if part == "text" else f"backbones.{part}."
         own = {name: value for name, value in state.items() if name.startswith(prefix)}
         if not own:
             continue

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from crosshash.hub.errors import CheckpointError
-from crosshash.methods.base import FORMAT_VERSION
+
+FORMAT_VERSION = 3  # the last of the steps below leads here
 
 
 @dataclass
@@ -33,8 +34,20 @@ def _from_1(contents: Contents) -> None:
         contents.config["text"].setdefault("tokens", "words")
 
 
+def _from_2(contents: Contents) -> None:
+    """Version 3 says ``backbones`` for ``images``, and in experiments ``algorithm`` too."""
+    contents.config["backbones"] = contents.config.pop("images")
+    for stored, name in contents.tensors.items():
+        if name.startswith("images."):
+            contents.tensors[stored] = "backbones." + name.removeprefix("images.")
+    experiment = contents.info.get("experiment") or {}
+    for old, new in (("image", "backbones"), ("objective", "algorithm")):
+        if old in experiment:
+            experiment[new] = experiment.pop(old)
+
+
 # From the version of the key to the next one; a new format adds one step and changes no old one.
-STEPS: dict[int, Callable[[Contents], None]] = {1: _from_1}
+STEPS: dict[int, Callable[[Contents], None]] = {1: _from_1, 2: _from_2}
 
 
 def upgrade(contents: Contents, where: Path, *, to: int = FORMAT_VERSION) -> None:

@@ -12,7 +12,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from crosshash.algorithms.batch import Batch
 from crosshash.algorithms.phases import Algorithm, BatchPhase, Phase, Terms, Update
 from crosshash.backbones.base import Features, ImageBackbone, TextEncoder
 from crosshash.codes import sign
@@ -22,11 +21,13 @@ from crosshash.layers.heads import Encoder, HashHead
 from crosshash.layers.multiscale_conv import MultiScaleConv, map_to_vector, vector_to_map
 from crosshash.layers.multiscale_text import MultiScaleText
 from crosshash.losses.adversarial import discriminator_loss, generator_loss, random_codes
+from crosshash.losses.cosine import cosine_regression
 from crosshash.losses.likelihood import pairwise_nll
 from crosshash.losses.quantization import quantization
 from crosshash.losses.regularization import l2
-from crosshash.losses.similarity import cosine_regression
-from crosshash.methods.base import METHODS, HashModel, Standardize
+from crosshash.methods.build import METHODS
+from crosshash.model.batch import Batch
+from crosshash.model.hash_model import HashModel, Standardize
 from crosshash.similarity import label_similarity, nearest_anchors, neighbourhood_similarity
 
 # Network
@@ -36,7 +37,7 @@ class AMGFHNet(HashModel):
     """The two hash functions f_I and f_T, with the image feature enhancement network (IFN).
 
     Args:
-        images: ``{"image": backbone}``; the paper's is ``alexnet`` (4,096 features).
+        backbones: ``{"image": backbone}``; the paper's is ``alexnet`` (4,096 features).
         text: The text encoder; the paper's is ``bow``.
         bits: K.
         enhance: Use the IFN (Eqs. 1-3); False is the ablation AMGFH-IFN.
@@ -48,12 +49,12 @@ class AMGFHNet(HashModel):
         hidden: Widths of the encoders' two hidden layers; the paper is silent.
         dropout: In the encoders; the paper has none, small training sets need it.
         text_pooling: ``"multiscale"`` puts the multi-scale block before the text encoder.
-        standardize: See :class:`~crosshash.methods.base.HashModel`.
+        standardize: See :class:`~crosshash.model.hash_model.HashModel`.
     """
 
     def __init__(
         self,
-        images: Mapping[str, ImageBackbone],
+        backbones: Mapping[str, ImageBackbone],
         text: TextEncoder,
         bits: int,
         *,
@@ -67,8 +68,8 @@ class AMGFHNet(HashModel):
         text_pooling: Literal["none", "multiscale"] = "none",
         standardize: Sequence[Standardize] = (),
     ) -> None:
-        super().__init__(images, text, bits, standardize=standardize)
-        backbone = images["image"]
+        super().__init__(backbones, text, bits, standardize=standardize)
+        backbone = backbones["image"]
         if features == "map" and "image" in standardize:
             raise ValueError("network.standardize brings vectors to one scale, not maps")
         if features == "map" and not backbone.channels:
@@ -195,12 +196,12 @@ class AMGFH(Algorithm):
         super().__init__()
         if similarity == "labels" and not classes:
             raise ValueError(
-                "objective.similarity is 'labels', but the data set has none; use 'features'"
+                "algorithm.similarity is 'labels', but the data set has none; use 'features'"
             )
         if sim_loss == "likelihood" and similarity != "labels":
             raise ValueError(
-                "objective.sim_loss 'likelihood' needs similarities in {0, 1}: set "
-                "objective.similarity to 'labels', or use sim_loss 'cosine'"
+                "algorithm.sim_loss 'likelihood' needs similarities in {0, 1}: set "
+                "algorithm.similarity to 'labels', or use sim_loss 'cosine'"
             )
         self.net = net
         self.guide = GraphFusion(
@@ -263,7 +264,7 @@ class AMGFH(Algorithm):
 
     def _label_similarity(self, batch: Batch) -> Tensor:
         if batch.labels is None:
-            raise ValueError("objective.similarity is 'labels', but the batch has none")
+            raise ValueError("algorithm.similarity is 'labels', but the batch has none")
         return label_similarity(batch.labels, batch.labels)
 
     def _similarity_loss(self, batch: Batch) -> Callable[[Tensor, Tensor], Tensor]:

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from crosshash.algorithms.phases import Algorithm
 from crosshash.backbones import create_image_backbone, create_text_encoder
 from crosshash.backbones.base import TextEncoder
 from crosshash.config import checked_arguments
-from crosshash.methods.base import METHODS, HashModel
+from crosshash.model.hash_model import HashModel
+from crosshash.registry import Registry
+
+METHODS: Registry[type[Algorithm]] = Registry("method", "crosshash.methods", "crosshash_method")
 
 
 def build_model(
     method: str,
     *,
     bits: int,
-    images: Mapping[str, Mapping[str, Any]],
+    backbones: Mapping[str, Mapping[str, Any]],
     text: TextEncoder,
     network: Mapping[str, Any],
     frozen: Iterable[str] = (),
@@ -25,7 +29,7 @@ def build_model(
     Args:
         method: Registered name.
         bits: K, a multiple of 8.
-        images: For each slot the ``name`` and options of a backbone.
+        backbones: For each slot the ``name`` and options of a backbone.
         text: A text encoder that is fitted.
         network: Keyword arguments of the method's network.
         frozen: Slots, and ``"text"``, that are not trained.
@@ -36,8 +40,8 @@ def build_model(
     """
     kind = METHODS[method].Network
     options = checked_arguments(kind, network, "network")
-    backbones = {slot: create_image_backbone(**options) for slot, options in images.items()}
-    model: HashModel = kind(backbones, text, bits, **options)
+    built = {slot: create_image_backbone(**spec) for slot, spec in backbones.items()}
+    model: HashModel = kind(built, text, bits, **options)
     model.method = method
     model.options = dict(network)
     for part in frozen:
@@ -49,7 +53,7 @@ def create(
     method: str,
     *,
     bits: int = 64,
-    image: str | Mapping[str, Any] = "resnet18",
+    backbones: str | Mapping[str, Any] = "resnet18",
     text: str | Mapping[str, Any] = "bow",
     texts: Sequence[str] | None = None,
     frozen: bool = True,
@@ -60,7 +64,7 @@ def create(
     Args:
         method: ``"amgfh"``, or another registered method.
         bits: Length of the codes, a multiple of 8.
-        image: A backbone's name; or its ``name`` and options; or such for each slot.
+        backbones: A backbone's name; or its ``name`` and options; or such for each slot.
         text: A text encoder's name, or its ``name`` and options.
         texts: Texts of the training set, from which ``bow`` learns its vocabulary.
         frozen: Leave the image backbones' weights as they are.
@@ -71,14 +75,14 @@ def create(
         ValueError: ``bow`` has no ``texts`` to learn from; an argument is wrong.
 
     Example:
-        >>> model = create("amgfh", bits=32, image={"name": "resnet18", "weights": "random"},
+        >>> model = create("amgfh", bits=32, backbones={"name": "resnet18", "weights": "random"},
         ...                texts=["a red circle", "a blue square"])
     """
     slots: Mapping[str, Any]
-    if isinstance(image, str) or "name" in image:
-        slots = dict.fromkeys(METHODS[method].Network.slots, image)
+    if isinstance(backbones, str) or "name" in backbones:
+        slots = dict.fromkeys(METHODS[method].Network.slots, backbones)
     else:
-        slots = image
+        slots = backbones
     named = {
         slot: {"name": value} if isinstance(value, str) else value for slot, value in slots.items()
     }
@@ -92,8 +96,13 @@ def create(
     return build_model(
         method,
         bits=bits,
-        images=named,
+        backbones=named,
         text=encoder,
         network=network,
         frozen=slots if frozen else (),
     )
+
+
+def list_methods() -> list[str]:
+    """Names of the methods, as ``method:`` in a config takes them."""
+    return METHODS.names()

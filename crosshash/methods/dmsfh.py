@@ -11,7 +11,6 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from crosshash.algorithms.batch import Batch
 from crosshash.algorithms.code_bank import CodeBank
 from crosshash.algorithms.laplacian import LabelLaplacian
 from crosshash.algorithms.phases import Algorithm, BatchPhase, Phase, SolvePhase, Terms, Update
@@ -21,7 +20,9 @@ from crosshash.layers.heads import Encoder, HashHead
 from crosshash.layers.multiscale_text import MultiScaleEncoder
 from crosshash.losses.normalization import Normalization, term_weight
 from crosshash.losses.quantization import quantization
-from crosshash.methods.base import METHODS, HashModel, Standardize
+from crosshash.methods.build import METHODS
+from crosshash.model.batch import Batch
+from crosshash.model.hash_model import HashModel, Standardize
 
 # Network
 
@@ -34,7 +35,7 @@ class DMSFHNet(HashModel):
     training needs it.
 
     Args:
-        images: ``{"image": backbone}``; the paper's is ``resnet34``.
+        backbones: ``{"image": backbone}``; the paper's is ``resnet34``.
         text: The text encoder; the paper's is ``bow``.
         bits: K.
         image_hidden: Widths of layers between backbone and codes; the paper has none, a frozen
@@ -42,7 +43,7 @@ class DMSFHNet(HashModel):
         text_hidden: Widths of the text layers before the codes; the paper's 4096, 512.
         dropout: In the fully connected layers; the paper has none.
         norm: BatchNorm in the fully connected layers; the paper has none.
-        standardize: See :class:`~crosshash.methods.base.HashModel`.
+        standardize: See :class:`~crosshash.model.hash_model.HashModel`.
     """
 
     image_net: nn.ModuleDict
@@ -50,7 +51,7 @@ class DMSFHNet(HashModel):
 
     def __init__(
         self,
-        images: Mapping[str, ImageBackbone],
+        backbones: Mapping[str, ImageBackbone],
         text: TextEncoder,
         bits: int,
         *,
@@ -60,8 +61,8 @@ class DMSFHNet(HashModel):
         norm: bool = True,
         standardize: Sequence[Standardize] = (),
     ) -> None:
-        super().__init__(images, text, bits, standardize=standardize)
-        encoder = Encoder(images["image"].dim, image_hidden, dropout=dropout, norm=norm)
+        super().__init__(backbones, text, bits, standardize=standardize)
+        encoder = Encoder(backbones["image"].dim, image_hidden, dropout=dropout, norm=norm)
         words = MultiScaleEncoder(text.dim, text_hidden, fuse="concat", dropout=dropout, norm=norm)
         self.dims = {"image": encoder.out_dim, "text": words.out_dim}
         self.image_net = nn.ModuleDict(
@@ -142,7 +143,7 @@ class DMSFH(Algorithm):
     ) -> None:
         super().__init__()
         if gamma and beta <= 0:
-            raise ValueError(f"objective.beta is above 0 where gamma is, got beta {beta}")
+            raise ValueError(f"algorithm.beta is above 0 where gamma is, got beta {beta}")
         self.net = net
         self.bank = CodeBank(count, net.bits, classes)
         self.heads = nn.ModuleDict()

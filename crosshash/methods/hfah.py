@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from crosshash.algorithms.batch import Batch
 from crosshash.algorithms.code_bank import CodeBank
 from crosshash.algorithms.phases import Algorithm, BatchPhase, Phase, SolvePhase, Terms, Update
 from crosshash.backbones.base import Features, ImageBackbone, TextEncoder
@@ -25,7 +24,9 @@ from crosshash.losses.adversarial import discriminator_loss, generator_loss
 from crosshash.losses.likelihood import pairwise_nll
 from crosshash.losses.normalization import Normalization, term_weight
 from crosshash.losses.quantization import quantization
-from crosshash.methods.base import METHODS, HashModel, Standardize
+from crosshash.methods.build import METHODS
+from crosshash.model.batch import Batch
+from crosshash.model.hash_model import HashModel, Standardize
 from crosshash.similarity import label_similarity
 
 # Network
@@ -38,7 +39,7 @@ class HFAHNet(HashModel):
     a class token), attention is over its vector, as a map of one place.
 
     Args:
-        images: ``{"image": backbone}``; the paper's is ``cnnf``.
+        backbones: ``{"image": backbone}``; the paper's is ``cnnf``.
         text: The text encoder; the paper's is ``bow``.
         bits: K.
         attention: A name of timm's attention registry; None is the ablation HFAH-2.
@@ -48,7 +49,7 @@ class HFAHNet(HashModel):
         text_hidden: Widths of layers between text and feature; the paper's 4096.
         dropout: In the fully connected layers; the paper has none.
         norm: BatchNorm in the fully connected layers; the paper has none.
-        standardize: See :class:`~crosshash.methods.base.HashModel`.
+        standardize: See :class:`~crosshash.model.hash_model.HashModel`.
     """
 
     image_net: nn.ModuleDict
@@ -56,7 +57,7 @@ class HFAHNet(HashModel):
 
     def __init__(
         self,
-        images: Mapping[str, ImageBackbone],
+        backbones: Mapping[str, ImageBackbone],
         text: TextEncoder,
         bits: int,
         *,
@@ -69,8 +70,8 @@ class HFAHNet(HashModel):
         norm: bool = True,
         standardize: Sequence[Standardize] = (),
     ) -> None:
-        super().__init__(images, text, bits, standardize=standardize)
-        backbone = images["image"]
+        super().__init__(backbones, text, bits, standardize=standardize)
+        backbone = backbones["image"]
         self.image_net = nn.ModuleDict()
         self.on_map = attention is not None and backbone.has_head
         if attention is not None:

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from crosshash.algorithms.batch import Batch
 from crosshash.algorithms.code_bank import CodeBank
 from crosshash.algorithms.phases import Algorithm, BatchPhase, Phase, SolvePhase, Terms, Update
 from crosshash.backbones.base import Features, ImageBackbone, TextEncoder
@@ -18,7 +17,9 @@ from crosshash.layers.heads import Encoder, HashHead
 from crosshash.layers.multiscale_text import MultiScaleEncoder
 from crosshash.losses.normalization import Normalization, term_weight
 from crosshash.losses.quantization import quantization
-from crosshash.methods.base import METHODS, HashModel, Standardize
+from crosshash.methods.build import METHODS
+from crosshash.model.batch import Batch
+from crosshash.model.hash_model import HashModel, Standardize
 
 # Network
 
@@ -30,8 +31,8 @@ class MDFFHNet(HashModel):
     then fully connected layers with ReLU between them and none after the last.
 
     Args:
-        images: ``{"cnn": …, "vit": …}``, the paper's ``cnnf`` (fc6) and ``vit_base_patch16_224``;
-            without ``vit`` it is the ablation MDFFH-1.
+        backbones: ``{"cnn": …, "vit": …}``, the paper's ``cnnf`` (fc6) and
+            ``vit_base_patch16_224``; without ``vit`` it is the ablation MDFFH-1.
         text: The text encoder; the paper's is ``bow``.
         bits: K.
         branch: Width of the transformer's own layer; the paper's 4096.
@@ -39,7 +40,7 @@ class MDFFHNet(HashModel):
         text_hidden: Widths of the text layers before the codes; the paper's 4096, 4096.
         dropout: In the fully connected layers; the paper has none.
         norm: BatchNorm in the fully connected layers; the paper has none.
-        standardize: See :class:`~crosshash.methods.base.HashModel`.
+        standardize: See :class:`~crosshash.model.hash_model.HashModel`.
     """
 
     slots = ("cnn", "vit")
@@ -48,7 +49,7 @@ class MDFFHNet(HashModel):
 
     def __init__(
         self,
-        images: Mapping[str, ImageBackbone],
+        backbones: Mapping[str, ImageBackbone],
         text: TextEncoder,
         bits: int,
         *,
@@ -59,11 +60,11 @@ class MDFFHNet(HashModel):
         norm: bool = True,
         standardize: Sequence[Standardize] = (),
     ) -> None:
-        super().__init__(images, text, bits, standardize=standardize)
-        width = images["cnn"].dim
+        super().__init__(backbones, text, bits, standardize=standardize)
+        width = backbones["cnn"].dim
         image_net = nn.ModuleDict()
-        if "vit" in images:
-            image_net["vit"] = nn.Linear(images["vit"].dim, branch)
+        if "vit" in backbones:
+            image_net["vit"] = nn.Linear(backbones["vit"].dim, branch)
             width += branch
         encoder = Encoder(width, image_hidden, dropout=dropout, norm=norm)
         image_net["codes"] = nn.Sequential(encoder, HashHead(encoder.out_dim, bits, tanh=False))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -50,8 +49,8 @@ class Record:
 
 def make_record(**known: Any) -> Record:
     """A record with the versions of what is installed; ``known`` are its other fields."""
-    versions = {"crosshash": str(getattr(sys.modules["crosshash"], "__version__", "unknown"))}
-    for package in ("torch", "numpy", "timm"):
+    versions = {}
+    for package in ("crosshash", "torch", "numpy", "timm"):
         try:
             versions[package] = version(package)
         except PackageNotFoundError:

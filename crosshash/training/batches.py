@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch.utils.data import DataLoader
 
-from crosshash.algorithms.batch import Batch
+from crosshash.model.batch import Batch
 
 
 class BatchSource(Protocol):

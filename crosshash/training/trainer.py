@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from crosshash.algorithms.batch import Batch
 from crosshash.algorithms.phases import Algorithm, BatchPhase, Phase, SolvePhase, Terms, Update
+from crosshash.model.batch import Batch
 from crosshash.training.batches import Batches, BatchSource, ordered_rows, shuffled_rows
 from crosshash.training.devices import (
     Device,

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from crosshash.algorithms.batch import Batch
 from crosshash.algorithms.code_bank import CodeBank
 from crosshash.algorithms.phases import Algorithm, BatchPhase, Update
 from crosshash.backbones.base import Features
+from crosshash.model.batch import Batch
 
 
 def draw(*shape: int, seed: int = 0) -> torch.Tensor:

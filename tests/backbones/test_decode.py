@@ -14,7 +14,7 @@ from torch import Tensor
 from crosshash.backbones import create_image_backbone
 from crosshash.backbones.decode import PictureReader, decode_size
 from crosshash.backbones.extract import extract
-from crosshash.backbones.timm_models import pixel_config, pixel_transform
+from crosshash.backbones.image.timm_models import pixel_config, pixel_transform
 from crosshash.images import CorruptImageError, ImageArrays, ImageFiles
 
 
@@ -97,7 +97,7 @@ def test_large_photographs_are_decoded_small_and_give_nearly_the_same(tmp_path: 
 
 
 def test_the_features_of_files_and_of_their_subset_are_one(picture_files: list[Path]) -> None:
-    from crosshash.data.pairs import ImageSubset
+    from crosshash.data.dataset import ImageSubset
 
     paths = []
     for path in picture_files[::2]:

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from scipy.io import savemat
 
 from crosshash.backbones import create_image_backbone
-from crosshash.backbones.cnnf import CNNF
+from crosshash.backbones.image.cnnf import CNNF
 from crosshash.backbones.matconvnet import convert_cnnf, read_matconvnet
 
 Array = npt.NDArray[Any]

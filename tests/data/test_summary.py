@@ -7,15 +7,10 @@ import pytest
 from PIL import Image
 
 from crosshash.config import ConfigError
-from crosshash.data.pairs import PairedDataset
+from crosshash.data.dataset import PairedDataset
+from crosshash.data.load import read_dataset
 from crosshash.data.protocol import Protocol
-from crosshash.data.summary import (
-    describe,
-    label_frequencies,
-    read_dataset,
-    text_lengths,
-    unusable_pictures,
-)
+from crosshash.data.summary import describe, label_frequencies, text_lengths, unusable_pictures
 
 
 @pytest.fixture

@@ -20,14 +20,14 @@ from crosshash.config import (
 LEAST: dict[str, Any] = {
     "method": "amgfh",
     "bits": 32,
-    "image": {"image": "resnet18"},
+    "backbones": {"image": "resnet18"},
     "data": {"name": "shapes"},
 }
 
 YAML = """
 method: amgfh
 bits: 32
-image: {image: {name: resnet18, options: {size: 224}}}
+backbones: {image: {name: resnet18, options: {size: 224}}}
 data: {name: shapes}
 training: {epochs: 7, batch_size: 64}
 """
@@ -42,8 +42,8 @@ def experiment(tmp_path: Path) -> Path:
 
 def test_defaults_fill_what_is_not_said() -> None:
     config = parse_config(LEAST)
-    assert config.image["image"].name == "resnet18"
-    assert config.image["image"].frozen
+    assert config.backbones["image"].name == "resnet18"
+    assert config.backbones["image"].frozen
     assert config.text.name == "bow"
     assert config.training.optimizer == "adamw"
 
@@ -57,7 +57,7 @@ def test_a_misspelt_key_names_the_nearest() -> None:
     ("where", "key", "nearest"),
     [
         ({"training": {"learning_rat": 1}}, "training.learning_rat", "learning_rate"),
-        ({"image": {"image": {"name": "a", "frozn": True}}}, "image.image.frozn", "frozen"),
+        ({"backbones": {"image": {"name": "a", "frozn": True}}}, "backbones.image.frozn", "frozen"),
         ({"data": {"name": "a", "capions": "first"}}, "data.capions", "captions"),
         ({"evaluation": {"tie": "index"}}, "evaluation.tie", "ties"),
     ],
@@ -126,7 +126,7 @@ def test_overrides_go_over_the_file_and_are_yaml(experiment: Path) -> None:
             "training.learning_rate=1e-3",
             "evaluation.topk=[5, 50]",
             "training.patience=null",
-            "image.image.options.size=96",
+            "backbones.image.options.size=96",
             "data.root=a=b",
         ],
     )
@@ -135,7 +135,7 @@ def test_overrides_go_over_the_file_and_are_yaml(experiment: Path) -> None:
     assert config.training.batch_size == 64
     assert config.evaluation.topk == [5, 50]
     assert config.training.patience is None
-    assert config.image["image"].options == {"size": 96}
+    assert config.backbones["image"].options == {"size": 96}
     assert config.data.root == "a=b"
 
 
@@ -172,10 +172,10 @@ def test_a_base_is_overlaid_key_by_key(experiment: Path) -> None:
 
 def test_a_part_of_another_name_does_not_inherit_the_old_ones_options(experiment: Path) -> None:
     child = experiment.parent / "child.yaml"
-    child.write_text("base: experiment.yaml\nimage: {image: {name: alexnet}}\n")
-    assert read_config(child).image["image"].options == {}
-    child.write_text("base: experiment.yaml\nimage: {image: {frozen: false}}\n")
-    assert read_config(child).image["image"].options == {"size": 224}
+    child.write_text("base: experiment.yaml\nbackbones: {image: {name: alexnet}}\n")
+    assert read_config(child).backbones["image"].options == {}
+    child.write_text("base: experiment.yaml\nbackbones: {image: {frozen: false}}\n")
+    assert read_config(child).backbones["image"].options == {"size": 224}
 
 
 def test_bases_that_go_in_a_circle_are_refused(tmp_path: Path) -> None:
@@ -237,20 +237,20 @@ def test_a_variant_lies_over_any_config_of_its_method(
     folder = experiment.parent / "configs" / "amgfh"
     (folder / "variants").mkdir(parents=True)
     (folder / "flickr8k-64.yaml").write_text(YAML)
-    (folder / "variants" / "adv.yaml").write_text("objective: {adv: 0.0}\n")
+    (folder / "variants" / "adv.yaml").write_text("algorithm: {adv: 0.0}\n")
     monkeypatch.setattr(config_module, "bundled", lambda kind: experiment.parent / kind)
     plain = read_config("amgfh/flickr8k-64")
     varied = read_config("amgfh/flickr8k-64-adv")
-    assert varied.objective == {**plain.objective, "adv": 0.0}
+    assert varied.algorithm == {**plain.algorithm, "adv": 0.0}
     assert varied.training == plain.training
     with pytest.raises(FileNotFoundError, match="did you mean 'amgfh/flickr8k-64-adv'"):
         read_config("amgfh/flickr8k-64-avd")
 
 
 def test_an_overlay_leaves_out_an_image_slot_of_its_base(experiment: Path) -> None:
-    config = read_config(experiment, ["image.vit=vit_tiny_patch16_224"])
-    assert set(config.image) == {"image", "vit"}
-    assert set(read_config(experiment, ["image.vit=null"]).image) == {"image"}
+    config = read_config(experiment, ["backbones.vit=vit_tiny_patch16_224"])
+    assert set(config.backbones) == {"image", "vit"}
+    assert set(read_config(experiment, ["backbones.vit=null"]).backbones) == {"image"}
 
 
 def test_merging_leaves_both_sides_as_they_are() -> None:

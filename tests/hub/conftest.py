@@ -19,7 +19,7 @@ import pytest
 import torch
 
 import crosshash
-from crosshash.methods.base import HashModel
+from crosshash.model.hash_model import HashModel
 
 WORDS = ["a red circle", "a blue square on grass"]
 
@@ -30,7 +30,7 @@ def model() -> HashModel:
     return crosshash.create(
         "amgfh",
         bits=16,
-        image={"name": "features", "dim": 6},
+        backbones={"name": "features", "dim": 6},
         texts=WORDS,
         dim=16,
         hidden=[16],
@@ -50,7 +50,7 @@ def folder(model: HashModel, tmp_path: Path) -> Path:
         "t2i": direction,
         "record": {"dataset": "toy", "protocol": "toy/0", "versions": {"numpy": "2"}},
     }
-    model.save(tmp_path / "checkpoint")
+    crosshash.save(model, tmp_path / "checkpoint")
     return tmp_path / "checkpoint"
 
 

@@ -8,14 +8,13 @@ import pytest
 
 import crosshash
 from crosshash.hub.card import card
-from crosshash.hub.checkpoint import write_checkpoint
-from crosshash.methods.base import HashModel
+from crosshash.model.hash_model import HashModel
 
 
 def test_the_card_of_a_folder_names_the_model_and_its_figures(
     model: HashModel, folder: Path, tmp_path: Path
 ) -> None:
-    write_checkpoint(model, tmp_path / "named")
+    crosshash.save(model, tmp_path / "named")
     text = (tmp_path / "named" / "README.md").read_text()
     assert text.startswith("---\nlibrary_name: crosshash\n")
     for part in (

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 import crosshash
 from crosshash.hub.checkpoint import CheckpointError, read_checkpoint
-from crosshash.methods.base import HashModel
+from crosshash.model.hash_model import HashModel
 
 ROWS = np.random.default_rng(0).normal(size=(3, 6)).astype(np.float32)
 
@@ -34,12 +34,13 @@ def test_a_checkpoint_needs_neither_the_hub_nor_the_training_data(
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     config = json.loads((folder / "config.json").read_text())
-    assert config["images"]["image"] == {"name": "features", "dim": 6}
+    assert config["backbones"]["image"] == {"name": "features", "dim": 6}
     assert read_checkpoint(folder).encode_text("blue").shape == (1, 2)
 
 
 def test_it_has_no_pickle_and_readable_files(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {
+        "README.md",
         "config.json",
         "info.json",
         "model.safetensors",
@@ -49,7 +50,7 @@ def test_it_has_no_pickle_and_readable_files(folder: Path) -> None:
 
 
 def test_half_precision_is_read_back_as_single(model: HashModel, tmp_path: Path) -> None:
-    model.save(tmp_path / "half", dtype=torch.float16)
+    crosshash.save(model, tmp_path / "half", dtype=torch.float16)
     stored = load_file(tmp_path / "half" / "model.safetensors").values()
     assert {value.dtype for value in stored if value.is_floating_point()} == {torch.float16}
     assert {value.dtype for value in crosshash.load(tmp_path / "half").parameters()} == {
@@ -64,7 +65,7 @@ def test_loading_takes_a_type(folder: Path) -> None:
 
 def test_an_unknown_way_to_store_backbones_is_refused(model: HashModel, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="'full' or 'reference'"):
-        model.save(tmp_path / "x", backbones="none")  # type: ignore[arg-type]
+        crosshash.save(model, tmp_path / "x", backbones="none")  # type: ignore[arg-type]
 
 
 def test_a_missing_tensor_is_named(folder: Path) -> None:
@@ -125,6 +126,6 @@ def test_a_save_that_fails_leaves_the_old_checkpoint(
 
     monkeypatch.setattr(model.text, "save_assets", fail)
     with pytest.raises(OSError, match="disk full"):
-        model.save(folder)
+        crosshash.save(model, folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]

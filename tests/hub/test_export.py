@@ -17,7 +17,8 @@ from PIL import Image
 import crosshash
 from crosshash.codes import hamming, pack
 from crosshash.hub.export import ExportError, export_onnx, export_program
-from crosshash.methods.base import METHODS, HashModel
+from crosshash.methods.build import METHODS
+from crosshash.model.hash_model import HashModel
 
 TEXTS = ["a red circle", "a blue square on grass", "two red squares", "grass"]
 SMALL = {"name": "test_resnet", "weights": "random", "image_size": 32}
@@ -34,11 +35,11 @@ def onnxruntime() -> Any:
     return pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 
 
-def make(method: str, image: Any = None, **options: Any) -> HashModel:
+def make(method: str, backbones: Any = None, **options: Any) -> HashModel:
     """A model whose codes are spread out and whose BatchNorm statistics are not the first ones."""
     torch.manual_seed(0)
-    image = image or {"name": "features", "dim": 20}
-    model = crosshash.create(method, bits=16, image=image, texts=TEXTS, **options)
+    backbones = backbones or {"name": "features", "dim": 20}
+    model = crosshash.create(method, bits=16, backbones=backbones, texts=TEXTS, **options)
     for part in model.modules():
         if isinstance(part, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)):
             part.running_mean.normal_(0, 0.1)  # type: ignore[union-attr]

@@ -12,11 +12,10 @@ from PIL import Image as PILImage
 import crosshash
 from crosshash.backbones.base import IMAGE_BACKBONES, Features, ImageBackbone
 from crosshash.config import bundled
-from crosshash.hub.checkpoint import write_checkpoint
 from crosshash.hub.errors import CheckpointError
 from crosshash.hub.golden import BYTES, NAMES, check_golden, has_golden, write_golden
 from crosshash.hub.manifest import list_models
-from crosshash.methods.base import HashModel
+from crosshash.model.hash_model import HashModel
 
 COMMITTED = [manifest for manifest in list_models() if manifest.status == "local"]
 TEXTS = ["a red circle", "grass", "a blue square"]
@@ -62,11 +61,11 @@ def test_features_and_texts_go_there_and_back(
 def test_pictures_go_there_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(IMAGE_BACKBONES._entries, "mean", Mean)
     pixels = crosshash.create(
-        "amgfh", bits=16, image="mean", texts=TEXTS, dim=16, hidden=[16], width=1
+        "amgfh", bits=16, backbones="mean", texts=TEXTS, dim=16, hidden=[16], width=1
     ).eval()
     noise = np.random.default_rng(0).integers(0, 256, (3, 300, 200, 3), dtype=np.uint8)
     pictures = [PILImage.fromarray(image) for image in noise]
-    write_checkpoint(pixels, tmp_path / "x", golden=(pictures, TEXTS))
+    crosshash.save(pixels, tmp_path / "x", golden=(pictures, TEXTS))
     assert (tmp_path / "x" / NAMES[1]).stat().st_size < BYTES
     crosshash.load(tmp_path / "x", golden=True)
 
@@ -91,10 +90,10 @@ def test_the_last_digits_may_differ(model: HashModel, folder: Path, features: np
 
 def test_wide_features_are_fewer(model: HashModel, tmp_path: Path) -> None:
     wide = crosshash.create(
-        "amgfh", bits=16, image={"name": "features", "dim": 10_000}, texts=TEXTS,
+        "amgfh", bits=16, backbones={"name": "features", "dim": 10_000}, texts=TEXTS,
         dim=16, hidden=[16], width=1,
     ).eval()  # fmt: skip
-    wide.save(tmp_path / "x")
+    crosshash.save(wide, tmp_path / "x")
     write_golden(wide, tmp_path / "x", np.ones((3, 10_000), np.float32), TEXTS)
     assert (tmp_path / "x" / NAMES[1]).stat().st_size < BYTES + 1000
     check_golden(wide, tmp_path / "x")
@@ -112,7 +111,7 @@ def test_golden_codes_of_another_model_are_named(
 ) -> None:
     write_golden(model, folder, features, TEXTS)
     other = crosshash.create(
-        "amgfh", bits=16, image={"name": "features", "dim": 7}, texts=TEXTS,
+        "amgfh", bits=16, backbones={"name": "features", "dim": 7}, texts=TEXTS,
         dim=16, hidden=[16], width=1,
     ).eval()  # fmt: skip
     with pytest.raises(CheckpointError, match="do not fit the model"):

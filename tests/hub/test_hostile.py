@@ -121,7 +121,7 @@ def test_a_text_encoder_reads_no_other_files(folder: Path, key: str, value: Any)
     ],
 )
 def test_a_backbone_reads_no_other_files(folder: Path, spec: dict[str, Any], said: str) -> None:
-    edit(folder, lambda config: config["images"].update(image={"name": "resnet18", **spec}))
+    edit(folder, lambda config: config["backbones"].update(image={"name": "resnet18", **spec}))
     with pytest.raises(CheckpointError, match=said):
         read_checkpoint(folder)
 
@@ -129,7 +129,7 @@ def test_a_backbone_reads_no_other_files(folder: Path, spec: dict[str, Any], sai
 @pytest.mark.parametrize(
     "change",
     [
-        {"images": {"image": {"name": "features", "dim": 10**12}}},
+        {"backbones": {"image": {"name": "features", "dim": 10**12}}},
         {"network": {"dim": 10**6, "hidden": [10**6], "width": 1}},
         {"network": {"dim": 16, "hidden": [4096] * 500, "width": 1}},
         {"bits": 8 * 10**9},
@@ -168,8 +168,8 @@ def test_the_limit_counts_what_is_made(make: Callable[[], object]) -> None:
         {"bits": 7},
         {"bits": "16"},
         {"method": "nothing"},
-        {"images": []},
-        {"images": {"image": {"name": "nothing-at-all"}}},
+        {"backbones": []},
+        {"backbones": {"image": {"name": "nothing-at-all"}}},
         {"network": {"dim": "wide"}},
         {"network": {"unknown": 1}},
         {"frozen": ["nothing"]},

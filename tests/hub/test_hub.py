@@ -19,7 +19,7 @@ from crosshash.hub import resolve as resolve_module
 from crosshash.hub.errors import CheckpointError, HubError
 from crosshash.hub.manifest import Manifest, file_entries
 from crosshash.hub.publish import publish
-from crosshash.methods.base import HashModel
+from crosshash.model.hash_model import HashModel
 
 NAME = "amgfh-toy-16"
 WEIGHTS = "model.safetensors"
@@ -300,7 +300,7 @@ def test_a_model_pushes_itself_under_its_account(
         publish(folder)
     monkeypatch.setenv("HF_TOKEN", hub.token)
     assert publish(folder).repository == f"me/{NAME}"
-    manifest = model.push_to_hub("me/other")
+    manifest = crosshash.publish(model, "me/other").manifest
     assert manifest.repository == "me/other"
     assert crosshash.load("hf:me/other").bits == 16
 

@@ -13,8 +13,7 @@ import crosshash
 from crosshash.hub import upgrade as upgrade_module
 from crosshash.hub.checkpoint import read_checkpoint
 from crosshash.hub.errors import CheckpointError
-from crosshash.hub.upgrade import STEPS, Contents, upgrade
-from crosshash.methods.base import FORMAT_VERSION
+from crosshash.hub.upgrade import FORMAT_VERSION, STEPS, Contents, upgrade
 
 VERSION_1 = Path(__file__).parent / "version-1"
 
@@ -26,7 +25,7 @@ def test_a_folder_of_version_1_gives_its_codes() -> None:
 
 
 def test_a_folder_of_version_1_is_saved_in_the_present_version(tmp_path: Path) -> None:
-    crosshash.load(VERSION_1).save(tmp_path / "anew")
+    crosshash.save(crosshash.load(VERSION_1), tmp_path / "anew")
     config = json.loads((tmp_path / "anew" / "config.json").read_text())
     assert config["format_version"] == FORMAT_VERSION
     for name in ("golden.json", "golden.safetensors"):

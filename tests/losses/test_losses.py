@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from crosshash.losses.adversarial import discriminator_loss, generator_loss, random_codes
+from crosshash.losses.cosine import cosine_regression
 from crosshash.losses.likelihood import bank_nll, pairwise_nll
 from crosshash.losses.normalization import term_weight
 from crosshash.losses.quantization import quantization
 from crosshash.losses.regularization import l2
-from crosshash.losses.similarity import cosine_regression
 from crosshash.similarity import label_similarity
 
 

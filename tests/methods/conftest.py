@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from crosshash.algorithms.batch import Batch
 from crosshash.algorithms.phases import Algorithm, BatchPhase
 from crosshash.backbones import create_text_encoder
 from crosshash.backbones.base import Features
-from crosshash.methods.base import METHODS, HashModel
-from crosshash.methods.build import build_model
+from crosshash.methods.build import METHODS, build_model
+from crosshash.model.batch import Batch
+from crosshash.model.hash_model import HashModel
 
 PAIRS, CLASSES, IMAGE_DIM, WORDS = 48, 4, 36, 60
 
@@ -27,7 +27,7 @@ def small_model(method: str, bits: int = 16, **network: Any) -> HashModel:
     return build_model(
         method,
         bits=bits,
-        images={slot: {"name": "features", "dim": IMAGE_DIM} for slot in slots},
+        backbones={slot: {"name": "features", "dim": IMAGE_DIM} for slot in slots},
         text=text,
         network=network,
     )

@@ -11,15 +11,16 @@ import pytest
 import torch
 from PIL import Image as PILImage
 
+import crosshash
 from crosshash.algorithms.phases import Algorithm, BatchPhase
 from crosshash.backbones import create_text_encoder
 from crosshash.backbones.base import Features
 from crosshash.codes import pack, unpack
-from crosshash.data.inputs import PairInputs, encode_pairs
-from crosshash.data.pairs import DATASETS
+from crosshash.data.load import DATASETS
+from crosshash.data.model_inputs import PairInputs, encode_pairs
 from crosshash.hub.checkpoint import read_checkpoint
-from crosshash.methods.base import METHODS, HashModel
-from crosshash.methods.build import build_model
+from crosshash.methods.build import METHODS, build_model
+from crosshash.model.hash_model import HashModel
 from crosshash.retrieval.metrics import mean_average_precision
 from crosshash.training.trainer import Trainer
 
@@ -83,7 +84,7 @@ def test_saved_and_loaded_models_give_equal_codes(
     model = model_of(method)
     batch = batch_of(model.slots)
     steps(algorithm_of(method, model, batch), batch, 3)
-    model.save(tmp_path / "model")
+    crosshash.save(model, tmp_path / "model")
     loaded = read_checkpoint(tmp_path / "model")
     image = next(iter(batch.images.values()))
     words = ["word1 word2 word7", "word3"]
@@ -141,7 +142,7 @@ def test_pictures_go_through_all_that_features_go_through(method: str, batch_of:
     model = build_model(
         method,
         bits=16,
-        images=dict.fromkeys(kind.Network.slots, options),
+        backbones=dict.fromkeys(kind.Network.slots, options),
         text=create_text_encoder("bow", vocabulary=["word"]),
         network={"standardize": ["image"]},
     )
@@ -201,7 +202,7 @@ def test_gradients_reach_a_trained_image_backbone(method: str, batch_of: Any, st
     model = build_model(
         method,
         bits=16,
-        images=dict.fromkeys(kind.Network.slots, options),
+        backbones=dict.fromkeys(kind.Network.slots, options),
         text=create_text_encoder("bow", vocabulary=[f"word{i}" for i in range(60)]),
         network={},
     )
@@ -212,7 +213,7 @@ def test_gradients_reach_a_trained_image_backbone(method: str, batch_of: Any, st
     algorithm.zero_grad()
     for update in _updates(algorithm):
         update.total(update.loss(batch)).backward()
-    for backbone in model.images.values():
+    for backbone in model.backbones.values():
         gradients = [p.grad for p in backbone.parameters()]
         assert all(g is not None and g.abs().sum() > 0 for g in gradients)
 
@@ -222,8 +223,10 @@ def test_a_frozen_backbone_does_not_move(method: str, model_of: Model) -> None:
     for slot in model.slots:
         model.freeze(slot)
     model.train()
-    assert not any(model.images[slot].training for slot in model.slots)
-    assert not any(p.requires_grad for slot in model.slots for p in model.images[slot].parameters())
+    assert not any(model.backbones[slot].training for slot in model.slots)
+    assert not any(
+        p.requires_grad for slot in model.slots for p in model.backbones[slot].parameters()
+    )
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -264,7 +267,7 @@ def test_it_learns_from_real_features(method: str, shared_data: Path) -> None:
     model = build_model(
         method,
         bits=32,
-        images={slot: {"name": "features", "dim": 1280} for slot in kind.Network.slots},
+        backbones={slot: {"name": "features", "dim": 1280} for slot in kind.Network.slots},
         text=text,
         network={},
     )

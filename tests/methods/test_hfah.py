@@ -159,7 +159,7 @@ def test_attention_stands_between_the_map_and_the_head(batch_of: Any, frozen: bo
     model = build_model(
         "hfah",
         bits=16,
-        images={"image": options},
+        backbones={"image": options},
         text=text,
         network={},
         frozen=["image"] if frozen else [],
@@ -167,7 +167,7 @@ def test_attention_stands_between_the_map_and_the_head(batch_of: Any, frozen: bo
     assert model.image_needs == ("map",)
     pixels = torch.randn(6, 3, 32, 32)
     model.eval()
-    plain = model.images["image"](pixels)
+    plain = model.backbones["image"](pixels)
     attended = model.image_net["attention"](plain.map)
     vector = model.backbone("image").head(attended)
     expected = model.image_net["hash"](model.image_net["encoder"](vector))[1]

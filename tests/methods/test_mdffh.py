@@ -84,7 +84,7 @@ def test_without_the_transformer_it_is_mdffh_1(model_of: Any, batch_of: Any, ste
     model = build_model(
         "mdffh",
         bits=16,
-        images={"cnn": {"name": "features", "dim": 36}},
+        backbones={"cnn": {"name": "features", "dim": 36}},
         text=whole.text,
         network={},
     )
@@ -103,7 +103,7 @@ def test_the_convolutional_network_is_needed(model_of: Any) -> None:
         build_model(
             "mdffh",
             bits=16,
-            images={"vit": {"name": "features", "dim": 36}},
+            backbones={"vit": {"name": "features", "dim": 36}},
             text=model_of("mdffh").text,
             network={},
         )

@@ -242,6 +242,6 @@ def test_frozen_weights_are_not_stored_and_stay_as_they_are(
     assert not [name for name in stored if "images." in name]
     resumed, pairs = toy.make()
     with torch.no_grad():
-        resumed.net.images["image"].weight.fill_(0.5)
+        resumed.net.backbones["image"].weight.fill_(0.5)
     toy.trainer(resumed, pairs, folder=tmp_path, validate=toy.agreement).run(resume=True)
-    assert (resumed.net.images["image"].weight == 0.5).all()
+    assert (resumed.net.backbones["image"].weight == 0.5).all()

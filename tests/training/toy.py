@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from crosshash.algorithms.batch import Batch
 from crosshash.algorithms.code_bank import CodeBank
 from crosshash.algorithms.phases import Algorithm, BatchPhase, Phase, SolvePhase, Terms, Update
 from crosshash.backbones.base import Features
@@ -23,6 +22,7 @@ from crosshash.codes import sign
 from crosshash.losses.adversarial import discriminator_loss, generator_loss
 from crosshash.losses.likelihood import pairwise_nll
 from crosshash.losses.quantization import quantization
+from crosshash.model.batch import Batch
 from crosshash.similarity import label_similarity
 from crosshash.training.optimization import OptimizerSettings
 from crosshash.training.trainer import Trainer
@@ -56,13 +56,13 @@ class ToyNet(nn.Module):
 
     def __init__(self, dim: int = 6, bits: int = 8, dropout: float = 0.0) -> None:
         super().__init__()
-        self.images = nn.ModuleDict({"image": nn.Linear(dim, dim).requires_grad_(False)})
-        self.frozen_prefixes = {"images.image."}
+        self.backbones = nn.ModuleDict({"image": nn.Linear(dim, dim).requires_grad_(False)})
+        self.frozen_prefixes = {"backbones.image."}
         self.image = nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, bits))
         self.text = nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, bits))
 
     def hash_image(self, features: Features) -> Tensor:
-        return self.image(self.images["image"](features.pooled)).tanh()
+        return self.image(self.backbones["image"](features.pooled)).tanh()
 
     def hash_text(self, features: Features) -> Tensor:
         return self.text(features.pooled).tanh()

@@ -1,0 +1,1 @@
+"""Image backbones, one file each; those registered are found by their names."""

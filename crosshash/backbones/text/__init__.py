@@ -1,0 +1,1 @@
+"""Text encoders, one file each; those registered are found by their names."""

@@ -1,0 +1,287 @@
+"""Pairs of one image and its captions, or of their features, with labels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as PILImage
+
+from crosshash.images import ImageSource, as_image_source
+
+FeatureArray = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.uint8]
+
+
+class PairedDataset:
+    """n pairs of an image and a text, in a fixed order.
+
+    Args:
+        name: Name of the data set, for records and messages.
+        ids: n different strings that name the pairs.
+        images: Pictures (a source of :mod:`crosshash.images`, paths, PIL images or ``uint8``
+            arrays), or features, a floating array (n, d).
+        texts: n lists of captions (a string stands for a list of one), or features, a floating
+            array (n, d).
+        labels: (n, c) in {0, 1}, or None.
+        label_names: c names, or none at all.
+        skipped: What the reader could not read and left out, one line for each pair.
+        dropped: What the reader left out by the rule of the data set's protocol: for each reason
+            the number of pairs, each counted under one reason.
+        blank: ``"raise"``, or ``"allow"`` where the data set has pairs without a word; their text
+            is the empty string.
+
+    Raises:
+        ValueError: Counts or widths differ, an id comes twice, a feature is NaN or infinite, a
+            label is neither 0 nor 1, a number of dropped pairs is negative, or a pair has no
+            caption or a blank one (where ``blank`` is not ``"allow"``).
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        ids: Sequence[str],
+        images: Any,
+        texts: Any,
+        labels: Any = None,
+        label_names: Sequence[str] = (),
+        skipped: Sequence[str] = (),
+        dropped: Mapping[str, int] = MappingProxyType({}),
+        blank: Literal["raise", "allow"] = "raise",
+    ) -> None:
+        if blank not in ("raise", "allow"):
+            raise ValueError(f"blank={blank!r}: use 'raise' or 'allow'")
+        self.name = name
+        self.ids = tuple(str(item) for item in ids)
+        if not self.ids:
+            raise ValueError(f"data set {name!r} has no pairs")
+        twice = [item for item, times in Counter(self.ids).items() if times > 1]
+        if twice:
+            raise ValueError(
+                f"data set {name!r}: {len(twice)} ids come more than once "
+                f"({', '.join(map(repr, twice[:3]))}); ids name one pair each"
+            )
+        self.blank = blank
+        self.images: ImageSource | FeatureArray = self._images(images)
+        self.texts: list[list[str]] | FeatureArray = self._texts(texts)
+        self.label_names = tuple(str(label) for label in label_names)
+        if len(set(self.label_names)) < len(self.label_names):
+            raise ValueError(f"data set {name!r}: a label name comes twice: {self.label_names}")
+        self.labels: Labels | None = self._labels(labels)
+        self.skipped = tuple(skipped)
+        self.dropped = {str(reason): int(count) for reason, count in dropped.items()}
+        if any(count < 0 for count in self.dropped.values()):
+            raise ValueError(
+                f"data set {name!r}: dropped holds numbers of pairs, got {self.dropped}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{key}={value}" for key, value in self.summary().items())
+        return f"PairedDataset({self.name!r}, {counts})"
+
+    @property
+    def image_kind(self) -> Literal["pixels", "features"]:
+        """What stands for an image."""
+        return "features" if isinstance(self.images, np.ndarray) else "pixels"
+
+    @property
+    def text_kind(self) -> Literal["captions", "features"]:
+        """What stands for a text."""
+        return "features" if isinstance(self.texts, np.ndarray) else "captions"
+
+    def select(self, indices: Any) -> PairedDataset:
+        """The pairs of those row numbers, in their order.
+
+        Raises:
+            ValueError: The row numbers are not integers, or one comes twice.
+            IndexError: A row number is outside 0…n-1.
+        """
+        rows = np.asarray(indices)
+        if rows.ndim != 1 or rows.dtype.kind not in "iu":
+            raise ValueError(
+                f"select takes a list of row numbers, got {rows.dtype} of shape {rows.shape}"
+            )
+        outside = rows[(rows < 0) | (rows >= len(self))]
+        if len(outside):
+            raise IndexError(f"row {outside[0]} is outside 0…{len(self) - 1} of {self.name!r}")
+        images, texts = self.images, self.texts
+        return PairedDataset(
+            name=self.name,
+            ids=[self.ids[row] for row in rows],
+            images=images[rows] if isinstance(images, np.ndarray) else ImageSubset(images, rows),
+            texts=texts[rows] if isinstance(texts, np.ndarray) else [texts[row] for row in rows],
+            labels=None if self.labels is None else self.labels[rows],
+            label_names=self.label_names,
+            skipped=self.skipped,
+            dropped=self.dropped,
+            blank=self.blank,
+        )
+
+    def captions(self, policy: str = "first") -> list[str]:
+        """One text per pair.
+
+        Args:
+            policy: ``"first"`` caption of each pair, or ``"join"``: all of them, one space between.
+
+        Raises:
+            ValueError: The texts are features, or the policy is unknown.
+        """
+        if policy not in ("first", "join"):
+            raise ValueError(f"caption policy {policy!r} is unknown; use 'first' or 'join'")
+        lists = self._caption_lists()
+        return [group[0] if policy == "first" else " ".join(group) for group in lists]
+
+    def all_captions(self) -> list[str]:
+        """Every caption of every pair, flat, in order.
+
+        Raises:
+            ValueError: The texts are features.
+        """
+        return [caption for group in self._caption_lists() for caption in group]
+
+    def summary(self) -> dict[str, int]:
+        """Counts for the record: pairs, captions or widths of features, labels, pairs left out.
+
+        ``"blank"`` (pairs whose texts have no word) is there where blank texts are allowed, and
+        ``"dropped: <reason>"`` where the reader dropped pairs by a rule.
+        """
+        counts = {"pairs": len(self)}
+        if isinstance(self.images, np.ndarray):
+            counts["image_dim"] = self.images.shape[1]
+        if isinstance(self.texts, np.ndarray):
+            counts["text_dim"] = self.texts.shape[1]
+        else:
+            counts["captions"] = sum(len(group) for group in self.texts)
+            if self.blank == "allow":
+                counts["blank"] = sum(not any(group) for group in self.texts)
+        if self.labels is not None:
+            counts["labels"] = self.labels.shape[1]
+            counts["unlabelled"] = int((self.labels.sum(axis=1) == 0).sum())
+        counts["skipped"] = len(self.skipped)
+        counts.update({f"dropped: {reason}": count for reason, count in self.dropped.items()})
+        return counts
+
+    def _caption_lists(self) -> list[list[str]]:
+        if isinstance(self.texts, np.ndarray):
+            raise ValueError(f"data set {self.name!r} has text features and no captions")
+        return self.texts
+
+    def _images(self, images: Any) -> ImageSource | FeatureArray:
+        if hasattr(images, "__array__") and not isinstance(images, PILImage.Image):
+            images = np.asarray(images)
+            if images.ndim == 2:
+                return self._features(images, "image")
+            if images.dtype != np.uint8:
+                raise ValueError(
+                    f"data set {self.name!r}: images are uint8 arrays (n, height, width, 3) and "
+                    f"features are floating (n, d), got {images.dtype} of shape {images.shape}"
+                )
+        source = as_image_source(images)
+        self._same_count(len(source), "images")
+        return source
+
+    def _texts(self, texts: Any) -> list[list[str]] | FeatureArray:
+        if hasattr(texts, "__array__"):
+            texts = np.asarray(texts)
+            if texts.dtype.kind not in "UO":
+                return self._features(texts, "text")
+        elif isinstance(texts, str):
+            raise ValueError(f"data set {self.name!r}: texts are a list, got one string")
+        groups = [[group] if isinstance(group, str) else list(group) for group in texts]
+        self._same_count(len(groups), "texts")
+        for item, group in zip(self.ids, groups, strict=True):
+            if not group:
+                if self.blank == "raise":
+                    raise ValueError(f"data set {self.name!r}: pair {item!r} has no caption")
+                group.append("")
+            for caption in group:
+                if not isinstance(caption, str) or (self.blank == "raise" and not caption.strip()):
+                    raise ValueError(
+                        f"data set {self.name!r}: pair {item!r} has the caption {caption!r}; a "
+                        "caption is a string with at least one word: write it or leave it out"
+                    )
+        return [[str(caption).strip() for caption in group] for group in groups]
+
+    def _labels(self, labels: Any) -> Labels | None:
+        if labels is None:
+            if self.label_names:
+                raise ValueError(f"data set {self.name!r} has label names but no labels")
+            return None
+        array = np.asarray(labels)
+        if array.ndim != 2 or array.shape[1] == 0 or array.dtype.kind not in "biuf":
+            raise ValueError(
+                f"data set {self.name!r}: labels are an array of 0 and 1 with axes (pairs, "
+                f"classes), got {array.dtype} of shape {array.shape}"
+            )
+        self._same_count(len(array), "label rows")
+        if self.label_names and len(self.label_names) != array.shape[1]:
+            raise ValueError(
+                f"data set {self.name!r}: {array.shape[1]} label columns but "
+                f"{len(self.label_names)} label names; give one name per column"
+            )
+        wrong = np.argwhere((array != 0) & (array != 1))
+        if len(wrong):
+            row, column = wrong[0]
+            raise ValueError(
+                f"data set {self.name!r}: labels are 0 or 1, but {len(wrong)} values are not, the "
+                f"first is {array[row, column]} for pair {self.ids[row]!r} in column {column}"
+            )
+        return array.astype(np.uint8)
+
+    def _features(self, values: npt.NDArray[Any], kind: str) -> FeatureArray:
+        if values.ndim != 2 or values.shape[1] == 0 or values.dtype.kind != "f":
+            raise ValueError(
+                f"data set {self.name!r}: {kind} features are a floating array (n, d), got "
+                f"{values.dtype} of shape {values.shape}"
+            )
+        self._same_count(len(values), f"{kind} feature rows")
+        with np.errstate(over="ignore"):  # what overflows float32 is found by the next line
+            array = values.astype(np.float32, copy=False)
+        bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
+        if len(bad):
+            raise ValueError(
+                f"data set {self.name!r}: {kind} features of {len(bad)} pairs are NaN or infinite, "
+                f"the first is {self.ids[bad[0]]!r} (row {bad[0]}); extract them again or leave "
+                "those pairs out"
+            )
+        return array
+
+    def _same_count(self, count: int, what: str) -> None:
+        if count != len(self.ids):
+            raise ValueError(
+                f"data set {self.name!r}: {count} {what} for {len(self.ids)} ids; every pair has "
+                "an id, an image, a text and, where there are labels, a label row"
+            )
+
+
+class ImageSubset:
+    """Some pictures of a source, by row number, without copying them."""
+
+    def __init__(self, source: ImageSource, rows: npt.NDArray[np.integer[Any]]) -> None:
+        self.source: ImageSource = source
+        self.rows: npt.NDArray[np.integer[Any]] = rows
+        if isinstance(source, ImageSubset):
+            self.source, self.rows = source.source, source.rows[rows]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def open(self, index: int, *, size: tuple[int, int] | None = None) -> PILImage.Image:
+        """The picture in RGB, scaled down to no less than ``size`` where that is faster."""
+        return self.source.open(int(self.rows[index]), size=size)
+
+    def digest(self, index: int) -> bytes:
+        """SHA-256 of the picture's contents, 32 bytes."""
+        return self.source.digest(int(self.rows[index]))
+
+    def name(self, index: int) -> str:
+        """What error messages call the picture."""
+        return self.source.name(int(self.rows[index]))

@@ -1,0 +1,1 @@
+"""Official sources, and files fetched from them."""

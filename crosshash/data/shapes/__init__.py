@@ -1,0 +1,1 @@
+"""How the scenes of ``shapes`` are drawn and told of."""

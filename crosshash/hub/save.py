@@ -1,0 +1,77 @@
+"""Writing a checkpoint folder with its card, all or nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from crosshash.files import atomic_folder
+from crosshash.hub.card import card
+from crosshash.hub.checkpoint import CARD
+from crosshash.hub.golden import write_golden
+from crosshash.hub.reference import make_references
+from crosshash.hub.upgrade import FORMAT_VERSION
+from crosshash.model.hash_model import HashModel
+
+
+def save(
+    model: HashModel,
+    folder: str | Path,
+    *,
+    dtype: torch.dtype | None = None,
+    backbones: Literal["full", "reference"] = "full",
+    golden: tuple[Any, Any] | None = None,
+) -> None:
+    """Write a checkpoint folder that :func:`crosshash.load` reads, with its card.
+
+    Args:
+        model: What to write, with its ``info``.
+        folder: Made or replaced.
+        dtype: Store floating tensors in this type, such as ``torch.float16``; codes may then
+            differ in a few bits from those of the model in memory.
+        backbones: ``"reference"`` leaves the weights of frozen backbones at their public home,
+            timm's or transformers' repository on the Hub, and stores which they are.
+        golden: Images and texts to store with their codes, as
+            :func:`~crosshash.hub.golden.write_golden` takes them; the model's weights must be
+            exact in ``dtype``.
+
+    Raises:
+        ValueError: A frozen backbone has other weights than its public home, or none.
+    """
+    from safetensors.torch import save_file
+
+    if backbones not in ("full", "reference"):
+        raise ValueError(f"backbones={backbones!r}: use 'full' or 'reference'")
+    references: dict[str, Any] = {}
+    omitted: set[str] = set()
+    if backbones == "reference":
+        references, omitted = make_references(model)
+    state = {
+        name: value.detach().cpu().contiguous()
+        for name, value in model.state_dict().items()
+        if name not in omitted
+    }
+    if dtype is not None:
+        state = {n: v.to(dtype) if v.is_floating_point() else v for n, v in state.items()}
+    config = {
+        "format_version": FORMAT_VERSION,
+        **model.describe(),
+        "references": references,
+    }
+    with atomic_folder(folder) as path:
+        save_file(state, str(path / "model.safetensors"), metadata={"format": "pt"})
+        _write_json(path / "config.json", config)
+        _write_json(path / "info.json", asdict(model.info))
+        model.text.save_assets(path)
+        if golden is not None:
+            write_golden(model, path, *golden)
+        (path / CARD).write_text(card(model, Path(folder).name), encoding="utf-8")
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

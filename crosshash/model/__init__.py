@@ -1,0 +1,1 @@
+"""Two unimodal hash functions and their codes, whatever the method."""

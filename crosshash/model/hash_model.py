@@ -1,0 +1,275 @@
+"""What every method's network keeps to: two unimodal hash functions and their codes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from crosshash.backbones.base import Features, ImageBackbone, TextEncoder
+from crosshash.backbones.forward import evaluating
+from crosshash.codes import check_bits
+from crosshash.model.batch import Batch
+from crosshash.model.encoding import Output, collect, image_chunks, text_chunks
+
+Standardize = Literal["image", "text"]
+
+
+@dataclass
+class ModelInfo:
+    """What a model carries beside its weights.
+
+    Attributes:
+        label_names: Names of the classes it was trained and evaluated with.
+        figures: Measured results with their record.
+        experiment: The config it was trained by.
+    """
+
+    label_names: list[str] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+    experiment: dict[str, Any] = field(default_factory=dict)
+
+
+class HashModel(nn.Module):
+    """Base of the methods' networks.
+
+    A subclass names its image slots, takes the backbones, the text encoder and the bits, and
+    implements :meth:`hash_image` and :meth:`hash_text`. Both are unimodal, and in eval mode an
+    item alone gets the same code as in any batch.
+
+    Args:
+        backbones: One for each of the class's ``slots``; those in ``optional`` may be absent.
+        text: The text encoder.
+        bits: K, a multiple of 8.
+        standardize: ``"image"`` and/or ``"text"``: bring each pooled feature to mean 0 and variance
+            1 (BatchNorm without scale and shift, statistics from training) before all else; for
+            features of unequal scale, such as histograms and topics.
+
+    Raises:
+        ValueError: The slots are not the class's, or the bits cannot be packed.
+    """
+
+    slots: tuple[str, ...] = ("image",)
+    optional: ClassVar[tuple[str, ...]] = ()
+    image_needs: tuple[str, ...] = ("pooled",)
+    image_net: nn.Module
+    text_net: nn.Module
+
+    def __init__(
+        self,
+        backbones: Mapping[str, ImageBackbone],
+        text: TextEncoder,
+        bits: int,
+        *,
+        standardize: Sequence[Standardize] = (),
+    ) -> None:
+        super().__init__()
+        if not set(self.slots) - set(self.optional) <= set(backbones) <= set(self.slots):
+            raise ValueError(
+                f"{type(self).__name__} has the image slots {list(self.slots)}, "
+                f"got backbones for {list(backbones)}"
+            )
+        self.slots = tuple(slot for slot in self.slots if slot in backbones)
+        self.bits = check_bits(bits)
+        widths = {slot: backbones[slot].dim for slot in self.slots if "image" in standardize}
+        if "text" in standardize:
+            widths["text"] = text.dim
+        self.norms = nn.ModuleDict(
+            {part: nn.BatchNorm1d(width, affine=False) for part, width in widths.items()}
+        )
+        self.backbones = nn.ModuleDict(dict(backbones))
+        self.text: TextEncoder = text
+        self.method = ""
+        self.options: dict[str, Any] = {}
+        self.frozen: set[str] = set()
+        self.info = ModelInfo()
+
+    # Frozen parts
+
+    def freeze(self, part: str) -> None:
+        """Exclude an image slot, or ``"text"``, from training, its BatchNorm statistics included.
+
+        Raises:
+            ValueError: There is no such part.
+        """
+        module = self._part(part)
+        module.requires_grad_(False)
+        module.eval()
+        self.frozen.add(part)
+
+    def _part(self, part: str) -> nn.Module:
+        if part == "text":
+            return self.text
+        if part not in self.backbones:
+            raise ValueError(f"no part {part!r}; parts are 'text' and slots {list(self.slots)}")
+        return self.backbones[part]
+
+    def backbone(self, slot: str) -> ImageBackbone:
+        """The backbone of a slot."""
+        backbone = self.backbones[slot]
+        if not isinstance(backbone, ImageBackbone):
+            raise TypeError(f"slot {slot!r} holds a {type(backbone).__name__}, no image backbone")
+        return backbone
+
+    @property
+    def frozen_prefixes(self) -> set[str]:
+        """Prefixes of the frozen parts' names in ``state_dict``."""
+        return {"text." if part == "text" else f"backbones.{part}." for part in self.frozen}
+
+    def backbone_parameters(self) -> list[nn.Parameter]:
+        """Trained parameters of backbones and text encoder, which may have their own rate."""
+        modules = [*self.backbones.values(), self.text]
+        return [p for module in modules for p in module.parameters() if p.requires_grad]
+
+    def image_parameters(self) -> list[nn.Parameter]:
+        """What an image pass trains: backbones and ``image_net``."""
+        return [*self.backbones.parameters(), *self.image_net.parameters()]
+
+    def text_parameters(self) -> list[nn.Parameter]:
+        """What a text pass trains: text encoder and ``text_net``."""
+        return [*self.text.parameters(), *self.text_net.parameters()]
+
+    def train(self, mode: bool = True) -> HashModel:
+        """Set training mode; frozen parts stay in eval mode."""
+        super().train(mode)
+        for part in self.frozen:
+            self._part(part).eval()
+        return self
+
+    # From inputs to real-valued codes
+
+    def image_features(self, images: Mapping[str, Tensor | Features]) -> dict[str, Features]:
+        """Features of each slot, from pixels or from a backbone's features."""
+        return {
+            slot: self._standardized(
+                slot, value if isinstance(value, Features) else self.backbones[slot](value)
+            )
+            for slot, value in images.items()
+        }
+
+    def text_features(self, texts: Mapping[str, Tensor] | Features) -> Features:
+        """Features of the texts, from prepared texts or from an encoder's features."""
+        return self._standardized(
+            "text", texts if isinstance(texts, Features) else self.text(texts)
+        )
+
+    def _standardized(self, part: str, features: Features) -> Features:
+        if part not in self.norms:
+            return features
+        return Features(self.norms[part](features.pooled), features.map)
+
+    def hash_image(self, features: Mapping[str, Features]) -> Tensor:
+        """Real-valued image codes (n, k), from the features of each slot."""
+        raise NotImplementedError
+
+    def hash_text(self, features: Features) -> Tensor:
+        """Real-valued text codes (n, k)."""
+        raise NotImplementedError
+
+    def forward(
+        self, images: Mapping[str, Tensor | Features], texts: Mapping[str, Tensor] | Features
+    ) -> tuple[Tensor, Tensor]:
+        """F and G, each (n, k)."""
+        image = self.hash_image(self.image_features(images))
+        return image, self.hash_text(self.text_features(texts))
+
+    def codes(self, batch: Batch) -> dict[str, Tensor]:
+        """F and G of a batch by name, as a code bank keeps them."""
+        F, G = self(batch.images, batch.texts)
+        return {"F": F, "G": G}
+
+    # Codes for users
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are; the CPU for a model without any."""
+        return next((tensor.device for tensor in self._tensors()), torch.device("cpu"))
+
+    def _tensors(self) -> chain[Tensor]:
+        return chain(self.parameters(), self.buffers())
+
+    @torch.inference_mode()
+    def encode_image(
+        self,
+        images: Any,
+        *,
+        output: Output = "packed",
+        batch_size: int = 64,
+        workers: int = 0,
+        progress: bool = True,
+    ) -> Any:
+        """Codes of images.
+
+        Args:
+            images: Paths, PIL images, ``uint8`` arrays (h, w, 3), alone or many; preprocessed
+                pixels, a floating tensor (n, 3, h, w); or backbone features, a floating array
+                (n, d), :class:`Features`, or a mapping from slot to them.
+            output: ``"packed"``: ``uint8`` (n, k/8); ``"signs"``: ``int8`` (n, k) in {-1, +1};
+                ``"real"``: ``float32`` (n, k).
+            batch_size: Images that go through the network together; no code depends on it.
+            workers: Processes that decode pictures.
+            progress: Show a bar when it takes long.
+
+        Raises:
+            FileNotFoundError: A path does not exist.
+            CorruptImageError: A file is no picture; names it.
+            ValueError: Features have the wrong width or are NaN; names the row.
+        """
+        chunks = image_chunks(
+            {slot: self.backbone(slot) for slot in self.slots},
+            images,
+            needs=self.image_needs,
+            device=self.device,
+            batch_size=batch_size,
+            workers=workers,
+            progress=progress,
+        )
+        with evaluating(self):
+            codes = (self.hash_image(self.image_features(chunk)) for chunk in chunks)
+            return collect(codes, output)
+
+    @torch.inference_mode()
+    def encode_text(
+        self,
+        texts: Any,
+        *,
+        output: Output = "packed",
+        unknown: Literal["raise", "allow"] = "raise",
+        batch_size: int = 1024,
+    ) -> Any:
+        """Codes of texts.
+
+        Args:
+            texts: A string or many; bag-of-words rows or features, an array (n, d); or
+                :class:`Features`.
+            output: As in :meth:`encode_image`.
+            unknown: ``"raise"`` on a text of which the vocabulary knows no word, or ``"allow"``
+                it the code of an empty text.
+            batch_size: Texts that go through the network together; no code depends on it.
+
+        Raises:
+            ValueError: No word of a text is known, or features have the wrong width or are NaN.
+        """
+        chunks = text_chunks(
+            self.text, texts, device=self.device, batch_size=batch_size, unknown=unknown
+        )
+        with evaluating(self):
+            codes = (self.hash_text(self.text_features(chunk)) for chunk in chunks)
+            return collect(codes, output)
+
+    # Files
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that rebuilds the model but its weights, JSON-able."""
+        return {
+            "method": self.method,
+            "bits": self.bits,
+            "backbones": {slot: self.backbone(slot).spec() for slot in self.slots},
+            "text": self.text.spec(),
+            "frozen": sorted(self.frozen),
+            "network": self.options,
+        }
