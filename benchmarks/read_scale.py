@@ -112,6 +112,7 @@ def train(root: Path) -> None:
     """Train a small network from pixels for an epoch on 1,000 of the pairs, print as JSON."""
     from crosshash.config import parse_config
     from crosshash.experiment import build, build_algorithm, prepare_inputs, read_data
+    from crosshash.settings import TrainerSettings
     from crosshash.training.trainer import Trainer
 
     start = time.perf_counter()
@@ -136,7 +137,9 @@ def train(root: Path) -> None:
         inputs = prepare_inputs(model, dataset, progress=False)
     algorithm = build_algorithm(config, model, inputs, len(protocol.train))
     ready = time.perf_counter() - start
-    Trainer(algorithm, inputs.select(protocol.train), epochs=1, progress=False).run()
+    Trainer(
+        algorithm, inputs.select(protocol.train), TrainerSettings(epochs=1), progress=False
+    ).run()
     print(
         json.dumps(
             {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from crosshash.codes import check_bits
 from crosshash.registry import nearest
+from crosshash.settings import TrainerSettings
 
 
 class _Strict(BaseModel):
@@ -52,29 +54,6 @@ class DataConfig(_Strict):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
-class TrainingConfig(_Strict):
-    """Optimisation; learning rates are for losses that are means over their terms."""
-
-    epochs: int = Field(default=20, ge=1)
-    batch_size: int = Field(default=128, ge=2)
-    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
-    learning_rate: float = Field(default=1e-3, gt=0)
-    backbone_learning_rate: float | None = Field(default=None, gt=0)
-    final_learning_rate: float = Field(default=1e-6, gt=0)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    weight_decay: float = Field(default=0.0, ge=0)
-    schedule: Literal["constant", "cosine", "geometric"] = "cosine"
-    warmup_epochs: float = Field(default=0.0, ge=0)
-    clip_norm: float | None = Field(default=None, gt=0)
-    precision: Literal["no", "bf16", "fp16"] = "no"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    workers: int = Field(default=0, ge=0)
-    evaluate_every: int = Field(default=1, ge=1)
-    monitor: str = "map_mean"
-    patience: int | None = Field(default=None, ge=1)
-    tensorboard: bool = False
-
-
 class EvaluationConfig(_Strict):
     """The conventions that change a figure, each by its name."""
 
@@ -94,7 +73,7 @@ class ExperimentConfig(_Strict):
     network: dict[str, Any] = Field(default_factory=dict)
     algorithm: dict[str, Any] = Field(default_factory=dict)
     data: DataConfig
-    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    training: TrainerSettings = Field(default_factory=TrainerSettings)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     seed: int = 0
     paper: dict[str, Any] = Field(default_factory=dict)
@@ -137,6 +116,8 @@ def _known_keys(model: type[BaseModel], location: Sequence[Any]) -> list[str]:
         inner = [o for o in types if issubclass(o, BaseModel)]
         if inner:
             model = inner[0]
+        elif field.annotation is TrainerSettings:
+            return [setting.name for setting in fields(TrainerSettings)]
     return list(model.model_fields)
 
 
@@ -145,7 +126,7 @@ def _explain(error: ValidationError, model: type[BaseModel], where: str) -> Conf
     for problem in error.errors():
         location = problem["loc"]
         key = ".".join(str(part) for part in location)
-        if problem["type"] == "extra_forbidden":
+        if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             known = nearest(str(location[-1]), _known_keys(model, location[:-1]))
             lines.append(f"{key}: unknown key, {known}")
         elif problem["type"] == "missing":
@@ -296,12 +277,12 @@ def checked_arguments(
     """
     target = function.__init__ if inspect.isclass(function) else function
     hints = typing.get_type_hints(target)
-    fields: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         name: (hints[name], ... if parameter.default is parameter.empty else parameter.default)
         for name, parameter in inspect.signature(target).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY
     }
-    model = create_model(where, __base__=_Strict, **fields)
+    model = create_model(where, __base__=_Strict, **arguments)
     try:
         checked = model.model_validate(dict(values))
     except ValidationError as error:

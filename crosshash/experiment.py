@@ -33,7 +33,6 @@ from crosshash.methods.build import METHODS, build_model
 from crosshash.model.hash_model import HashModel, ModelInfo
 from crosshash.retrieval.evaluate import Report, evaluate_both, make_record
 from crosshash.retrieval.metrics import mean_average_precision
-from crosshash.training.optimization import OptimizerSettings
 from crosshash.training.trainer import Trainer
 
 CHECKPOINT = "checkpoint"
@@ -186,10 +185,7 @@ def train(
     trainer = Trainer(
         algorithm,
         inputs.select(rows, augment=config.data.augment),
-        optimizer=OptimizerSettings(
-            **settings.model_dump(include=set(OptimizerSettings.__dataclass_fields__))
-        ),
-        **settings.model_dump(exclude=set(OptimizerSettings.__dataclass_fields__)),
+        settings,
         validate=None if selection is None else _Validation(inputs, selection, settings.workers),
         folder=folder,
         seed=config.seed,

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import nn
 
-Schedule = Literal["constant", "cosine", "geometric"]
+from crosshash.settings import Schedule, TrainerSettings
 
 
 def schedule_factor(
@@ -40,40 +38,32 @@ def schedule_factor(
     raise ValueError(f"schedule is 'constant', 'cosine' or 'geometric', got {schedule!r}")
 
 
-@dataclass(frozen=True)
-class OptimizerSettings:
-    """How every update of a training is optimised."""
+def build_optimizer(
+    parameters: Iterable[nn.Parameter], backbone: set[nn.Parameter], settings: TrainerSettings
+) -> torch.optim.Optimizer:
+    """An optimiser over ``parameters``; those in ``backbone`` may have their own rate.
 
-    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
-    learning_rate: float = 1e-3
-    backbone_learning_rate: float | None = None
-    momentum: float = 0.9
-    weight_decay: float = 0.0
+    Weight decay is decoupled with ``adamw`` and an L2 term of the gradient with ``adam`` and
+    ``sgd``.
 
-    def build(
-        self, parameters: Iterable[nn.Parameter], backbone: set[nn.Parameter]
-    ) -> torch.optim.Optimizer:
-        """An optimiser over ``parameters``; those in ``backbone`` may have their own rate.
-
-        Weight decay is decoupled with ``adamw`` and an L2 term of the gradient with ``adam`` and
-        ``sgd``.
-        """
-        parameters = list(parameters)
-        groups = [
-            {"params": [p for p in parameters if p not in backbone], "lr": self.learning_rate},
-            {
-                "params": [p for p in parameters if p in backbone],
-                "lr": self.backbone_learning_rate or self.learning_rate,
-            },
-        ]
-        groups = [group for group in groups if group["params"]]
-        # The fused kernels of recent torch are several times faster on the CPU as well.
-        if self.optimizer == "adamw":
-            return torch.optim.AdamW(groups, weight_decay=self.weight_decay, fused=True)
-        if self.optimizer == "adam":
-            return torch.optim.Adam(groups, weight_decay=self.weight_decay, fused=True)
-        if self.optimizer == "sgd":
-            return torch.optim.SGD(
-                groups, momentum=self.momentum, weight_decay=self.weight_decay, fused=True
-            )
-        raise ValueError(f"optimizer is 'adamw', 'adam' or 'sgd', got {self.optimizer!r}")
+    Raises:
+        ValueError: The optimiser is unknown.
+    """
+    parameters = list(parameters)
+    rate, decay = settings.learning_rate, settings.weight_decay
+    groups = [
+        {"params": [p for p in parameters if p not in backbone], "lr": rate},
+        {
+            "params": [p for p in parameters if p in backbone],
+            "lr": settings.backbone_learning_rate or rate,
+        },
+    ]
+    groups = [group for group in groups if group["params"]]
+    # The fused kernels of recent torch are several times faster on the CPU as well.
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(groups, weight_decay=decay, fused=True)
+    if settings.optimizer == "adam":
+        return torch.optim.Adam(groups, weight_decay=decay, fused=True)
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(groups, momentum=settings.momentum, weight_decay=decay, fused=True)
+    raise ValueError(f"optimizer is 'adamw', 'adam' or 'sgd', got {settings.optimizer!r}")

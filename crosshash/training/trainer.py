@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,20 @@ from torch import nn
 
 from crosshash.algorithms.phases import Algorithm, BatchPhase, Phase, SolvePhase, Terms, Update
 from crosshash.model.batch import Batch
+from crosshash.settings import TrainerSettings
 from crosshash.training.batches import Batches, BatchSource, ordered_rows, shuffled_rows
 from crosshash.training.devices import (
-    Device,
     average_gradients,
     check_device,
     share,
     start_accelerator,
 )
 from crosshash.training.log import TermMeans, TrainingLog
-from crosshash.training.optimization import OptimizerSettings, Schedule, schedule_factor
+from crosshash.training.optimization import build_optimizer, schedule_factor
 from crosshash.training.state import Best, learned_state, read_state, restore_state, write_state
 
 Validate = Callable[[nn.Module], Mapping[str, float]]
+_FREE = ("device", "workers", "tensorboard")
 
 
 class Trainer:
@@ -40,23 +42,9 @@ class Trainer:
     Args:
         algorithm: What to train; its ``net`` is evaluated and kept.
         data: The training set.
-        epochs: Passes over the training set.
-        batch_size: Pairs per step and process. A last batch of fewer is left out of the epoch
-            (the order is new each time), unless it is the only one.
-        optimizer: Optimiser of every update.
-        schedule: Course of the learning rates over all steps.
-        final_learning_rate: Where ``cosine`` and ``geometric`` end.
-        warmup_epochs: Epochs of linear warm-up.
-        clip_norm: Largest norm of an update's gradient; None leaves it.
-        precision: ``"no"`` (float32), ``"bf16"`` or ``"fp16"`` (GPU only).
-        device: ``"auto"`` (a GPU where there is one), ``"cpu"`` or ``"cuda"``.
-        workers: Processes that read batches.
+        settings: Optimisation, device, validation; default: those of :class:`TrainerSettings`.
         validate: From the network to figures, on the validation split.
-        evaluate_every: Epochs between validations; the last epoch is always validated.
-        monitor: The figure by which the best network is kept; higher is better.
-        patience: Validations without a new best before training stops; None never stops.
         folder: Where state and history go; None keeps all in memory.
-        tensorboard: Write TensorBoard events as well.
         seed: Of order and dropout.
         progress: Show a progress bar.
 
@@ -69,67 +57,27 @@ class Trainer:
         self,
         algorithm: Algorithm,
         data: BatchSource,
+        settings: TrainerSettings | None = None,
         *,
-        epochs: int,
-        batch_size: int = 128,
-        optimizer: OptimizerSettings | None = None,
-        schedule: Schedule = "cosine",
-        final_learning_rate: float = 1e-6,
-        warmup_epochs: float = 0.0,
-        clip_norm: float | None = None,
-        precision: str = "no",
-        device: Device = "auto",
-        workers: int = 0,
         validate: Validate | None = None,
-        evaluate_every: int = 1,
-        monitor: str = "map_mean",
-        patience: int | None = None,
         folder: str | Path | None = None,
-        tensorboard: bool = False,
         seed: int = 0,
         progress: bool = True,
     ) -> None:
+        settings = settings or TrainerSettings()
         self.algorithm = algorithm
         self.data = data
-        self.epochs = epochs
-        self.batch_size = min(batch_size, len(data))
-        if self.batch_size < 2 or epochs < 1:
+        self.settings = replace(settings, batch_size=min(settings.batch_size, len(data)))
+        if self.settings.batch_size < 2 or settings.epochs < 1:
             raise ValueError(
                 "training needs at least 2 pairs in a batch and 1 epoch, got "
-                f"{self.batch_size} and {epochs}"
+                f"{self.settings.batch_size} and {settings.epochs}"
             )
-        check_device(device)
-        self.optimizer = optimizer or OptimizerSettings()
-        self.schedule = schedule
-        self.final_learning_rate = final_learning_rate
-        self.warmup = warmup_epochs / epochs
-        self.clip_norm = clip_norm
-        self.workers = workers
+        check_device(settings.device)
         self.validate = validate
-        self.evaluate_every = evaluate_every
-        self.monitor = monitor
-        self.patience = patience
         self.folder = None if folder is None else Path(folder)
-        self.tensorboard = tensorboard
         self.seed = seed
         self.progress = progress
-        self.precision = precision
-        self.device = device
-        self.settings: dict[str, Any] = {
-            "epochs": epochs,
-            "batch_size": self.batch_size,
-            "optimizer": vars(self.optimizer),
-            "schedule": schedule,
-            "final_learning_rate": final_learning_rate,
-            "warmup_epochs": warmup_epochs,
-            "clip_norm": clip_norm,
-            "precision": precision,
-            "evaluate_every": evaluate_every,
-            "monitor": monitor,
-            "patience": patience,
-            "seed": seed,
-            "pairs": len(data),
-        }
 
     def run(
         self, *, resume: bool = False, settings: Mapping[str, Any] | None = None
@@ -150,8 +98,10 @@ class Trainer:
                 no figure of the monitored name.
             FloatingPointError: A loss is NaN or infinite; names it and the epoch.
         """
-        settings = {**self.settings, **(settings or {})}
-        self.accelerator = start_accelerator(self.device, self.precision)
+        # Where and how fast it runs may differ between a training and its resumption.
+        shared = {k: v for k, v in asdict(self.settings).items() if k not in _FREE}
+        settings = {**shared, "seed": self.seed, "pairs": len(self.data), **(settings or {})}
+        self.accelerator = start_accelerator(self.settings.device, self.settings.precision)
         if len(self.data) < 2 * self.accelerator.num_processes:
             raise ValueError(
                 f"{self.accelerator.num_processes} processes need 2 pairs each, got "
@@ -162,7 +112,7 @@ class Trainer:
         torch.manual_seed(self.seed)
         self.algorithm.eval()
         with torch.no_grad():
-            rows = ordered_rows(len(self.data), self.batch_size)
+            rows = ordered_rows(len(self.data), self.settings.batch_size)
             self.algorithm.begin(self._batches(rows))
         # What it learns may differ in the last digits; from here on gradients alone are shared.
         share(self.accelerator, self.algorithm.state_dict().values())
@@ -174,7 +124,7 @@ class Trainer:
         backbone = set(getattr(self.algorithm.net, "backbone_parameters", list)())
         optimizers = {
             f"{phase.name}.{update.name}": self.accelerator.prepare(
-                self.optimizer.build(update.parameters, backbone)
+                build_optimizer(update.parameters, backbone, self.settings)
             )
             for phase in phases
             if isinstance(phase, BatchPhase)
@@ -195,22 +145,22 @@ class Trainer:
             best = Best(**state["best"])
         log = TrainingLog(
             self.folder if self.accelerator.is_main_process else None,
-            self.epochs,
+            self.settings.epochs,
             history=history,
             progress=self.progress and self.accelerator.is_main_process,
-            tensorboard=self.tensorboard and self.accelerator.is_main_process,
+            tensorboard=self.settings.tensorboard and self.accelerator.is_main_process,
         )
         with log:
-            for epoch in range(start, self.epochs):
+            for epoch in range(start, self.settings.epochs):
                 if self._exhausted(best, epoch):
                     break
                 figures = self._epoch(epoch, phases, optimizers, log)
-                last = epoch + 1 == self.epochs
-                if self.validate and (last or (epoch + 1) % self.evaluate_every == 0):
+                last = epoch + 1 == self.settings.epochs
+                if self.validate and (last or (epoch + 1) % self.settings.evaluate_every == 0):
                     figures.update(self._validate())
-                    if figures[self.monitor] > best.value:
+                    if figures[self.settings.monitor] > best.value:
                         net = learned_state(self.algorithm.net, net_frozen)
-                        best = Best(figures[self.monitor], epoch + 1, net)
+                        best = Best(figures[self.settings.monitor], epoch + 1, net)
                 log.epoch(figures)
                 if self.folder and self.accelerator.is_main_process:
                     write_state(
@@ -232,9 +182,9 @@ class Trainer:
         return log.history
 
     def _exhausted(self, best: Best, epoch: int) -> bool:
-        if self.patience is None or not best.epoch:
+        if self.settings.patience is None or not best.epoch:
             return False
-        return epoch - best.epoch >= self.patience * self.evaluate_every
+        return epoch - best.epoch >= self.settings.patience * self.settings.evaluate_every
 
     def _validate(self) -> dict[str, float]:
         self.algorithm.eval()
@@ -244,9 +194,10 @@ class Trainer:
             measured = self.validate(self.algorithm.net)
         # NumPy's numbers could not be read back from the state.
         figures = {name: float(value) for name, value in measured.items()}
-        if self.monitor not in figures:
+        if self.settings.monitor not in figures:
             raise ValueError(
-                f"training.monitor is {self.monitor!r}, but validation gives {sorted(figures)}"
+                f"training.monitor is {self.settings.monitor!r}, but validation gives "
+                f"{sorted(figures)}"
             )
         return figures
 
@@ -290,7 +241,7 @@ class Trainer:
     ) -> dict[str, float]:
         rows = shuffled_rows(
             len(self.data),
-            self.batch_size,
+            self.settings.batch_size,
             seed=(self.seed * 1_000_003 + epoch) * 31 + number,
             process=self.accelerator.process_index,
             processes=self.accelerator.num_processes,
@@ -301,7 +252,9 @@ class Trainer:
             done = start + length * step / len(batches)
             for update in phase.updates:
                 optimizer = optimizers[f"{phase.name}.{update.name}"]
-                terms = self._step(update, optimizer, batch, self._factor(done / self.epochs))
+                terms = self._step(
+                    update, optimizer, batch, self._factor(done / self.settings.epochs)
+                )
                 means.add(update.name, terms)
             log.advance(done)
         return means.read(self.accelerator)
@@ -317,16 +270,22 @@ class Trainer:
         self.accelerator.backward(total)
         parameters = list(update.parameters)
         average_gradients(self.accelerator, parameters)
-        if self.clip_norm is not None:
+        if self.settings.clip_norm is not None:
             # accelerate's own clipping would unscale the gradients of every optimiser.
             self.accelerator.unscale_gradients(optimizer)
-            nn.utils.clip_grad_norm_(parameters, self.clip_norm)
+            nn.utils.clip_grad_norm_(parameters, self.settings.clip_norm)
         optimizer.step()
         return terms
 
-    def _factor(self, progress: float) -> float:
-        final = min(1.0, self.final_learning_rate / self.optimizer.learning_rate)
-        return schedule_factor(self.schedule, progress, final=final, warmup=self.warmup)
+    def _factor(self, epochs: float) -> float:
+        """Learning rates after so many epochs, as a share of the first ones."""
+        settings = self.settings
+        return schedule_factor(
+            settings.schedule,
+            epochs / settings.epochs,
+            final=min(1.0, settings.final_learning_rate / settings.learning_rate),
+            warmup=settings.warmup_epochs / settings.epochs,
+        )
 
     def _batches(self, rows: list[list[int]]) -> Batches:
-        return Batches(self.data, rows, self.workers, self.accelerator.device)
+        return Batches(self.data, rows, self.settings.workers, self.accelerator.device)

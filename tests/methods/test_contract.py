@@ -22,10 +22,15 @@ from crosshash.hub.checkpoint import read_checkpoint
 from crosshash.methods.build import METHODS, build_model
 from crosshash.model.hash_model import HashModel
 from crosshash.retrieval.metrics import mean_average_precision
+from crosshash.settings import TrainerSettings
 from crosshash.training.trainer import Trainer
 
 pytestmark = pytest.mark.parametrize("method", METHODS.names())
 Model = Callable[..., HashModel]
+
+
+def settings_of(epochs: int, batch_size: int) -> TrainerSettings:
+    return TrainerSettings(epochs=epochs, batch_size=batch_size, device="cpu")
 
 
 def algorithm_of(method: str, model: HashModel, batch: Any) -> Algorithm:
@@ -66,7 +71,7 @@ def test_an_update_moves_only_its_own_parameters(
         before = {name: p.detach().clone() for name, p in algorithm.named_parameters()}
         algorithm.begin = lambda batches: None  # done, and may train what guides
         algorithm.phases = lambda update=update: [BatchPhase("only", [update])]  # type: ignore[method-assign]
-        Trainer(algorithm, data, epochs=1, batch_size=16, device="cpu", progress=False).run()
+        Trainer(algorithm, data, settings_of(1, 16), progress=False).run()
         moved = {n for n, p in algorithm.named_parameters() if not torch.equal(p, before[n])}
         names = {n for n, p in algorithm.named_parameters() if p in own}
         assert moved
@@ -190,7 +195,7 @@ def test_the_same_seed_gives_the_same_codes(method: str, model_of: Model, batch_
         batch = batch_of(model.slots)
         data = PairInputs(batch.images, batch.texts, batch.labels)
         algorithm = METHODS[method](model, len(data), batch.labels.shape[1])
-        Trainer(algorithm, data, epochs=2, batch_size=16, device="cpu", progress=False).run()
+        Trainer(algorithm, data, settings_of(2, 16), progress=False).run()
         codes.append(np.concatenate(encode_pairs(model, data)))
     np.testing.assert_array_equal(codes[0], codes[1])
 
@@ -278,9 +283,7 @@ def test_it_learns_from_real_features(method: str, shared_data: Path) -> None:
         torch.from_numpy(np.asarray(dataset.labels)),
     )
     algorithm = kind(model, len(train), 24)
-    Trainer(
-        algorithm, inputs.select(train), epochs=3, batch_size=100, device="cpu", progress=False
-    ).run()
+    Trainer(algorithm, inputs.select(train), settings_of(3, 100), progress=False).run()
     query = encode_pairs(model, inputs.select(protocol.query[:300]))
     found = encode_pairs(model, inputs.select(protocol.retrieval[:3000]))
     labels = dataset.labels[protocol.query[:300]], dataset.labels[protocol.retrieval[:3000]]

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from crosshash.training.optimization import OptimizerSettings, schedule_factor
+from crosshash.settings import TrainerSettings
+from crosshash.training.optimization import build_optimizer, schedule_factor
 
 
 def weight(value: float = 2.0) -> nn.Parameter:
@@ -59,27 +60,35 @@ def test_an_unknown_schedule_is_named() -> None:
 
 def test_backbone_parameters_have_their_own_rate() -> None:
     head, backbone = weight(), weight()
-    settings = OptimizerSettings(learning_rate=0.1, backbone_learning_rate=0.001)
-    groups = settings.build([head, backbone], {backbone}).param_groups
+    settings = TrainerSettings(learning_rate=0.1, backbone_learning_rate=0.001)
+    groups = build_optimizer([head, backbone], {backbone}, settings).param_groups
     assert [(len(g["params"]), g["lr"]) for g in groups] == [(1, 0.1), (1, 0.001)]
     assert groups[1]["params"][0] is backbone
 
 
 def test_without_a_rate_of_their_own_backbone_parameters_have_that_of_all() -> None:
     head, backbone = weight(), weight()
-    groups = OptimizerSettings(learning_rate=0.1).build([head, backbone], {backbone}).param_groups
+    groups = build_optimizer(
+        [head, backbone], {backbone}, TrainerSettings(learning_rate=0.1)
+    ).param_groups
     assert [g["lr"] for g in groups] == [0.1, 0.1]
 
 
 def test_an_update_of_backbone_parameters_alone_has_one_group() -> None:
     backbone = weight()
-    settings = OptimizerSettings(learning_rate=0.1, backbone_learning_rate=0.01)
-    assert [g["lr"] for g in settings.build(iter([backbone]), {backbone}).param_groups] == [0.01]
+    settings = TrainerSettings(learning_rate=0.1, backbone_learning_rate=0.01)
+    assert [
+        g["lr"] for g in build_optimizer(iter([backbone]), {backbone}, settings).param_groups
+    ] == [0.01]
 
 
 def test_sgd_has_momentum_and_an_l2_term() -> None:
     p = weight(2.0)
-    optimizer = OptimizerSettings("sgd", 0.1, momentum=0.5, weight_decay=0.01).build([p], set())
+    optimizer = build_optimizer(
+        [p],
+        set(),
+        TrainerSettings(optimizer="sgd", learning_rate=0.1, momentum=0.5, weight_decay=0.01),
+    )
     value, velocity = 2.0, 0.0
     for _ in range(3):
         p.grad = torch.full((3,), 3.0)
@@ -92,7 +101,9 @@ def test_sgd_has_momentum_and_an_l2_term() -> None:
 def test_weight_decay_is_decoupled_with_adamw_only() -> None:
     decoupled, coupled = weight(2.0), weight(2.0)
     for p, name in ((decoupled, "adamw"), (coupled, "adam")):
-        optimizer = OptimizerSettings(name, 0.1, weight_decay=0.01).build([p], set())
+        optimizer = build_optimizer(
+            [p], set(), TrainerSettings(optimizer=name, learning_rate=0.1, weight_decay=0.01)
+        )
         p.grad = torch.zeros(3)
         optimizer.step()
     torch.testing.assert_close(decoupled.detach(), torch.full((3,), 2.0 * (1 - 0.1 * 0.01)))
@@ -101,4 +112,4 @@ def test_weight_decay_is_decoupled_with_adamw_only() -> None:
 
 def test_an_unknown_optimiser_is_named() -> None:
     with pytest.raises(ValueError, match="'adamw', 'adam' or 'sgd', got 'lion'"):
-        OptimizerSettings("lion").build([weight()], set())
+        build_optimizer([weight()], set(), TrainerSettings(optimizer="lion"))

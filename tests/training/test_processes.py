@@ -12,7 +12,6 @@ import torch
 
 import crosshash
 from crosshash.training.batches import ordered_rows, shuffled_rows
-from crosshash.training.optimization import OptimizerSettings
 
 
 def free_port() -> int:
@@ -66,7 +65,7 @@ def test_two_processes_hold_the_same_weights_and_codes_and_train_as_one_of_twice
         pairs,
         batch_size=16,
         validate=toy.agreement,
-        optimizer=OptimizerSettings("sgd", learning_rate=0.02),
+        optimizer="sgd",
     ).run()
     expected = {k: v for k, v in alone.state_dict().items() if k != "seen"}
     for name, value in expected.items():

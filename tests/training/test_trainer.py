@@ -7,6 +7,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -14,9 +15,9 @@ from accelerate.state import PartialState
 from torch import nn
 
 from crosshash.algorithms.phases import Algorithm, BatchPhase, SolvePhase, Update
-from crosshash.training.optimization import OptimizerSettings, schedule_factor
+from crosshash.training.optimization import schedule_factor
 
-SGD = OptimizerSettings("sgd", learning_rate=1.0, momentum=0.0)
+SGD: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 1.0, "momentum": 0.0}
 
 
 class Net(nn.Module):
@@ -119,8 +120,8 @@ def test_a_solve_phase_runs_once_an_epoch_in_its_place(toy: ModuleType) -> None:
 
 def test_training_agrees_with_a_loop_written_out_by_hand(toy: ModuleType) -> None:
     algorithm, pairs = toy.make(dropout=0)
-    settings = OptimizerSettings("sgd", learning_rate=0.1, momentum=0.0)
-    history = toy.trainer(algorithm, pairs, epochs=2, schedule="geometric", optimizer=settings)
+    settings = {**SGD, "learning_rate": 0.1}
+    history = toy.trainer(algorithm, pairs, epochs=2, schedule="geometric", **settings)
     history = history.run()
     asked = pairs.asked[4:]  # after the four batches of the beginning
 
@@ -228,7 +229,7 @@ def test_every_step_has_the_rate_of_its_place_in_the_training(
         toy.Pairs(8),
         batch_size=2,
         epochs=3,
-        optimizer=SGD,
+        **SGD,
         schedule=schedule,
         final_learning_rate=0.01,
         warmup_epochs=0.75,
@@ -253,7 +254,7 @@ def test_phases_share_an_epochs_part_of_the_schedule(toy: ModuleType) -> None:
 
     algorithm = Plain(phases)
     toy.trainer(
-        algorithm, toy.Pairs(8), batch_size=4, epochs=1, optimizer=SGD, final_learning_rate=0.01
+        algorithm, toy.Pairs(8), batch_size=4, epochs=1, **SGD, final_learning_rate=0.01
     ).run()
     found = steps(seen, algorithm.net.head.weight.flatten()[0].item())
     expected = [schedule_factor("cosine", p / 6, final=0.01) for p in (0, 1, 4, 5)]
@@ -273,8 +274,8 @@ def test_a_backbone_has_its_own_rate_on_the_same_course(toy: ModuleType) -> None
         return [BatchPhase("only", [Update([*parts["head"], *parts["backbone"]], loss)])]
 
     algorithm = Plain(phases)
-    settings = OptimizerSettings("sgd", 1.0, backbone_learning_rate=0.1, momentum=0.0)
-    toy.trainer(algorithm, toy.Pairs(8), batch_size=4, epochs=2, optimizer=settings).run()
+    settings = {**SGD, "backbone_learning_rate": 0.1}
+    toy.trainer(algorithm, toy.Pairs(8), batch_size=4, epochs=2, **settings).run()
     head, backbone = (
         steps(values, getattr(algorithm.net, name).weight.flatten()[0].item())
         for name, values in seen.items()
@@ -298,7 +299,7 @@ def test_an_updates_gradient_is_clipped_as_a_whole(
         batch_size=4,
         epochs=1,
         clip_norm=clip,
-        optimizer=SGD,
+        **SGD,
         schedule="constant",
     ).run()
     moved = [value - before[name] for name, value in algorithm.net.head.state_dict().items()]

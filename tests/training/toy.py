@@ -9,6 +9,7 @@ import argparse
 import os
 import signal
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ from crosshash.losses.adversarial import discriminator_loss, generator_loss
 from crosshash.losses.likelihood import pairwise_nll
 from crosshash.losses.quantization import quantization
 from crosshash.model.batch import Batch
+from crosshash.settings import TrainerSettings
 from crosshash.similarity import label_similarity
-from crosshash.training.optimization import OptimizerSettings
 from crosshash.training.trainer import Trainer
 
 
@@ -164,9 +165,10 @@ def agreement(net: ToyNet) -> dict[str, float]:
 
 
 def trainer(algorithm: Algorithm, pairs: Any, **options: Any) -> Trainer:
-    given = {"epochs": 5, "batch_size": 8, "device": "cpu", "progress": False, **options}
-    given.setdefault("optimizer", OptimizerSettings("adamw", learning_rate=0.02))
-    return Trainer(algorithm, pairs, **given)
+    given = {"epochs": 5, "batch_size": 8, "device": "cpu", "learning_rate": 0.02, **options}
+    names = {field.name for field in fields(TrainerSettings)}
+    settings = TrainerSettings(**{name: given.pop(name) for name in names & set(given)})
+    return Trainer(algorithm, pairs, settings, **{"progress": False, **given})
 
 
 def main() -> None:
@@ -184,7 +186,7 @@ def main() -> None:
         seed=rank if arguments.seed_of_weights_by_rank else 0,
     )
     algorithm.last = arguments.kill_at_text_step
-    optimizer = OptimizerSettings("sgd" if arguments.sgd else "adamw", learning_rate=0.02)
+    optimizer = "sgd" if arguments.sgd else "adamw"
     run = trainer(
         algorithm, pairs, folder=arguments.folder, validate=agreement, optimizer=optimizer
     )
