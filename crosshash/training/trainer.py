@@ -252,9 +252,7 @@ class Trainer:
             done = start + length * step / len(batches)
             for update in phase.updates:
                 optimizer = optimizers[f"{phase.name}.{update.name}"]
-                terms = self._step(
-                    update, optimizer, batch, self._factor(done / self.settings.epochs)
-                )
+                terms = self._step(update, optimizer, batch, self._factor(done))
                 means.add(update.name, terms)
             log.advance(done)
         return means.read(self.accelerator)
