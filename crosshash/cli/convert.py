@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from crosshash.cli.options import Json
+from crosshash.cli.output import print_result
 
 app = typer.Typer(
     help="Convert published weights into safetensors files.",
@@ -24,7 +26,7 @@ def _root() -> None:
 def cnnf(
     source: Annotated[Path, typer.Argument(help="MatConvNet's imagenet-vgg-f.mat.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The safetensors file to write.")],
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+    json_: Json = False,
 ) -> None:
     """Convert CNN-F's published weights for the image backbone `cnnf`.
 
@@ -35,12 +37,9 @@ def cnnf(
     from crosshash.backbones.matconvnet import convert_cnnf
 
     shapes = convert_cnnf(source, output)
-    if json_:
-        values = {
-            "output": str(output),
-            "backbone": "cnnf",
-            "tensors": {name: list(shape) for name, shape in shapes.items()},
-        }
-        typer.echo(json.dumps(values, ensure_ascii=False))
-    else:
-        typer.echo(f"{len(shapes)} tensors for the image backbone cnnf: {output}")
+    values = {
+        "output": str(output),
+        "backbone": "cnnf",
+        "tensors": {name: list(shape) for name, shape in shapes.items()},
+    }
+    print_result(values, json_, f"{len(shapes)} tensors for the image backbone cnnf: {output}")

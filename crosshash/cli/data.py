@@ -9,6 +9,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from crosshash.cli.options import Json, Quiet, Workers, settings_of
 from crosshash.cli.output import byte_bars, counted, note, print_result
 
 app = typer.Typer(
@@ -17,8 +18,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bars.")]
 Name = Annotated[str, typer.Argument(help="A data set, such as mirflickr, nuswide or coco.")]
 Root = Annotated[
     Optional[Path],  # noqa: UP045  (typer reads the annotation)
@@ -28,7 +27,6 @@ Settings = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Argument(metavar="[KEY=VALUE]...", help="Options of the data set's reader."),
 ]
-Workers = Annotated[int, typer.Option(min=0, help="Processes that decode images.")]
 _SHOWN = 5
 
 
@@ -57,7 +55,7 @@ def prepare(
     from crosshash.data.protocol_file import write_protocol
     from crosshash.data.summary import describe, unusable_pictures
 
-    settings = _settings(options)
+    settings = settings_of(options)
     with note(f"reading {name}", quiet):
         dataset, protocol = read_dataset(name, root, settings)
     what = "decoding images" if decode else "looking for images"
@@ -184,8 +182,10 @@ def features(
     chosen = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
     if output.suffix != ".safetensors":
         raise ValueError(f"{output}: features are written as .safetensors")
-    dataset, _ = read_dataset(name, root, _settings(options))
-    network = create_image_backbone(backbone, **{"weights": weights, **_settings(backbone_option)})
+    dataset, _ = read_dataset(name, root, settings_of(options))
+    network = create_image_backbone(
+        backbone, **{"weights": weights, **settings_of(backbone_option)}
+    )
     values = export_features(
         output,
         dataset,
@@ -229,7 +229,7 @@ def show(
     from crosshash.reports.tables import rich_table
 
     with note(f"reading {name}", quiet):
-        dataset, protocol = read_dataset(name, root, _settings(options))
+        dataset, protocol = read_dataset(name, root, settings_of(options))
     values = describe(dataset, protocol)
     values["text_lengths"] = text_lengths(dataset)
     values["label_frequencies"] = label_frequencies(dataset)
@@ -291,12 +291,3 @@ def _summary_tables(values: Mapping[str, Any], skipped: Iterable[str]) -> list[A
     if "exported" in values:
         lines.append(f"exported: {values['exported']}")
     return [rich_table(rows, title=values["name"]), *lines]
-
-
-def _settings(pairs: list[str] | None) -> dict[str, Any]:
-    from crosshash.config import merge, parse_override
-
-    values: dict[str, Any] = {}
-    for pair in pairs or []:
-        values = merge(values, parse_override(pair))
-    return values

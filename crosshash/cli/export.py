@@ -7,19 +7,18 @@ from typing import Annotated
 
 import typer
 
+from crosshash.cli.options import Json, Model, Quiet
 from crosshash.cli.output import note, print_result
 
 
 def export(
-    model: Annotated[
-        str, typer.Argument(help="A zoo name, hf:organisation/name or a checkpoint folder.")
-    ],
+    model: Model,
     output: Annotated[
         Path,
         typer.Option("--output", "-o", help="Folder; an earlier export there is replaced."),
     ],
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    json_: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write image.onnx, text.onnx and export.json, checked with onnxruntime.
 

@@ -7,12 +7,10 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from crosshash.cli.options import Json, Quiet
 from crosshash.cli.output import print_result
 
 zoo = typer.Typer(help="The zoo: build its models from their recipes.", no_args_is_help=True)
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bars.")]
 
 
 @zoo.callback()

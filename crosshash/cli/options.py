@@ -1,0 +1,45 @@
+"""Arguments and options that several commands have, written once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bars.")]
+Model = Annotated[
+    str, typer.Argument(help="A zoo name, hf:organisation/name or a checkpoint folder.")
+]
+Overrides = Annotated[
+    Optional[list[str]],  # noqa: UP045  (typer reads the annotation)
+    typer.Argument(help="Settings over the config: key=value with dotted keys."),
+]
+Workers = Annotated[int, typer.Option(min=0, help="Processes that decode images.")]
+
+
+def settings_of(pairs: list[str] | None) -> dict[str, Any]:
+    """``key=value`` arguments as nested mappings."""
+    from crosshash.config import merge, parse_override
+
+    values: dict[str, Any] = {}
+    for pair in pairs or []:
+        values = merge(values, parse_override(pair))
+    return values
+
+
+def image_paths(items: list[str]) -> list[Path]:
+    """Image files as given, and all below folders, sorted."""
+    from crosshash.images import SUFFIXES
+
+    paths: list[Path] = []
+    for item in map(Path, items):
+        if item.is_dir():
+            found = [path for path in item.rglob("*") if path.suffix.lower() in SUFFIXES]
+            if not found:
+                raise FileNotFoundError(f"no image below {item} (looked for {', '.join(SUFFIXES)})")
+            paths += sorted(found)
+        else:
+            paths.append(item)
+    return paths
