@@ -16,6 +16,14 @@ from crosshash.hub.errors import CheckpointError
 from crosshash.hub.upgrade import FORMAT_VERSION, STEPS, Contents, upgrade
 
 VERSION_1 = Path(__file__).parent / "version-1"
+VERSION_2 = Path(__file__).parent / "version-2"
+
+
+def test_a_folder_of_version_2_gives_its_codes() -> None:
+    assert json.loads((VERSION_2 / "config.json").read_text())["format_version"] == 2
+    loaded = crosshash.load(VERSION_2, golden=True)
+    assert set(loaded.info.experiment) == {"method", "bits", "backbones", "algorithm", "data"}
+    assert any(name.startswith("backbones.image.") for name in loaded.state_dict())
 
 
 def test_a_folder_of_version_1_gives_its_codes() -> None:
