@@ -96,10 +96,10 @@ class Index:
         made, asked = self.metadata.get(DIGEST), model_digest(model)
         if made is not None and made != asked:
             name = self.metadata.get("model")
-            named = "" if name is None else f", {name},"
+            named = "" if name is None else f" named {name}"
             raise ValueError(
-                f"the index was made by another model{named} (digest {made[:12]}, this one has "
-                f"{asked[:12]}), so that distances would mean nothing; use that model, or where "
+                f"the index was made by another model{named} (digest {made[:12]}; this one has "
+                f"{asked[:12]}), so distances would mean nothing: search with that model or, if "
                 "it was trained again, build the index anew with `crosshash index`"
             )
 

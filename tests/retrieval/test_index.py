@@ -267,7 +267,7 @@ def test_an_index_knows_the_model_that_it_was_made_for(tmp_path):
     back.check_model(model)
     back.check_model(model_of())  # the same numbers
     with pytest.raises(
-        ValueError, match=r"another model, runs/photos, \(digest \w{12}, .*`crosshash index`"
+        ValueError, match=r"another model named runs/photos \(digest \w{12}; .*`crosshash index`"
     ):
         back.check_model(model_of(seed=1))
     with pytest.raises(ValueError, match="codes of 16 bits, and this model's have 32"):
