@@ -99,7 +99,7 @@ def run_demo(
 def build_index(result: Result) -> Index:
     """An index of the retrieval set's images."""
     retrieval = result.dataset.select(result.protocol.retrieval)
-    index = Index(result.model.bits, metadata={"model": str(result.folder), "kind": "image"})
+    index = Index.for_model(result.model, {"model": str(result.folder), "kind": "image"})
     index.add(result.model.encode_image(retrieval.images, progress=False), retrieval.ids)
     return index
 

@@ -1,6 +1,6 @@
-"""Find pictures by words: encode, index, search, keep the index and open it again.
+"""Find pictures by words: encode, index, keep the index and load it again, search, take one out.
 
-python examples/search.py --pictures photos --model runs/photos/checkpoint "a dog in the snow"
+python examples/search.py --pictures photos --model runs/photos "a dog in the snow"
 
 Without --pictures it searches drawn scenes with the model that comes with the package.
 """
@@ -32,17 +32,23 @@ def main() -> None:
         dataset, _ = shapes(n=300, seed=7)
         pictures, ids = dataset.images, list(dataset.ids)
 
-    index = crosshash.Index(model.bits, metadata={"model": options.model})
+    index = crosshash.Index.for_model(model, {"model": options.model})
     index.add(model.encode_image(pictures), ids)
     with tempfile.TemporaryDirectory() as folder:
         place = options.index or Path(folder) / "index"
         index.save(place)
-        opened = crosshash.Index.open(place)
+        loaded = crosshash.Index.load(place)
 
-    found = opened.search(model.encode_text(options.query), topk=5)
-    print(f"{len(opened)} pictures, {opened.bits} bits each; nearest to {options.query!r}:")
+    loaded.check_model(model)  # a model trained again has other codes, and is refused
+    code = model.encode_text(options.query)
+    found = loaded.search(code, topk=5)
+    print(f"{len(loaded)} pictures, {loaded.bits} bits each; nearest to {options.query!r}:")
     for item, distance in zip(found.ids[0], found.distances[0], strict=True):
         print(f"{distance:3d}  {item}")
+
+    nearest = found.ids[0][0]
+    loaded.remove([nearest])
+    print(f"without {nearest}: {loaded.search(code, topk=1).ids[0][0]}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,10 +94,12 @@ class TextEncoder(nn.Module, ABC):
     Attributes:
         name: The name that creates it.
         takes_rows: Whether ``prepare`` takes rows (n, d) in place of strings.
+        vocabulary: The words, or tokens, that it knows, in their order; None where it has none.
     """
 
     name: str
     takes_rows: bool = False
+    vocabulary: list[str] | None = None
 
     @property
     @abstractmethod
@@ -151,17 +153,25 @@ TEXT_ENCODERS: Registry[Callable[..., TextEncoder]] = Registry(
 )
 
 
+def digest_of(description: Any, tensors: Iterable[tuple[str, Tensor]]) -> str:
+    """SHA-256, 64 hexadecimal digits, over what is JSON-able and named tensors, in any order.
+
+    Of a tensor its name, type, shape and bytes count; not its device or its layout in memory.
+    """
+    digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
+    for name, tensor in sorted(tensors, key=lambda pair: pair[0]):
+        digest.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
 def fingerprint(module: ImageBackbone | TextEncoder) -> str:
     """SHA-256 over the weights (names, types, shapes, bytes) and the spec, 64 hexadecimal digits.
 
     Two encoders of one fingerprint give the same features for the same input.
     """
-    digest = hashlib.sha256(json.dumps(module.spec(), sort_keys=True).encode())
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-        flat = tensor.detach().cpu().contiguous().reshape(-1)
-        digest.update(flat.view(torch.uint8).numpy())
-    return digest.hexdigest()
+    return digest_of(module.spec(), module.state_dict().items())
 
 
 def load_weight_file(module: nn.Module, path: str | Path, *, drop: Sequence[str] = ()) -> None:

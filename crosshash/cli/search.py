@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from crosshash.cli.options import Json, Model, Quiet, Workers, image_paths
 from crosshash.cli.output import print_result
+
+if TYPE_CHECKING:
+    from crosshash.model.hash_model import HashModel
+    from crosshash.retrieval.index import Index
+
+
+SkipCorrupt = Annotated[
+    bool, typer.Option("--skip-corrupt", help="Leave out files that are no pictures; list them.")
+]
+AllowUnknown = Annotated[
+    bool, typer.Option("--allow-unknown", help="Take a text without a known word for an empty one.")
+]
 
 
 def encode(
@@ -16,6 +28,8 @@ def encode(
     items: Annotated[list[str], typer.Argument(help="Image files, folders of images, or texts.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="A .npz file for codes and ids.")],
     text: Annotated[bool, typer.Option("--text", help="The items are texts.")] = False,
+    skip_corrupt: SkipCorrupt = False,
+    allow_unknown: AllowUnknown = False,
     workers: Workers = 0,
     json_: Json = False,
     quiet: Quiet = False,
@@ -26,45 +40,81 @@ def encode(
     """
     import numpy as np
 
+    from crosshash.cli.encoding import Encoded, encode_pictures, encode_texts
     from crosshash.files import atomic_file
     from crosshash.hub.load import load
 
+    paths = [] if text else _pictures(items)
     network = load(model)
     if text:
-        ids, codes = items, network.encode_text(items)
+        done = Encoded(encode_texts(network, items, allow_unknown=allow_unknown), items, [])
     else:
-        paths = image_paths(items)
-        ids = [str(path) for path in paths]
-        codes = network.encode_image(paths, workers=workers, progress=not quiet)
+        done = encode_pictures(
+            network, paths, skip_corrupt=skip_corrupt, workers=workers, progress=not quiet
+        )
     with atomic_file(output) as path, path.open("wb") as file:
-        np.savez(file, codes=codes, ids=np.array(ids))
-    values = {"output": str(output), "items": len(ids), "bits": network.bits}
-    print_result(values, json_, f"{len(ids)} codes of {network.bits} bits: {output}")
+        np.savez(file, codes=done.codes, ids=np.array(done.ids))
+    values = {
+        "output": str(output),
+        "items": len(done.ids),
+        "bits": network.bits,
+        "skipped": done.skipped,
+    }
+    line = f"{len(done.ids)} codes of {network.bits} bits: {output}"
+    print_result(values, json_, line, *_told(done.skipped))
 
 
 def index(
     model: Model,
     items: Annotated[list[str], typer.Argument(help="Image files or folders of images.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the index.")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="Folder for the index; one that is there is replaced."),
+    ],
+    add: Annotated[
+        bool, typer.Option("--add", help="Add to the index that is there what it has not yet.")
+    ] = False,
+    skip_corrupt: SkipCorrupt = False,
     workers: Workers = 0,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Build a search index of images.
 
-    Example: `crosshash index runs/amgfh-flickr8k-64/checkpoint photos/ -o photos.index`
+    Example: `crosshash index runs/amgfh-flickr8k-64 photos/ -o photos.index`
     """
+    from crosshash.cli.encoding import encode_pictures
     from crosshash.hub.load import load
     from crosshash.retrieval.index import Index
+    from crosshash.retrieval.index_file import check_replaceable
 
+    paths = _pictures(items)
+    built = Index.load(output) if add else None
+    check_replaceable(output)  # not only when it is saved, after the work
     network = load(model)
-    paths = image_paths(items)
-    built = Index(network.bits, metadata={"model": str(model), "kind": "image"})
-    codes = network.encode_image(paths, workers=workers, progress=not quiet)
-    built.add(codes, [str(path) for path in paths])
-    built.save(output)
-    values = {"index": str(output), "items": len(built), "bits": built.bits}
-    print_result(values, json_, f"{len(built)} images indexed: {output}")
+    if built is None:
+        built = Index.for_model(network, {"model": str(model), "kind": "image"})
+    else:
+        built.check_model(network)
+    new = [path for path in paths if str(path) not in built]
+    before, skipped = len(built), []
+    if new:
+        done = encode_pictures(
+            network, new, skip_corrupt=skip_corrupt, workers=workers, progress=not quiet
+        )
+        built.add(done.codes, done.ids)
+        built.save(output)
+        skipped = done.skipped
+    added = len(built) - before
+    values = {
+        "index": str(output),
+        "items": len(built),
+        "added": added,
+        "bits": built.bits,
+        "skipped": skipped,
+    }
+    there = f", {added} of them added" if add else ""
+    print_result(values, json_, f"{len(built)} images indexed{there}: {output}", *_told(skipped))
 
 
 def search(
@@ -81,26 +131,32 @@ def search(
         Optional[Path],  # noqa: UP045
         typer.Option("--gallery", "-g", help="Write the hits as one HTML page with pictures."),
     ] = None,
+    allow_unknown: AllowUnknown = False,
     json_: Json = False,
 ) -> None:
     """Search an index by a text or by an image.
 
     Example: `crosshash search "two dogs run through the snow" -i photos.index -g hits.html`
     """
-    from crosshash.hub.load import load
+    from crosshash.cli.encoding import encode_texts
     from crosshash.images import SUFFIXES
     from crosshash.reports.tables import rich_table
     from crosshash.retrieval.index import Index
 
-    opened = Index.open(folder)
-    name = model or opened.metadata.get("model")
-    if not name:
-        raise ValueError(f"{folder} does not say its model; name it with --model")
-    network = load(str(name))
-    if network.bits != opened.bits:
-        raise ValueError(f"{name} has {network.bits} bits, the index {folder} {opened.bits}")
-    is_image = Path(query).suffix.lower() in SUFFIXES
-    code = network.encode_image(query) if is_image else network.encode_text(query)
+    suffix = Path(query).suffix.lower()
+    is_image = suffix in SUFFIXES
+    if is_image and not Path(query).is_file():
+        raise FileNotFoundError(
+            f"{query}: no such image file; a query that ends in {suffix} is the path of an image, "
+            "any other is a text"
+        )
+    opened = Index.load(folder)
+    network = _model_of(opened, folder, model)
+    code = (
+        _query_picture(network, query)
+        if is_image
+        else encode_texts(network, [query], allow_unknown=allow_unknown)
+    )
     found = opened.search(code, topk=topk)
     rows = [
         {"rank": rank + 1, "distance": int(distance), "id": item}
@@ -109,6 +165,49 @@ def search(
     if gallery:
         _gallery(gallery, query, is_image, rows)
     print_result({"query": query, "hits": rows}, json_, rich_table(rows))
+
+
+def _pictures(items: list[str]) -> list[Path]:
+    """Picture files, each once, as an index has them."""
+    return list(dict.fromkeys(image_paths(items)))
+
+
+def _told(skipped: list[str]) -> list[str]:
+    """A line on pictures that were left out, and their names."""
+    if not skipped:
+        return []
+    return ["\n  ".join([f"{len(skipped)} skipped, which cannot be read as images:", *skipped])]
+
+
+def _model_of(opened: Index, folder: Path, name: str | None) -> HashModel:
+    """The model that is named, else the one that made the index; it must be that very model."""
+    from crosshash.hub.load import load
+
+    made = opened.metadata.get("model")
+    if not (name or made):
+        raise ValueError(f"{folder} does not say its model; name it with --model")
+    try:
+        network = load(str(name or made))
+    except (LookupError, FileNotFoundError) as error:
+        if name:
+            raise
+        raise LookupError(
+            f"{folder} was built with the model {made}, which is not here: {error}; where it is "
+            "elsewhere now, name it with --model"
+        ) from None
+    opened.check_model(network)
+    return network
+
+
+def _query_picture(network: HashModel, path: str) -> Any:
+    from crosshash.images import CorruptImageError
+
+    try:
+        return network.encode_image(path)
+    except CorruptImageError as error:
+        raise ValueError(
+            f"{path}: cannot be read as an image ({error.reason}); search by another picture"
+        ) from None
 
 
 def _gallery(path: Path, query: str, is_image: bool, rows: list[dict[str, Any]]) -> None:

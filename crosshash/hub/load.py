@@ -28,7 +28,7 @@ def load(
     Args:
         name: A name of the zoo (``crosshash models`` lists them); ``hf:organisation/name``, any
             repository on the Hugging Face Hub, with ``@revision`` if wanted; or a checkpoint
-            folder.
+            folder, or that of a run, which has one in it.
         revision: Commit, branch or tag of what comes from the Hub; default: the commit in the
             model's manifest, or the main branch.
         device: Where to put the model; default: the CPU.

@@ -12,13 +12,16 @@ from crosshash.hub.limits import contained
 from crosshash.hub.manifest import Manifest, find_manifest
 
 PREFIX = "hf:"
+# Where a training leaves its checkpoint in the folder of its run.
+CHECKPOINT = "checkpoint"
 
 
 def locate_model(name: str | Path, revision: str | None = None) -> Path:
     """The checkpoint folder of a model, downloaded where needed, its files verified.
 
     Args:
-        name: A folder; ``hf:organisation/name``, with ``@revision`` if wanted; or a zoo name.
+        name: A checkpoint folder, or the folder of a run that has one in it;
+            ``hf:organisation/name``, with ``@revision`` if wanted; or a zoo name.
         revision: Commit, branch or tag, for what comes from the Hub; default: the manifest's
             commit, or the main branch.
 
@@ -27,7 +30,7 @@ def locate_model(name: str | Path, revision: str | None = None) -> Path:
         ValueError: A revision is given twice, or for what has none.
         HubError: It cannot be fetched.
         CheckpointError: The files are not the published ones.
-        FileNotFoundError: The repository is no checkpoint.
+        FileNotFoundError: The folder has no checkpoint.
     """
     text = str(name)
     if text.startswith(PREFIX):
@@ -35,7 +38,7 @@ def locate_model(name: str | Path, revision: str | None = None) -> Path:
     if Path(name).is_dir():
         if revision is not None:
             raise ValueError(f"{name} is a folder, which has no revision {revision!r}")
-        return Path(name)
+        return _folder(Path(name))
     manifest = find_manifest(text)
     if manifest.status == "recipe":
         raise LookupError(
@@ -47,6 +50,18 @@ def locate_model(name: str | Path, revision: str | None = None) -> Path:
             raise ValueError(f"{name} comes with the package, which has no revision {revision!r}")
         return local_folder(manifest, bundled("zoo"))
     return _published(manifest, revision)
+
+
+def _folder(folder: Path) -> Path:
+    """The folder, or the ``checkpoint`` in it, whichever has a checkpoint's files."""
+    for place in (folder, folder / CHECKPOINT):
+        # One of them is enough: which others are missing is told when it is read.
+        if any((place / name).is_file() for name in FILES):
+            return place
+    raise FileNotFoundError(
+        f"{folder} has no checkpoint: looked for {', '.join(FILES)} in it and in "
+        f"{folder / CHECKPOINT}, where a training leaves them when it ends"
+    )
 
 
 def local_folder(manifest: Manifest, zoo: Path) -> Path:

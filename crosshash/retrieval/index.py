@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from crosshash.codes import Packed, as_packed, check_bits
-from crosshash.files import atomic_folder, sha256
+from crosshash.retrieval.index_file import CorruptIndexError, Stored, read_folder, write_folder
 
-FORMAT = "crosshash-index"
-VERSION = 1
-CODES_FILE = "index.faiss"
-IDS_FILE = "ids.safetensors"
-HEADER_FILE = "index.json"
-_FILES = (CODES_FILE, IDS_FILE, HEADER_FILE)
-_REMEDY = "copy the whole folder again, or build the index anew with add and save"
+if TYPE_CHECKING:
+    from crosshash.model.hash_model import HashModel
 
+__all__ = ["CorruptIndexError", "Index", "SearchResult"]
 
-class CorruptIndexError(ValueError):
-    """A saved index whose files are damaged or do not belong together."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}; {_REMEDY}")
+Id = str | int
+# Where the metadata keep the digest of the model that makes the codes.
+DIGEST = "model_digest"
 
 
 @dataclass(frozen=True)
@@ -38,7 +30,8 @@ class SearchResult:
     Attributes:
         ids: q lists of ids.
         distances: ``int32`` (q, topk), Hamming distances in 0…k.
-        positions: ``int64`` (q, topk), each item's place in the order of insertion.
+        positions: ``int64`` (q, topk), each item's place in the order of insertion, which is its
+            row in ``Index.codes()`` and ``Index.ids``; removing an item moves later ones up.
     """
 
     ids: list[list[str]]
@@ -52,7 +45,9 @@ class SearchResult:
 class Index:
     """Codes and their ids, searched exactly by Hamming distance (FAISS ``IndexBinaryFlat``).
 
-    Equal distances come in order of insertion, so that a result is the same on every run.
+    Equal distances come in order of insertion, so that a result is the same on every run. Ids are
+    strings, each once; an integer may be given for one and stands for its decimal digits: 7 and
+    ``"7"`` are the same id, which results name ``"7"``. An index can be pickled and copied.
 
     Args:
         bits: Code length k, a multiple of 8.
@@ -69,8 +64,63 @@ class Index:
         self._ids: list[str] = []
         self._known: set[str] = set()
 
+    @classmethod
+    def for_model(cls, model: HashModel, metadata: Mapping[str, Any] | None = None) -> Index:
+        """An empty index for a model's codes, which knows that model again.
+
+        Args:
+            model: Its code length is the index's, and its digest is kept in the metadata, so that
+                :meth:`check_model` can refuse another model's codes.
+            metadata: What else to remember.
+        """
+        from crosshash.model.digest import model_digest
+
+        return cls(model.bits, {**(metadata or {}), DIGEST: model_digest(model)})
+
+    def check_model(self, model: HashModel) -> None:
+        """Refuse a model whose codes do not belong to those in the index.
+
+        An index that was not made by :meth:`for_model` knows no more than the code length.
+
+        Raises:
+            ValueError: The model's codes have another length, or it has another digest than the
+                model that the index was made for.
+        """
+        from crosshash.model.digest import model_digest
+
+        if model.bits != self.bits:
+            raise ValueError(
+                f"the index holds codes of {self.bits} bits, and this model's have {model.bits}; "
+                "use the model that the index was built with, or build it anew"
+            )
+        made, asked = self.metadata.get(DIGEST), model_digest(model)
+        if made is not None and made != asked:
+            name = self.metadata.get("model")
+            named = "" if name is None else f" named {name}"
+            raise ValueError(
+                f"the index was made by another model{named} (digest {made[:12]}; this one has "
+                f"{asked[:12]}), so distances would mean nothing: search with that model or, if "
+                "it was trained again, build the index anew with `crosshash index`"
+            )
+
     def __len__(self) -> int:
         return len(self._ids)
+
+    def __contains__(self, id_: object) -> bool:
+        """Whether an item has this id, a string or an integer."""
+        return _as_id(id_) in self._known
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "bits": self.bits,
+            "metadata": self.metadata,
+            "codes": self.codes(),
+            "ids": list(self._ids),
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Index.__init__(self, state["bits"], state["metadata"])
+        self.add(state["codes"], state["ids"])
 
     def __repr__(self) -> str:
         return f"Index(bits={self.bits}, items={len(self)}, metadata={self.metadata!r})"
@@ -87,35 +137,49 @@ class Index:
         flat: Packed = faiss.vector_to_array(self._faiss.xb)
         return flat.reshape(len(self), self.bits // 8)
 
-    def add(self, codes: Any, ids: Iterable[str]) -> None:
+    def add(self, codes: Any, ids: Iterable[Id]) -> None:
         """Append items; on any error nothing is added.
 
         Args:
             codes: (n, k/8) packed ``uint8``, or (n, k) signed or real values.
-            ids: n strings, any text, each new to the index.
+            ids: n strings, any text, or integers, each new to the index.
 
         Raises:
-            TypeError: An id is not a string, or the codes' type has no sign.
+            TypeError: An id is no string and no integer, or the codes' type has no sign.
             ValueError: The codes have another length, are not one per id, or an id comes twice.
         """
         packed = self._packed(codes)
-        if isinstance(ids, (str, bytes)):
-            raise TypeError("ids is a list of strings, one per code, got a single string")
-        new = list(ids)
+        new = _as_ids(ids)
         if len(new) != len(packed):
             raise ValueError(f"one id per code: got {len(new)} ids for {len(packed)} codes")
-        if not all(isinstance(id_, str) for id_ in new):
-            row, odd = next((i, x) for i, x in enumerate(new) if not isinstance(x, str))
-            raise TypeError(
-                f"ids are strings, got {type(odd).__name__} {odd!r} at row {row}; pass str(id)"
-            )
-        new = [str(id_) for id_ in new]  # NumPy's strings become plain ones.
         fresh = set(new)
         if len(fresh) != len(new) or not self._known.isdisjoint(fresh):
             raise ValueError(self._duplicate(new))
         self._faiss.add(packed)
         self._ids += new
         self._known |= fresh
+
+    def remove(self, ids: Iterable[Id]) -> None:
+        """Take items out; the others keep their order. On any error nothing is removed.
+
+        Args:
+            ids: Strings or integers, all in the index; one given twice is removed once.
+
+        Raises:
+            TypeError: An id is no string and no integer.
+            LookupError: Ids are not in the index; names them.
+        """
+        gone = set(_as_ids(ids))
+        if missing := sorted(gone - self._known):
+            more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+            raise LookupError(
+                f"not in the index: {', '.join(map(repr, missing[:5]))}{more}; nothing was "
+                "removed (`id in index` tells what is there)"
+            )
+        positions = [place for place, id_ in enumerate(self._ids) if id_ in gone]
+        self._faiss.remove_ids(np.array(positions, dtype=np.int64))
+        self._ids = [id_ for id_ in self._ids if id_ not in gone]
+        self._known -= gone
 
     def search(self, codes: Any, topk: int = 10) -> SearchResult:
         """Find the nearest items of each query code.
@@ -150,69 +214,25 @@ class Index:
             FileExistsError: The folder holds other files, which replacing it would delete.
             TypeError: ``metadata`` cannot be written as JSON and read back the same.
         """
-        import faiss
-        from safetensors.numpy import save_file
-
-        target = Path(folder)
-        _check_replaceable(target)
-        _check_metadata(self.metadata)
-        with atomic_folder(target) as temporary:
-            faiss.write_index_binary(self._faiss, str(temporary / CODES_FILE))
-            save_file(_encode(self._ids), str(temporary / IDS_FILE))
-            (temporary / IDS_FILE).chmod(0o644)  # safetensors lets only the owner read.
-            header = {
-                "format": FORMAT,
-                "version": VERSION,
-                "bits": self.bits,
-                "count": len(self),
-                "metadata": self.metadata,
-                "sha256": {name: sha256(temporary / name) for name in (CODES_FILE, IDS_FILE)},
-            }
-            text = json.dumps(header, indent=2, allow_nan=False) + "\n"
-            (temporary / HEADER_FILE).write_text(text, encoding="utf-8")
+        write_folder(folder, Stored(self._faiss, self._ids, self.metadata))
 
     @classmethod
-    def open(cls, folder: str | Path) -> Index:
+    def load(cls, folder: str | Path) -> Index:
         """Read a saved index, checking that its files are whole and belong together.
+
+        ``Index.open`` is the same.
 
         Raises:
             FileNotFoundError: The folder or one of its files is not there.
             CorruptIndexError: A file is damaged, or the files disagree.
             ValueError: The index was written by a later version of the format.
         """
-        import faiss
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        source = Path(folder)
-        header = _read_header(source)
-        for name, digest in header["sha256"].items():
-            if sha256(source / name) != digest:
-                raise CorruptIndexError(source / name, f"its contents differ from {HEADER_FILE}'s")
-        try:
-            codes = faiss.read_index_binary(str(source / CODES_FILE))
-        except RuntimeError as error:
-            raise CorruptIndexError(source / CODES_FILE, "FAISS cannot read it") from error
-        bits, count = header["bits"], header["count"]
-        if not isinstance(codes, faiss.IndexBinaryFlat) or (codes.d, codes.ntotal) != (bits, count):
-            raise CorruptIndexError(
-                source / CODES_FILE,
-                f"{HEADER_FILE} names {count} flat codes of {bits} bits, this is "
-                f"{type(codes).__name__} with {codes.ntotal} of {codes.d}",
-            )
-        try:
-            ids = _decode(load_file(str(source / IDS_FILE)))
-        except (SafetensorError, LookupError, ValueError) as error:
-            raise CorruptIndexError(source / IDS_FILE, f"no list of ids ({error})") from error
-        known = set(ids)
-        if not count == len(ids) == len(known):
-            raise CorruptIndexError(
-                source / IDS_FILE,
-                f"{count} different ids expected, got {len(ids)}, {len(known)} of them different",
-            )
-        index = cls(bits, header["metadata"])
-        index._faiss, index._ids, index._known = codes, ids, known
+        stored = read_folder(folder)
+        index = cls(stored.codes.d, stored.metadata)
+        index._faiss, index._ids, index._known = stored.codes, stored.ids, set(stored.ids)
         return index
+
+    open = load
 
     def _packed(self, codes: Any) -> Packed:
         """Packed codes of this index's length; types without negative values have no sign."""
@@ -244,73 +264,18 @@ class Index:
         raise RuntimeError("no id is duplicate")
 
 
-def _encode(ids: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
-    """Ids as one run of UTF-8 bytes and n + 1 offsets, so that any character may stand in them.
-
-    File names that are not valid Unicode reach Python as lone surrogates; they pass too.
-    """
-    parts = [id_.encode("utf-8", "surrogatepass") for id_ in ids]
-    offsets = np.zeros(len(parts) + 1, dtype=np.int64)
-    np.cumsum([len(part) for part in parts], out=offsets[1:])
-    return {"utf8": np.frombuffer(b"".join(parts), dtype=np.uint8), "offsets": offsets}
-
-
-def _decode(tensors: Mapping[str, npt.NDArray[Any]]) -> list[str]:
-    """The ids of ``_encode``."""
-    utf8, offsets = tensors["utf8"].tobytes(), tensors["offsets"]
-    if offsets[0] != 0 or offsets[-1] != len(utf8) or (np.diff(offsets) < 0).any():
-        raise ValueError("offsets do not fit the bytes")
-    return [utf8[a:b].decode("utf-8", "surrogatepass") for a, b in pairwise(offsets.tolist())]
+def _as_id(value: object, row: int | None = None) -> str:
+    if isinstance(value, str):
+        return str(value)  # NumPy's strings become plain ones
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        return str(int(value))
+    where = "" if row is None else f" at row {row}"
+    raise TypeError(
+        f"ids are strings or integers, got {type(value).__name__} {value!r}{where}; pass str(id)"
+    )
 
 
-def _check_replaceable(folder: Path) -> None:
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise FileExistsError(f"{folder} is a file; an index is saved to a folder")
-    others = sorted(entry.name for entry in folder.iterdir() if entry.name not in _FILES)
-    if others:
-        raise FileExistsError(
-            f"{folder} holds other files ({', '.join(others[:3])}{', …' * (len(others) > 3)}), "
-            "and saving replaces the folder; choose a new folder for the index"
-        )
-
-
-def _check_metadata(metadata: Mapping[str, Any]) -> None:
-    try:
-        same = json.loads(json.dumps(metadata, allow_nan=False)) == metadata
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"index.metadata cannot be saved as JSON: {error}") from error
-    if not same:
-        raise TypeError(
-            "index.metadata would not come back from JSON as it is: "
-            f"use lists for tuples and strings for keys, got {metadata!r}"
-        )
-
-
-def _read_header(folder: Path) -> dict[str, Any]:
-    """``index.json``, checked; the other two files are there."""
-    path = folder / HEADER_FILE
-    if not path.is_file():
-        raise FileNotFoundError(f"{folder}: no saved index here ({HEADER_FILE} is missing)")
-    try:
-        header = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CorruptIndexError(path, f"not readable as JSON ({error})") from error
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise CorruptIndexError(path, f"not the header of a crosshash index (format {FORMAT!r})")
-    if header.get("version") != VERSION:
-        raise ValueError(
-            f"{path}: format version {header.get('version')!r}, this crosshash reads {VERSION}; "
-            "upgrade crosshash, or build the index anew"
-        )
-    fields = {"bits": int, "count": int, "metadata": dict, "sha256": dict}
-    for name, kind in fields.items():
-        if not isinstance(header.get(name), kind):
-            raise CorruptIndexError(path, f"{name!r} is missing or no {kind.__name__}")
-    if set(header["sha256"]) != {CODES_FILE, IDS_FILE}:
-        raise CorruptIndexError(path, f"sha256 is to name {CODES_FILE} and {IDS_FILE}")
-    for name in header["sha256"]:
-        if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder / name} is missing from the index; {_REMEDY}")
-    return header
+def _as_ids(ids: Iterable[Id]) -> list[str]:
+    if isinstance(ids, (str, bytes)):
+        raise TypeError("ids is a list of strings or integers, got a single string; pass [id]")
+    return [_as_id(value, row) for row, value in enumerate(ids)]

@@ -1,4 +1,5 @@
-import json
+import copy
+import pickle
 import subprocess
 import sys
 
@@ -6,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+import crosshash
 from crosshash.codes import hamming, unpack
-from crosshash.retrieval.index import CorruptIndexError, Index
+from crosshash.retrieval.index import Index
 
 ODD_IDS = [
     "",
@@ -32,14 +34,6 @@ def packed_codes(n, bits, seed=0):
 
 def names(n):
     return [f"item {i}" for i in range(n)]
-
-
-@pytest.fixture
-def saved(tmp_path):
-    index = Index(16, {"model": "amgfh-shapes-16", "kind": "image"})
-    index.add(packed_codes(40, 16), names(40))
-    index.save(tmp_path / "index")
-    return tmp_path / "index"
 
 
 @pytest.mark.parametrize("bits", [8, 16, 24, 64, 96, 128, 512])
@@ -119,7 +113,15 @@ def test_codes_and_ids_come_back_out():
         (packed_codes(2, 16), ["x", "x"], ValueError, "'x' is given twice, again at row 1"),
         (packed_codes(2, 16), ["x", "item 3"], ValueError, r"'item 3' \(row 1\) is in the index"),
         (packed_codes(2, 16), ["x"], ValueError, "1 ids for 2 codes"),
-        (packed_codes(2, 16), ["x", 7], TypeError, "got int 7 at row 1"),
+        (
+            packed_codes(2, 16),
+            ["x", 7.0],
+            TypeError,
+            r"strings or integers, got float 7\.0 at row 1",
+        ),
+        (packed_codes(2, 16), ["x", True], TypeError, "got bool True at row 1"),
+        (packed_codes(2, 16), np.array([True, False]), TypeError, "got bool.* at row 0"),
+        (packed_codes(2, 16), [7, "7"], ValueError, "'7' is given twice, again at row 1"),
         (packed_codes(1, 16), "x", TypeError, "a single string"),
         (packed_codes(2, 32), ["x", "y"], ValueError, "holds codes of 16 bits"),
         (np.zeros((2, 16), dtype=np.uint8), ["x", "y"], ValueError, "packed uint8 codes of shape"),
@@ -154,198 +156,134 @@ def test_search_refuses_an_empty_index_a_bad_topk_and_other_widths():
         index.search(packed_codes(1, 64))
 
 
+def test_integers_stand_for_their_digits():
+    index = Index(16)
+    index.add(packed_codes(3, 16), np.array([10, -3, 2**60]))
+    index.add(packed_codes(1, 16), [7])
+    assert list(index.ids) == ["10", "-3", str(2**60), "7"]
+    assert 7 in index
+    assert "7" in index
+    assert np.int64(-3) in index
+    assert 8 not in index
+    assert "07" not in index
+    index.remove([10, "7"])
+    assert list(index.ids) == ["-3", str(2**60)]
+
+
+@pytest.mark.parametrize("id_", [1.0, True, None, b"1", ("1",)])
+def test_what_can_be_no_id_is_not_looked_up(id_):
+    with pytest.raises(TypeError, match="strings or integers"):
+        _ = id_ in Index(16)
+
+
+def without(codes, ids, gone):
+    kept = [row for row, id_ in enumerate(ids) if id_ not in gone]
+    index = Index(codes.shape[1] * 8)
+    index.add(codes[kept], [ids[row] for row in kept])
+    return index
+
+
+@pytest.mark.parametrize(
+    "gone", [[0], [299], [5, 3, 4, 3], range(0, 300, 2), range(1, 300), range(300), []]
+)
+def test_removing_leaves_what_an_index_without_the_items_would_be(tmp_path, gone):
+    codes, ids = packed_codes(300, 24), names(300)
+    removed = [ids[row] for row in gone]
+    index = Index(24)
+    index.add(codes, ids)
+    index.remove(iter(removed))
+    expected = without(codes, ids, set(removed))
+    assert list(index.ids) == list(expected.ids)
+    assert not any(id_ in index for id_ in removed)
+    np.testing.assert_array_equal(index.codes(), expected.codes())
+    index.save(tmp_path / "removed")
+    expected.save(tmp_path / "never")
+    for file in (tmp_path / "never").iterdir():
+        assert file.read_bytes() == (tmp_path / "removed" / file.name).read_bytes()
+    more = removed[:1] or ["one more"]  # what was removed may come back, at the end
+    for one in (index, expected):
+        one.add(codes[:1], more)
+    asked = packed_codes(20, 24, seed=1)
+    found, wanted = index.search(asked, 300), expected.search(asked, 300)
+    assert found.ids == wanted.ids
+    np.testing.assert_array_equal(found.positions, wanted.positions)
+    np.testing.assert_array_equal(found.distances, wanted.distances)
+
+
+@pytest.mark.parametrize(
+    ("ids", "error", "message"),
+    [
+        (["item 3", "nothing", "item 4"], LookupError, "not in the index: 'nothing'; nothing was"),
+        ([f"x{n}" for n in range(7)], LookupError, "'x0', 'x1', 'x2', 'x3', 'x4' and 2 more"),
+        ([3], LookupError, "'3'"),
+        ("item 3", TypeError, r"single string; pass \[id\]"),
+        (["item 3", 3.0], TypeError, "got float 3.0 at row 1"),
+    ],
+)
+def test_a_refused_removal_removes_nothing(ids, error, message):
+    index = Index(16)
+    index.add(packed_codes(10, 16), names(10))
+    with pytest.raises(error, match=message):
+        index.remove(ids)
+    assert list(index.ids) == names(10)
+    np.testing.assert_array_equal(index.codes(), packed_codes(10, 16))
+
+
+def through_pickle(index):
+    return pickle.loads(pickle.dumps(index))  # noqa: S301
+
+
+@pytest.mark.parametrize("again", [through_pickle, copy.copy])
+def test_an_index_can_be_pickled_and_copied(again):
+    index = Index(24, {"kind": "image", "root": {"é": [1]}})
+    index.add(packed_codes(len(ODD_IDS), 24), ODD_IDS)
+    back = again(index)
+    assert list(back.ids) == ODD_IDS
+    assert back.metadata == index.metadata
+    asked = packed_codes(4, 24, seed=1)
+    np.testing.assert_array_equal(back.search(asked).positions, index.search(asked).positions)
+    back.remove(["a\nb"])
+    back.metadata["kind"] = "text"
+    assert "a\nb" in index  # the two are apart
+    assert index.metadata["kind"] == "image"
+    assert len(again(Index(16))) == 0
+
+
+def model_of(bits=16, seed=0):
+    torch.manual_seed(seed)
+    return crosshash.create(
+        "amgfh", bits=bits, backbones={"name": "features", "dim": 6}, texts=["a red circle"], dim=16
+    )
+
+
+def test_an_index_knows_the_model_that_it_was_made_for(tmp_path):
+    model = model_of()
+    index = Index.for_model(model, {"model": "runs/photos", "kind": "image"})
+    assert index.bits == 16
+    index.add(model.encode_text("red circle"), ["x"])
+    index.save(tmp_path / "index")
+    back = Index.load(tmp_path / "index")
+    assert back.metadata["kind"] == "image"
+    back.check_model(model)
+    back.check_model(model_of())  # the same numbers
+    with pytest.raises(
+        ValueError, match=r"another model named runs/photos \(digest \w{12}; .*`crosshash index`"
+    ):
+        back.check_model(model_of(seed=1))
+    with pytest.raises(ValueError, match="codes of 16 bits, and this model's have 32"):
+        back.check_model(model_of(bits=32))
+
+
+def test_an_index_made_for_no_model_takes_any_of_its_length():
+    Index(16).check_model(model_of())
+    with pytest.raises(ValueError, match="16 bits"):
+        Index(16).check_model(model_of(bits=8))
+
+
 @pytest.mark.parametrize("bits", [0, -8, 12])
 def test_bits_that_fill_no_bytes_are_refused(bits):
     with pytest.raises(ValueError, match="multiple of 8"):
         Index(bits)
-
-
-def test_a_saved_index_opens_the_same(tmp_path):
-    metadata = {"model": "amgfh-shapes-64", "kind": "image", "root": {"é": [1, 2.5, None, True]}}
-    index = Index(64, metadata)
-    codes = packed_codes(len(ODD_IDS), 64)
-    index.add(codes, ODD_IDS)
-    index.save(tmp_path / "deep" / "index")
-    back = Index.open(str(tmp_path / "deep" / "index"))
-    assert list(back.ids) == ODD_IDS
-    assert back.metadata == metadata
-    assert back.bits == 64
-    np.testing.assert_array_equal(back.codes(), codes)
-    asked = packed_codes(4, 64, seed=1)
-    assert back.search(asked, 5).ids == index.search(asked, 5).ids
-    with pytest.raises(ValueError, match="in the index already"):
-        back.add(codes[:1], ODD_IDS[2:3])
-    back.add(codes[:1], ["one more"])
-    back.save(tmp_path / "deep" / "index")
-    assert list(Index.open(tmp_path / "deep" / "index").ids) == [*ODD_IDS, "one more"]
-
-
-@pytest.mark.parametrize("ids", [[], [""]])
-def test_an_index_without_items_or_letters_can_be_saved(tmp_path, ids):
-    index = Index(16)
-    index.add(packed_codes(len(ids), 16), ids)
-    index.save(tmp_path / "index")
-    assert list(Index.open(tmp_path / "index").ids) == ids
-
-
-def test_everyone_may_read_a_saved_index(saved):
-    assert {file.stat().st_mode & 0o444 for file in saved.iterdir()} == {0o444}
-
-
-def test_saving_twice_writes_the_same_bytes(tmp_path):
-    for name in ("a", "b"):
-        index = Index(16, {"kind": "text"})
-        index.add(packed_codes(9, 16), names(9))
-        index.save(tmp_path / name)
-    for file in (tmp_path / "a").iterdir():
-        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
-
-
-@pytest.mark.parametrize("metadata", [{"x": float("nan")}, {"x": object()}, {"x": (1,)}, {1: "x"}])
-def test_metadata_that_json_would_change_is_refused_and_the_old_index_stays(saved, metadata):
-    index = Index.open(saved)
-    index.metadata = metadata
-    with pytest.raises(TypeError, match="metadata"):
-        index.save(saved)
-    assert Index.open(saved).metadata == {"model": "amgfh-shapes-16", "kind": "image"}
-
-
-def test_an_error_while_saving_leaves_the_old_index_and_no_litter(saved, monkeypatch):
-    index = Index(16)
-    index.add(packed_codes(5, 16), names(5))
-
-    def fail(*_):
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr("safetensors.numpy.save_file", fail)
-    with pytest.raises(OSError, match="no space left"):
-        index.save(saved)
-    assert len(Index.open(saved)) == 40
-    assert [entry.name for entry in saved.parent.iterdir()] == ["index"]
-
-
-def test_a_process_killed_while_saving_leaves_the_old_index(saved):
-    script = """
-import os, sys
-import numpy as np
-import safetensors.numpy
-from crosshash.retrieval.index import Index
-index = Index(16)
-index.add(np.zeros((5, 2), dtype=np.uint8), list("abcde"))
-safetensors.numpy.save_file = lambda *_: os._exit(9)
-index.save(sys.argv[1])
-"""
-    ended = subprocess.run([sys.executable, "-c", script, str(saved)], check=False)
-    assert ended.returncode == 9
-    assert len(Index.open(saved)) == 40
-
-
-@pytest.mark.parametrize("name", ["notes.txt", "model.safetensors"])
-def test_saving_never_deletes_other_files(saved, name):
-    (saved / name).write_text("mine")
-    with pytest.raises(FileExistsError, match=f"{name}.*choose a new folder"):
-        Index(16).save(saved)
-    assert (saved / name).read_text() == "mine"
-    with pytest.raises(FileExistsError, match="is a file"):
-        Index(16).save(saved / name)
-
-
-def test_an_empty_folder_may_become_an_index(tmp_path):
-    Index(16).save(tmp_path)
-    assert len(Index.open(tmp_path)) == 0
-
-
-@pytest.mark.parametrize("name", ["index.faiss", "ids.safetensors"])
-@pytest.mark.parametrize("damage", ["flip", "cut", "empty"])
-def test_a_damaged_file_is_named_with_what_to_do(saved, name, damage):
-    data = bytearray((saved / name).read_bytes())
-    if damage == "flip":
-        data[-1] ^= 1
-    (saved / name).write_bytes({"flip": data, "cut": data[:-3], "empty": b""}[damage])
-    with pytest.raises(CorruptIndexError, match=rf"{name}: .*build the index anew"):
-        Index.open(saved)
-
-
-def rewrite(folder, **changes):
-    header = json.loads((folder / "index.json").read_text())
-    header.update(changes)
-    (folder / "index.json").write_text(json.dumps(header))
-
-
-@pytest.mark.parametrize(
-    ("changes", "error", "message"),
-    [
-        ({"version": 2}, ValueError, "format version 2, this crosshash reads 1; upgrade"),
-        ({"format": "other"}, CorruptIndexError, "not the header"),
-        ({"count": 41}, CorruptIndexError, "index.faiss: .*41 flat codes"),
-        ({"bits": 32}, CorruptIndexError, "index.faiss: .*32 bits.* 40 of 16"),
-        ({"bits": "16"}, CorruptIndexError, "'bits' is missing or no int"),
-        ({"metadata": None}, CorruptIndexError, "'metadata' is missing"),
-        ({"sha256": {"../other": "0"}}, CorruptIndexError, "sha256 is to name"),
-    ],
-)
-def test_a_header_that_disagrees_is_refused(saved, changes, error, message):
-    rewrite(saved, **changes)
-    with pytest.raises(error, match=message):
-        Index.open(saved)
-
-
-@pytest.mark.parametrize("text", ["{", "[]", "", "\x00"])
-def test_a_header_that_is_no_json_object_is_refused(saved, text):
-    (saved / "index.json").write_text(text)
-    with pytest.raises(CorruptIndexError, match=r"index\.json: "):
-        Index.open(saved)
-
-
-def test_files_that_are_whole_but_wrong_are_refused(saved, tmp_path):
-    import faiss
-    from safetensors.numpy import save_file
-
-    from crosshash.files import sha256
-
-    good = json.loads((saved / "index.json").read_text())["sha256"]
-    kept = {name: (saved / name).read_bytes() for name in good}
-
-    def expect(name, message):
-        rewrite(saved, sha256={**good, name: sha256(saved / name)})
-        with pytest.raises(CorruptIndexError, match=rf"{name}: .*{message}"):
-            Index.open(saved)
-        (saved / name).write_bytes(kept[name])
-
-    (saved / "index.faiss").write_bytes(b"no FAISS index at all")
-    expect("index.faiss", "FAISS cannot read it")
-    hashed = faiss.IndexBinaryHash(16, 4)
-    hashed.add(packed_codes(40, 16))
-    faiss.write_index_binary(hashed, str(saved / "index.faiss"))
-    expect("index.faiss", "IndexBinaryHash")
-    (saved / "ids.safetensors").write_bytes(b"no tensors")
-    expect("ids.safetensors", "no list of ids")
-    letters = np.frombuffer(b"x" * 40, dtype=np.uint8)
-    for offsets, message in [
-        (np.arange(41), "40 different ids expected, got 40, 1 of them"),
-        (np.arange(40), "offsets do not fit"),
-        (np.arange(40)[::-1], "offsets do not fit"),
-        (np.array([0, 40]), "40 different ids expected, got 1"),
-    ]:
-        tensors = {"utf8": letters, "offsets": np.ascontiguousarray(offsets)}
-        save_file(tensors, str(saved / "ids.safetensors"))
-        expect("ids.safetensors", message)
-    save_file({"utf8": letters}, str(saved / "ids.safetensors"))
-    expect("ids.safetensors", "offsets")
-    rewrite(saved, sha256=good)
-    assert len(Index.open(saved)) == 40
-
-
-@pytest.mark.parametrize("name", ["index.json", "index.faiss", "ids.safetensors"])
-def test_a_missing_file_is_named(saved, name):
-    (saved / name).unlink()
-    with pytest.raises(FileNotFoundError, match=name):
-        Index.open(saved)
-
-
-def test_opening_what_is_not_there_says_so(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no saved index here"):
-        Index.open(tmp_path / "nowhere")
 
 
 def test_no_torch_is_loaded_for_searching():

@@ -78,7 +78,7 @@ class BagOfWords(TextEncoder):
             stop_words if isinstance(stop_words, (str, type(None))) else list(stop_words)
         )
         self.min_df = min_df
-        self.vocabulary: list[str] | None = None
+        self.vocabulary = None
         if assets is not None:
             vocabulary = json.loads((Path(assets) / VOCABULARY_FILE).read_text(encoding="utf-8"))
         elif isinstance(vocabulary, (str, Path)):

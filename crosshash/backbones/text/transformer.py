@@ -56,6 +56,8 @@ class TransformerText(TextEncoder):
         self.tokenizer: Any
         self.model: Any
         self.tokenizer, self.model = _build(name, source, weights, assets is not None)
+        numbers: dict[str, int] = self.tokenizer.get_vocab()
+        self.vocabulary = sorted(numbers, key=numbers.__getitem__)
 
     @property
     def dim(self) -> int:

@@ -1,0 +1,94 @@
+"""Pictures and texts as commands encode them, with errors that name the command line's options."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from PIL import Image as PILImage
+
+from crosshash.images import CorruptImageError, ImageFiles
+from crosshash.model.hash_model import HashModel
+
+
+class Encoded(NamedTuple):
+    """Packed codes ``uint8`` (n, k/8), their n ids, and the pictures that were left out."""
+
+    codes: Any
+    ids: list[str]
+    skipped: list[str]
+
+
+class _SkippingFiles(ImageFiles):
+    """Picture files of which a corrupt one is black and remembered: each is read only once."""
+
+    def __init__(self, paths: Sequence[str | Path]) -> None:
+        super().__init__(paths)
+        # Shared, since pictures are decoded in other processes where there are workers.
+        self.corrupt = torch.zeros(len(paths), dtype=torch.bool).share_memory_()
+
+    def open(self, index: int, *, size: tuple[int, int] | None = None) -> PILImage.Image:
+        try:
+            return super().open(index, size=size)
+        except CorruptImageError:
+            self.corrupt[index] = True
+            return PILImage.new("RGB", (64, 64))
+
+
+def encode_pictures(
+    model: HashModel,
+    paths: Sequence[Path],
+    *,
+    skip_corrupt: bool = False,
+    workers: int = 0,
+    progress: bool = True,
+) -> Encoded:
+    """Codes of picture files, with their paths for ids.
+
+    Args:
+        model: Has backbones that read pictures.
+        paths: One or more files.
+        skip_corrupt: Leave files that are no pictures out, instead of an error.
+        workers: Processes that decode.
+        progress: Show a bar when it takes long.
+
+    Raises:
+        FileNotFoundError: A file is not there.
+        ValueError: A file is no picture and ``skip_corrupt`` is False; or none is one.
+    """
+    source = _SkippingFiles(paths) if skip_corrupt else ImageFiles(paths)
+    ids = [str(path) for path in paths]
+    try:
+        codes = model.encode_image(source, workers=workers, progress=progress)
+    except CorruptImageError as error:
+        raise ValueError(
+            f"{error.name}: cannot be read as an image ({error.reason}); replace or remove it, or "
+            "leave such pictures out with --skip-corrupt"
+        ) from None
+    if not isinstance(source, _SkippingFiles):
+        return Encoded(codes, ids, [])
+    corrupt = source.corrupt.tolist()
+    if all(corrupt):
+        raise ValueError(f"none of {len(ids)} pictures can be read, the first is {ids[0]}")
+    kept = [row for row, bad in enumerate(corrupt) if not bad]
+    skipped = [id_ for id_, bad in zip(ids, corrupt, strict=True) if bad]
+    return Encoded(codes[kept], [ids[row] for row in kept], skipped)
+
+
+def encode_texts(model: HashModel, texts: Sequence[str], *, allow_unknown: bool = False) -> Any:
+    """Packed codes of texts, ``uint8`` (n, k/8).
+
+    Raises:
+        ValueError: The model knows no word of a text, and ``allow_unknown`` is False.
+    """
+    if not allow_unknown:
+        unknown = model.text.unknown_rows(model.text.prepare(texts, unknown="allow")).tolist()
+        if unknown:
+            more = f" (and {len(unknown) - 1} more texts)" if len(unknown) > 1 else ""
+            raise ValueError(
+                f"{texts[unknown[0]]!r}{more}: the model knows none of its words; write it in "
+                "other words, or encode it as an empty text with --allow-unknown"
+            )
+    return model.encode_text(texts, unknown="allow")

@@ -1,0 +1,283 @@
+"""``crosshash encode``, ``index`` and ``search`` as a user calls them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+import crosshash
+from crosshash.cli import app, main
+from crosshash.retrieval.index import Index
+
+Fail = Callable[..., str]
+
+
+def save_model(folder: Path, seed: int = 0, bits: int = 32) -> Path:
+    torch.manual_seed(seed)
+    model = crosshash.create(
+        "amgfh",
+        bits=bits,
+        backbones={"name": "test_resnet", "weights": "random", "image_size": 32},
+        texts=["a red circle", "a blue square"],
+        dim=16,
+        hidden=[16],
+    )
+    crosshash.save(model, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished training."""
+    folder = tmp_path_factory.mktemp("run")
+    save_model(folder / "checkpoint")
+    return folder
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(5):
+        Image.new("RGB", (32, 32), (50 * number, 100, 10)).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def index(run_folder: Path, pictures: Path, tmp_path: Path) -> Path:
+    run("index", run_folder, pictures, "-o", tmp_path / "index", "--quiet")
+    return tmp_path / "index"
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.fixture
+def fail(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fail:
+    """Call the program with input that it refuses; gives what it says."""
+
+    def call(*arguments: object) -> str:
+        monkeypatch.setattr(sys, "argv", ["crosshash", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        error = capsys.readouterr().err
+        assert end.value.code == 2, error
+        assert error.startswith("crosshash: ")
+        assert error.count("\n") == 1, error
+        return error
+
+    return call
+
+
+def break_pictures(folder: Path) -> list[str]:
+    """Two corrupt files among the pictures: one is cut, one was never a picture."""
+    whole = (folder / "1.png").read_bytes()
+    (folder / "1.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "notes.jpg").write_text("no picture")
+    return [str(folder / "1.png"), str(folder / "notes.jpg")]
+
+
+def test_encode_index_and_search(run_folder: Path, pictures: Path, tmp_path: Path) -> None:
+    encoded = json.loads(run("encode", run_folder, pictures, "-o", tmp_path / "c.npz", "--json"))
+    told = {"output": str(tmp_path / "c.npz"), "items": 5, "bits": 32, "skipped": []}
+    assert encoded == told
+    with np.load(tmp_path / "c.npz", allow_pickle=False) as file:
+        codes, ids = file["codes"], file["ids"]
+    assert codes.shape == (5, 4)
+    built = json.loads(run("index", run_folder, pictures, "-o", tmp_path / "index", "--json"))
+    assert built == {
+        "index": str(tmp_path / "index"),
+        "items": 5,
+        "added": 5,
+        "bits": 32,
+        "skipped": [],
+    }
+    page = tmp_path / "hits.html"
+    found = json.loads(
+        run("search", pictures / "3.png", "-i", tmp_path / "index", "-k", 3, "-g", page, "--json")
+    )
+    assert [hit["rank"] for hit in found["hits"]] == [1, 2, 3]
+    assert found["hits"][0]["distance"] == 0
+    assert str(pictures / "3.png") in ids
+    assert "data:image/" in page.read_text()
+    by_text = json.loads(run("search", "a red square", "-i", tmp_path / "index", "--json"))
+    assert len(by_text["hits"]) == 5
+
+
+def test_texts_are_encoded(run_folder: Path, tmp_path: Path) -> None:
+    run("encode", run_folder, "red circle", "blue", "--text", "-o", tmp_path / "t.npz")
+    with np.load(tmp_path / "t.npz", allow_pickle=False) as file:
+        assert list(file["ids"]) == ["red circle", "blue"]
+
+
+def test_the_checkpoint_may_be_named_by_its_run(
+    run_folder: Path, pictures: Path, tmp_path: Path
+) -> None:
+    for name, model in (("run", run_folder), ("itself", run_folder / "checkpoint")):
+        run("index", model, pictures, "-o", tmp_path / name)
+    one, other = Index.load(tmp_path / "run"), Index.load(tmp_path / "itself")
+    np.testing.assert_array_equal(one.codes(), other.codes())
+    assert one.metadata["model_digest"] == other.metadata["model_digest"]
+
+
+def test_a_picture_named_twice_is_indexed_once(
+    run_folder: Path, pictures: Path, tmp_path: Path
+) -> None:
+    run("index", run_folder, pictures, pictures / "2.png", "-o", tmp_path / "index")
+    assert len(Index.load(tmp_path / "index")) == 5
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_corrupt_pictures_are_left_out_when_asked(
+    run_folder: Path, pictures: Path, tmp_path: Path, workers: int
+) -> None:
+    run("index", run_folder, pictures, "-o", tmp_path / "whole")
+    corrupt = break_pictures(pictures)
+    options = ["-o", tmp_path / "index", "--skip-corrupt", "--workers", workers, "--json"]
+    told = json.loads(run("index", run_folder, pictures, *options))
+    assert told["skipped"] == corrupt
+    assert told["items"] == 4
+    whole = Index.load(tmp_path / "whole")
+    whole.remove(corrupt[:1])
+    index = Index.load(tmp_path / "index")
+    assert index.ids == whole.ids
+    np.testing.assert_array_equal(index.codes(), whole.codes())
+
+
+def test_what_was_left_out_is_listed(run_folder: Path, pictures: Path, tmp_path: Path) -> None:
+    corrupt = break_pictures(pictures)
+    shown = run("encode", run_folder, pictures, "-o", tmp_path / "c.npz", "--skip-corrupt")
+    assert shown.splitlines()[1:] == [
+        "2 skipped, which cannot be read as images:",
+        *(f"  {name}" for name in corrupt),
+    ]
+    with np.load(tmp_path / "c.npz", allow_pickle=False) as file:
+        assert len(file["ids"]) == len(file["codes"]) == 4
+
+
+@pytest.mark.parametrize("command", ["index", "encode"])
+def test_a_corrupt_picture_is_named_with_the_option_that_leaves_it_out(
+    run_folder: Path, pictures: Path, tmp_path: Path, fail: Fail, command: str
+) -> None:
+    corrupt = break_pictures(pictures)
+    error = fail(command, run_folder, pictures, "-o", tmp_path / "out")
+    assert corrupt[0] in error
+    assert "--skip-corrupt" in error
+    assert "on_corrupt" not in error
+    assert not (tmp_path / "out").exists()
+    nothing = fail(command, run_folder, *corrupt, "-o", tmp_path / "out", "--skip-corrupt")
+    assert "none of 2 pictures can be read" in nothing
+
+
+def test_after_training_again_the_index_is_refused(
+    run_folder: Path, pictures: Path, tmp_path: Path, fail: Fail
+) -> None:
+    trained = tmp_path / "run"
+    shutil.copytree(run_folder, trained)
+    run("index", trained, pictures, "-o", tmp_path / "index")
+    save_model(trained / "checkpoint", seed=1)
+    error = fail("search", "red", "-i", tmp_path / "index")
+    assert f"made by another model named {trained} (digest " in error
+    assert "`crosshash index`" in error
+    # So is any other model of this length; the very model may lie elsewhere.
+    assert "digest" in fail("search", "red", "-i", tmp_path / "index", "-m", trained)
+    assert "digest" in fail("index", trained, pictures, "-o", tmp_path / "index", "--add")
+    run("search", "red", "-i", tmp_path / "index", "-m", run_folder)
+
+
+def test_a_model_of_another_length_is_refused(index: Path, tmp_path: Path, fail: Fail) -> None:
+    other = save_model(tmp_path / "other", bits=16)
+    assert "32 bits, and this model's have 16" in fail("search", "red", "-i", index, "-m", other)
+
+
+def test_a_model_that_is_gone_is_named_with_what_to_do(
+    index: Path, tmp_path: Path, fail: Fail
+) -> None:
+    metadata = json.loads((index / "index.json").read_text())
+    metadata["metadata"]["model"] = str(tmp_path / "moved")
+    (index / "index.json").write_text(json.dumps(metadata))
+    error = fail("search", "red", "-i", index)
+    assert str(tmp_path / "moved") in error
+    assert "--model" in error
+
+
+def test_pictures_are_added_to_an_index(run_folder: Path, pictures: Path, index: Path) -> None:
+    before = Index.load(index)
+    Image.new("RGB", (32, 32), (1, 2, 3)).save(pictures / "0-new.png")
+    told = json.loads(run("index", run_folder, pictures, "-o", index, "--add", "--json"))
+    assert (told["items"], told["added"]) == (6, 1)
+    after = Index.load(index)
+    assert list(after.ids) == [*before.ids, str(pictures / "0-new.png")]
+    assert after.metadata == before.metadata
+    again = run("index", run_folder, pictures, "-o", index, "--add")
+    assert again.startswith("6 images indexed, 0 of them added")
+
+
+def test_an_index_is_replaced_but_other_files_are_not(
+    run_folder: Path, pictures: Path, index: Path, fail: Fail
+) -> None:
+    run("index", run_folder, pictures / "0.png", "-o", index)
+    assert len(Index.load(index)) == 1
+    (index / "notes.txt").write_text("mine")
+    assert "notes.txt" in fail("index", run_folder, pictures, "-o", index)
+    assert "no saved index here" in fail("index", run_folder, pictures, "-o", "nowhere", "--add")
+
+
+def test_a_text_of_unknown_words_is_refused_in_words_of_the_command_line(
+    run_folder: Path, index: Path, tmp_path: Path, fail: Fail
+) -> None:
+    for arguments in (
+        ["search", "zyzzyva", "-i", index],
+        ["encode", run_folder, "red", "zyzzyva", "--text", "-o", tmp_path / "t.npz"],
+    ):
+        error = fail(*arguments)
+        assert "'zyzzyva'" in error
+        assert "--allow-unknown" in error
+        assert "unknown=" not in error
+        run(*arguments, "--allow-unknown")
+    with np.load(tmp_path / "t.npz", allow_pickle=False) as file:
+        empty = crosshash.load(run_folder).encode_text("", unknown="allow")
+        np.testing.assert_array_equal(file["codes"][1:], empty)
+
+
+def test_the_path_of_no_picture_is_not_searched_as_a_text(
+    index: Path, pictures: Path, fail: Fail
+) -> None:
+    error = fail("search", pictures / "red.jpg", "-i", index)
+    assert "red.jpg: no such image file" in error
+    corrupt = break_pictures(pictures)
+    error = fail("search", corrupt[1], "-i", index)
+    assert "cannot be read as an image" in error
+    assert "corrupt" not in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["search", "dogs", "-i", "nowhere"], "nowhere"),
+        (["encode", "amgfh-shapes-64", "missing.jpg", "-o", "c.npz"], "missing.jpg"),
+        (["index", "amgfh-shapes-64", ".", "-o", "i"], "no image below"),
+        (["index", ".", "missing.jpg", "-o", "i"], "model.safetensors"),
+    ],
+)
+def test_what_is_not_there_is_named(
+    arguments: list[str],
+    message: str,
+    fail: Fail,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert message in fail(*arguments)

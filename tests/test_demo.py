@@ -1,0 +1,31 @@
+"""The demo leaves results that belong together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import crosshash
+from crosshash.demo import run_demo
+
+SMALL = [
+    "data.options={n: 120, size: 32, query: 20, train: 60}",
+    "data.validation=10",
+    "backbones.image.name=test_resnet",
+    "backbones.image.options={weights: random, image_size: 32}",
+    "training.epochs=1",
+    "network.dim=16",
+]
+
+
+def test_its_index_is_of_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROSSHASH_CACHE", str(tmp_path / "cache"))
+    summary = run_demo(tmp_path / "demo", overrides=SMALL, progress=False)
+    index = crosshash.Index.load(summary.index)
+    model = crosshash.load(summary.checkpoint)
+    index.check_model(model)
+    assert index.metadata["model_digest"]
+    assert len(index) == 100
+    assert len(index.search(model.encode_text("a star at night", unknown="allow"), 3).ids[0]) == 3
+    assert Path(summary.page).stat().st_size > 10_000
