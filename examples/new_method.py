@@ -21,7 +21,7 @@ from crosshash.codes import sign
 from crosshash.config import parse_config
 from crosshash.layers.heads import Encoder, HashHead
 from crosshash.losses.likelihood import pairwise_nll
-from crosshash.losses.quantization import quantization
+from crosshash.losses.quantization_error import quantization
 from crosshash.methods.build import METHODS
 from crosshash.model.batch import Batch
 from crosshash.model.hash_model import HashModel
