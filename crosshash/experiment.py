@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import torch
 
 from crosshash.algorithms.phases import Algorithm
 from crosshash.backbones import create_text_encoder
+from crosshash.backbones.round_trip import check_round_trip
 from crosshash.config import (
     ExperimentConfig,
     checked_arguments,
@@ -24,13 +25,15 @@ from crosshash.config import (
 )
 from crosshash.data.dataset import PairedDataset
 from crosshash.data.features.cache import FeatureCache
-from crosshash.data.load import read_dataset
+from crosshash.data.load import DATASETS, read_dataset
 from crosshash.data.model_inputs import PairInputs, encode_pairs, prepare_inputs
 from crosshash.data.protocol import Protocol
+from crosshash.hub.limits import check_config
 from crosshash.hub.load import load
 from crosshash.hub.save import save
 from crosshash.methods.build import METHODS, build_model
 from crosshash.model.hash_model import HashModel, ModelInfo
+from crosshash.plugins import import_parts, missing_parts
 from crosshash.retrieval.evaluate import Report, evaluate_both, make_record
 from crosshash.retrieval.metrics import mean_average_precision
 from crosshash.training.trainer import Trainer
@@ -124,6 +127,13 @@ def build(
         network=config.network,
         frozen=frozen,
     )
+    # What a checkpoint could not hold is refused before it is trained.
+    few = dataset.select(train[:4])
+    for slot in model.slots:
+        check_round_trip(model.backbone(slot), few.images)
+    texts = few.texts if isinstance(few.texts, np.ndarray) else few.captions()
+    check_round_trip(model.text, texts)
+    check_config(model.describe(), Path(CHECKPOINT) / "config.json")
     if start is not None:
         own, given = model.state_dict(), start.state_dict()
         fitting = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
@@ -157,11 +167,14 @@ def train(
 
     Raises:
         ConfigError: The config is wrong.
-        FileNotFoundError: Data or weights are not there.
-        ValueError: ``folder`` has the state of another training.
+        FileNotFoundError: Data or weights are not there, or a file of ``imports`` is not.
+        PluginError: A file of ``imports`` fails.
+        ValueError: ``folder`` has the state of another training; or an encoder of one's own could
+            not be loaded again, as :func:`~crosshash.backbones.round_trip.check_round_trip` says.
     """
     if not isinstance(config, ExperimentConfig):
         config = read_config(config, overrides or [])
+    import_parts(config.imports)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     dataset, protocol = read_data(config)
@@ -222,6 +235,7 @@ def evaluate(
     model: HashModel | str | Path,
     *,
     overrides: list[str] | None = None,
+    imports: Sequence[str | Path] = (),
     cache: FeatureCache | None = None,
     progress: bool = True,
 ) -> Report:
@@ -231,12 +245,16 @@ def evaluate(
         model: A model, a zoo name or a checkpoint folder.
         overrides: ``key=value`` over the experiment that the checkpoint carries, such as
             ``data.root=…`` or ``evaluation.topk=[50,500]``.
+        imports: Python files or modules with parts of one's own, as :func:`crosshash.load` takes
+            them.
         cache: Features of frozen backbones; default: the user's cache folder.
         progress: Show progress bars.
 
     Raises:
+        LookupError: The data set is unknown.
         ValueError: The model carries no experiment, or the data set has no labels.
     """
+    import_parts(imports)
     if not isinstance(model, HashModel):
         model = load(model)
     if not model.info.experiment:
@@ -245,6 +263,10 @@ def evaluate(
     for override in overrides or []:
         values = merge(values, parse_override(override))
     config = parse_config(values, where="the checkpoint's experiment")
+    try:
+        DATASETS[config.data.name]
+    except LookupError as error:
+        raise LookupError(f"{error}; {missing_parts(model.info.experiment)}") from None
     dataset, protocol = read_data(config)
     inputs = prepare_inputs(
         model,
@@ -318,6 +340,6 @@ class _Validation:
 
 def _resumed_settings(config: ExperimentConfig) -> dict[str, Any]:
     """What a resumed training must share beside the trainer's own settings."""
-    values = config.model_dump(mode="json", exclude={"training", "paper", "evaluation"})
+    values = config.model_dump(mode="json", exclude={"training", "paper", "evaluation", "imports"})
     values["data"].pop("root")  # the same data may stand elsewhere
     return values

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from crosshash.cli.options import Json, Model, Quiet, Workers, image_paths
+from crosshash.cli.options import Imports, Json, Model, Quiet, Workers, image_paths
 from crosshash.cli.output import print_result
 
 
@@ -17,6 +17,7 @@ def encode(
     output: Annotated[Path, typer.Option("--output", "-o", help="A .npz file for codes and ids.")],
     text: Annotated[bool, typer.Option("--text", help="The items are texts.")] = False,
     workers: Workers = 0,
+    imports: Imports = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -29,7 +30,7 @@ def encode(
     from crosshash.files import atomic_file
     from crosshash.hub.load import load
 
-    network = load(model)
+    network = load(model, imports=imports or ())
     if text:
         ids, codes = items, network.encode_text(items)
     else:
@@ -47,6 +48,7 @@ def index(
     items: Annotated[list[str], typer.Argument(help="Image files or folders of images.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the index.")],
     workers: Workers = 0,
+    imports: Imports = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -57,7 +59,7 @@ def index(
     from crosshash.hub.load import load
     from crosshash.retrieval.index import Index
 
-    network = load(model)
+    network = load(model, imports=imports or ())
     paths = image_paths(items)
     built = Index(network.bits, metadata={"model": str(model), "kind": "image"})
     codes = network.encode_image(paths, workers=workers, progress=not quiet)
@@ -81,6 +83,7 @@ def search(
         Optional[Path],  # noqa: UP045
         typer.Option("--gallery", "-g", help="Write the hits as one HTML page with pictures."),
     ] = None,
+    imports: Imports = None,
     json_: Json = False,
 ) -> None:
     """Search an index by a text or by an image.
@@ -96,7 +99,7 @@ def search(
     name = model or opened.metadata.get("model")
     if not name:
         raise ValueError(f"{folder} does not say its model; name it with --model")
-    network = load(str(name))
+    network = load(str(name), imports=imports or ())
     if network.bits != opened.bits:
         raise ValueError(f"{name} has {network.bits} bits, the index {folder} {opened.bits}")
     is_image = Path(query).suffix.lower() in SUFFIXES
