@@ -14,7 +14,6 @@ import torch
 
 from crosshash.algorithms.phases import Algorithm
 from crosshash.backbones import create_text_encoder
-from crosshash.backbones.round_trip import check_round_trip
 from crosshash.config import (
     ExperimentConfig,
     checked_arguments,
@@ -28,9 +27,8 @@ from crosshash.data.features.cache import FeatureCache
 from crosshash.data.load import DATASETS, read_dataset
 from crosshash.data.model_inputs import PairInputs, encode_pairs, prepare_inputs
 from crosshash.data.protocol import Protocol
-from crosshash.hub.limits import check_config
 from crosshash.hub.load import load
-from crosshash.hub.save import save
+from crosshash.hub.save import check_savable, save
 from crosshash.methods.build import METHODS, build_model
 from crosshash.model.hash_model import HashModel, ModelInfo
 from crosshash.plugins import import_parts, missing_parts
@@ -127,13 +125,7 @@ def build(
         network=config.network,
         frozen=frozen,
     )
-    # What a checkpoint could not hold is refused before it is trained.
-    few = dataset.select(train[:4])
-    for slot in model.slots:
-        check_round_trip(model.backbone(slot), few.images)
-    texts = few.texts if isinstance(few.texts, np.ndarray) else few.captions()
-    check_round_trip(model.text, texts)
-    check_config(model.describe(), Path(CHECKPOINT) / "config.json")
+    check_savable(model, dataset.select(train[:4]))
     if start is not None:
         own, given = model.state_dict(), start.state_dict()
         fitting = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
@@ -169,8 +161,14 @@ def train(
         ConfigError: The config is wrong.
         FileNotFoundError: Data or weights are not there, or a file of ``imports`` is not.
         PluginError: A file of ``imports`` fails.
-        ValueError: ``folder`` has the state of another training; or an encoder of one's own could
-            not be loaded again, as :func:`~crosshash.backbones.round_trip.check_round_trip` says.
+        ValueError: ``folder`` has the state of another training; or what would be trained could
+            not be loaded again (:func:`~crosshash.hub.save.check_savable`).
+
+    Example:
+        >>> few = ["data.options.n=60", "data.validation=0", "training.epochs=1"]
+        >>> result = train("amgfh/shapes-64", "my-run", overrides=few, progress=False)
+        >>> 0 < result.report.i2t.map < 1, result.folder.name
+        (True, 'checkpoint')
     """
     if not isinstance(config, ExperimentConfig):
         config = read_config(config, overrides or [])
@@ -253,6 +251,11 @@ def evaluate(
     Raises:
         LookupError: The data set is unknown.
         ValueError: The model carries no experiment, or the data set has no labels.
+
+    Example:
+        >>> report = evaluate("amgfh-shapes-64", overrides=["data.options.n=60"], progress=False)
+        >>> report.i2t.map > report.i2t.chance
+        True
     """
     import_parts(imports)
     if not isinstance(model, HashModel):

@@ -83,6 +83,10 @@ def list_backbones(pattern: str = "") -> list[str]:
 
     Args:
         pattern: Part of the name, or a pattern with ``*`` and ``?``.
+
+    Example:
+        >>> "resnet18" in list_backbones("resnet")
+        True
     """
     import timm
 

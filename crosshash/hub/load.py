@@ -49,6 +49,11 @@ def load(
         FileNotFoundError: A file is missing in the folder; or ``golden`` is asked of a folder
             without stored codes; or there is no such file to import.
         PluginError: What is to be imported fails.
+
+    Example:
+        >>> model = load("amgfh-shapes-64")  # comes with the package
+        >>> model.encode_text(["a star at night", "a red circle"]).shape  # 64 bits in 8 bytes
+        (2, 8)
     """
     import_parts(imports)
     folder = locate_model(name, revision)
