@@ -82,6 +82,10 @@ def test_editors_are_told_the_names_that_there_are(room: str) -> None:
     assert told == lazy
 
 
+def test_type_checkers_read_the_annotations_of_the_package() -> None:
+    assert (ROOT / "py.typed").is_file()  # the mark without which they take all for Any
+
+
 def test_every_room_can_be_reached_and_has_names() -> None:
     folders = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"cli"}
     assert folders <= set(dir(crosshash))

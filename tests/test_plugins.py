@@ -128,7 +128,7 @@ def runs(path: Path) -> int:
     return len(file.read_text().split()) if file.exists() else 0
 
 
-def trained(parts: Path, folder: Path) -> crosshash.HashModel:
+def trained(parts: Path, folder: Path, **options: Any) -> crosshash.HashModel:
     config = parse_config(
         {
             "imports": [str(parts)],
@@ -140,7 +140,7 @@ def trained(parts: Path, folder: Path) -> crosshash.HashModel:
             "training": {"epochs": 1, "batch_size": 10, "device": "cpu"},
         }
     )
-    return crosshash.train(config, folder, progress=False).model
+    return crosshash.train(config, folder, progress=False, **options).model
 
 
 def test_a_file_is_run_once_however_it_is_named(
@@ -163,6 +163,18 @@ def test_parts_of_each_kind_are_trained_saved_and_loaded_again(parts: Path, tmp_
     assert type(loaded) is not type(model)
     np.testing.assert_array_equal(loaded.encode_image(features), model.encode_image(features))
     np.testing.assert_array_equal(loaded.encode_text(texts), model.encode_text(texts))
+
+
+def test_a_training_is_resumed_with_its_parts_in_another_place(parts: Path, tmp_path: Path) -> None:
+    trained(parts, tmp_path / "run")
+    forget(parts)
+    moved = tmp_path / "elsewhere" / parts.name
+    moved.parent.mkdir()
+    parts.rename(moved)
+    trained(moved, tmp_path / "run", resume=True)
+    lines = (tmp_path / "run" / "history.jsonl").read_text().splitlines()
+    forget(moved)
+    assert len(lines) == 1  # no epoch was left to train
 
 
 def test_a_checkpoint_tells_what_it_needs_and_imports_nothing_itself(
@@ -206,6 +218,7 @@ def test_commands_take_the_file_that_a_model_needs(parts: Path, tmp_path: Path) 
     commands = {
         "evaluate": ["evaluate", checkpoint, "--json"],
         "encode": ["encode", checkpoint, "aab", "--text", "-o", str(tmp_path / "codes.npz")],
+        "publish": ["publish", checkpoint, "--repo", "me/own", "--dry-run"],
         "search": ["search", "aab", "-i", str(tmp_path / "index"), "--json"],
     }
     for name, command in commands.items():
@@ -219,7 +232,7 @@ def test_commands_take_the_file_that_a_model_needs(parts: Path, tmp_path: Path) 
     )
 
 
-@pytest.mark.parametrize("command", ["evaluate", "encode", "index", "search", "export"])
+@pytest.mark.parametrize("command", ["evaluate", "encode", "index", "search", "export", "publish"])
 def test_every_command_that_loads_a_model_has_the_option(command: str) -> None:
     shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
     assert "--import" in shown
