@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-__version__: str
+from crosshash._lazy import attach
 
 if TYPE_CHECKING:
+    from crosshash import algorithms as algorithms
+    from crosshash import backbones as backbones
+    from crosshash import codes as codes
+    from crosshash import config as config
+    from crosshash import data as data
+    from crosshash import hub as hub
+    from crosshash import layers as layers
+    from crosshash import losses as losses
+    from crosshash import methods as methods
+    from crosshash import model as model
+    from crosshash import plugins as plugins
+    from crosshash import reports as reports
+    from crosshash import retrieval as retrieval
+    from crosshash import similarity as similarity
+    from crosshash import training as training
+    from crosshash._version import __version__ as __version__
     from crosshash.backbones import list_backbones as list_backbones
     from crosshash.data.load import list_datasets as list_datasets
     from crosshash.data.load import load_dataset as load_dataset
@@ -21,69 +36,38 @@ if TYPE_CHECKING:
     from crosshash.methods.build import list_methods as list_methods
     from crosshash.model.hash_model import HashModel as HashModel
     from crosshash.retrieval.index import Index as Index
-
-# Public name -> the module that has it; a name's module is imported when the name is first used.
-_LAZY = {
-    "HashModel": "crosshash.model.hash_model",
-    "Index": "crosshash.retrieval.index",
-    "create": "crosshash.methods.build",
-    "evaluate": "crosshash.experiment",
-    "list_backbones": "crosshash.backbones",
-    "list_datasets": "crosshash.data.load",
-    "list_methods": "crosshash.methods.build",
-    "list_models": "crosshash.hub.manifest",
-    "load": "crosshash.hub.load",
-    "load_dataset": "crosshash.data.load",
-    "publish": "crosshash.hub.publish",
-    "save": "crosshash.hub.save",
-    "train": "crosshash.experiment",
-}
-# Folders whose names are what users compose; imported when they are first named.
-_ROOMS = (
-    "algorithms",
-    "backbones",
-    "codes",
-    "config",
-    "data",
-    "hub",
-    "layers",
-    "losses",
-    "methods",
-    "model",
-    "reports",
-    "retrieval",
-    "training",
-)
-
-__all__ = [  # noqa: RUF022  (sorted by what they are for)
-    "load",
-    "save",
-    "publish",
-    "create",
-    "train",
-    "evaluate",
-    "load_dataset",
-    "Index",
-    "HashModel",
-    "list_models",
-    "list_methods",
-    "list_datasets",
-    "list_backbones",
-    "__version__",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
-    if name in _ROOMS:
-        return importlib.import_module(f"crosshash.{name}")
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("crosshash")
-    raise AttributeError(f"module 'crosshash' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*__all__, *_ROOMS])
+else:
+    __getattr__, __dir__, __all__ = attach(
+        __name__,
+        {
+            "crosshash._version": ["__version__"],
+            "crosshash.backbones": ["list_backbones"],
+            "crosshash.data.load": ["list_datasets", "load_dataset"],
+            "crosshash.experiment": ["evaluate", "train"],
+            "crosshash.hub.load": ["load"],
+            "crosshash.hub.manifest": ["list_models"],
+            "crosshash.hub.publish": ["publish"],
+            "crosshash.hub.save": ["save"],
+            "crosshash.methods.build": ["create", "list_methods"],
+            "crosshash.model.hash_model": ["HashModel"],
+            "crosshash.retrieval.index": ["Index"],
+        },
+        # Folders and files whose names are what users compose.
+        rooms=[
+            "algorithms",
+            "backbones",
+            "codes",
+            "config",
+            "data",
+            "hub",
+            "layers",
+            "losses",
+            "methods",
+            "model",
+            "plugins",
+            "reports",
+            "retrieval",
+            "similarity",
+            "training",
+        ],
+    )

@@ -73,6 +73,9 @@ class ExperimentConfig(_Strict):
     network: dict[str, Any] = Field(default_factory=dict)
     algorithm: dict[str, Any] = Field(default_factory=dict)
     data: DataConfig
+    imports: list[str] = Field(
+        default_factory=list, description="files and modules that register parts of one's own"
+    )
     training: TrainerSettings = Field(default_factory=TrainerSettings)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     seed: int = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,14 @@ from crosshash.config import (
 )
 from crosshash.data.dataset import PairedDataset
 from crosshash.data.features.cache import FeatureCache
-from crosshash.data.load import read_dataset
+from crosshash.data.load import DATASETS, read_dataset
 from crosshash.data.model_inputs import PairInputs, encode_pairs, prepare_inputs
 from crosshash.data.protocol import Protocol
 from crosshash.hub.load import load
-from crosshash.hub.save import save
+from crosshash.hub.save import check_savable, save
 from crosshash.methods.build import METHODS, build_model
 from crosshash.model.hash_model import HashModel, ModelInfo
+from crosshash.plugins import import_parts, missing_parts
 from crosshash.retrieval.evaluate import Report, evaluate_both, make_record
 from crosshash.retrieval.metrics import mean_average_precision
 from crosshash.training.trainer import Trainer
@@ -124,6 +125,7 @@ def build(
         network=config.network,
         frozen=frozen,
     )
+    check_savable(model, dataset.select(train[:4]))
     if start is not None:
         own, given = model.state_dict(), start.state_dict()
         fitting = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
@@ -157,11 +159,20 @@ def train(
 
     Raises:
         ConfigError: The config is wrong.
-        FileNotFoundError: Data or weights are not there.
-        ValueError: ``folder`` has the state of another training.
+        FileNotFoundError: Data or weights are not there, or a file of ``imports`` is not.
+        PluginError: A file of ``imports`` fails.
+        ValueError: ``folder`` has the state of another training; or what would be trained could
+            not be loaded again (:func:`~crosshash.hub.save.check_savable`).
+
+    Example:
+        >>> few = ["data.options.n=60", "data.validation=0", "training.epochs=1"]
+        >>> result = train("amgfh/shapes-64", "my-run", overrides=few, progress=False)
+        >>> 0 < result.report.i2t.map < 1, result.folder.name
+        (True, 'checkpoint')
     """
     if not isinstance(config, ExperimentConfig):
         config = read_config(config, overrides or [])
+    import_parts(config.imports)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     dataset, protocol = read_data(config)
@@ -222,6 +233,7 @@ def evaluate(
     model: HashModel | str | Path,
     *,
     overrides: list[str] | None = None,
+    imports: Sequence[str | Path] = (),
     cache: FeatureCache | None = None,
     progress: bool = True,
 ) -> Report:
@@ -231,12 +243,21 @@ def evaluate(
         model: A model, a zoo name or a checkpoint folder.
         overrides: ``key=value`` over the experiment that the checkpoint carries, such as
             ``data.root=…`` or ``evaluation.topk=[50,500]``.
+        imports: Python files or modules with parts of one's own, as :func:`crosshash.load` takes
+            them.
         cache: Features of frozen backbones; default: the user's cache folder.
         progress: Show progress bars.
 
     Raises:
+        LookupError: The data set is unknown.
         ValueError: The model carries no experiment, or the data set has no labels.
+
+    Example:
+        >>> report = evaluate("amgfh-shapes-64", overrides=["data.options.n=60"], progress=False)
+        >>> report.i2t.map > report.i2t.chance
+        True
     """
+    import_parts(imports)
     if not isinstance(model, HashModel):
         model = load(model)
     if not model.info.experiment:
@@ -245,6 +266,10 @@ def evaluate(
     for override in overrides or []:
         values = merge(values, parse_override(override))
     config = parse_config(values, where="the checkpoint's experiment")
+    try:
+        DATASETS[config.data.name]
+    except LookupError as error:
+        raise LookupError(f"{error}; {missing_parts(model.info.experiment)}") from None
     dataset, protocol = read_data(config)
     inputs = prepare_inputs(
         model,
@@ -318,6 +343,6 @@ class _Validation:
 
 def _resumed_settings(config: ExperimentConfig) -> dict[str, Any]:
     """What a resumed training must share beside the trainer's own settings."""
-    values = config.model_dump(mode="json", exclude={"training", "paper", "evaluation"})
+    values = config.model_dump(mode="json", exclude={"training", "paper", "evaluation", "imports"})
     values["data"].pop("root")  # the same data may stand elsewhere
     return values

@@ -36,6 +36,11 @@ def matches(name: str, pattern: str) -> bool:
     return fnmatchcase(name, pattern) if {"*", "?"} & set(pattern) else pattern in name
 
 
+def _definition(entry: object) -> object:
+    """Module and name of a class or function; the object itself where it has none."""
+    return getattr(entry, "__module__", entry), getattr(entry, "__qualname__", entry)
+
+
 class PluginError(ImportError):
     """A part of another distribution, or of a user's file, that cannot be imported."""
 
@@ -65,6 +70,9 @@ class Registry(Generic[T]):
     def register(self, name: str) -> Callable[[Object], Object]:
         """Decorator that stores the class or function under ``name``.
 
+        What is defined anew (a notebook's cell that runs again, a file that failed and is imported
+        again) replaces what the same definition stored before.
+
         Raises:
             ValueError: ``name`` is taken by another object.
         """
@@ -73,7 +81,7 @@ class Registry(Generic[T]):
             if not self._is_own(entry):
                 self._scan()  # so that the name of a part of ours is found taken
             taken = self._entries.get(name)
-            if taken is not None and taken is not entry:
+            if taken is not None and _definition(taken) != _definition(entry):
                 raise ValueError(
                     f"{self.kind} {name!r} is registered already (as {taken!r}); "
                     "register the new one under another name"

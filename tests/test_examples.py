@@ -14,7 +14,7 @@ SMALL = {
     "search.py": [],
     "finetune.py": ["--size", "300", "--epochs", "1"],
     "swap_backbone.py": ["--size", "200", "--epochs", "1"],
-    "new_method.py": ["--size", "300", "--epochs", "1"],
+    "own_parts.py": ["--size", "150", "--epochs", "1"],
 }
 
 
@@ -42,7 +42,7 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
         "search.py": "scene-",
         "finetune.py": "from scratch, 32 bits",
         "swap_backbone.py": "vit_tiny_patch16_224 + bow",
-        "new_method.py": "plain",
+        "own_parts.py": "loaded by another program, its codes are equal",
     }[name]
     assert expected in done
 

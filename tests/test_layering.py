@@ -13,7 +13,8 @@ import crosshash
 
 ROOT = Path(crosshash.__file__).parent
 FLOORS = [
-    {"registry", "config", "settings", "codes", "similarity", "files", "images"},
+    {"_lazy", "_version", "registry", "plugins", "config", "settings"}
+    | {"codes", "similarity", "files", "images"},
     {"layers", "losses", "backbones"},
     {"model"},
     {"algorithms"},

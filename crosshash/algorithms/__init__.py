@@ -1,1 +1,33 @@
 """The grammar in which a method's training algorithm is written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crosshash._lazy import attach
+
+if TYPE_CHECKING:
+    from crosshash.algorithms.code_bank import CodeBank as CodeBank
+    from crosshash.algorithms.laplacian import LabelLaplacian as LabelLaplacian
+    from crosshash.algorithms.phases import Algorithm as Algorithm
+    from crosshash.algorithms.phases import BatchPhase as BatchPhase
+    from crosshash.algorithms.phases import Phase as Phase
+    from crosshash.algorithms.phases import SolvePhase as SolvePhase
+    from crosshash.algorithms.phases import Terms as Terms
+    from crosshash.algorithms.phases import Update as Update
+else:
+    __getattr__, __dir__, __all__ = attach(
+        __name__,
+        {
+            "crosshash.algorithms.code_bank": ["CodeBank"],
+            "crosshash.algorithms.laplacian": ["LabelLaplacian"],
+            "crosshash.algorithms.phases": [
+                "Algorithm",
+                "BatchPhase",
+                "Phase",
+                "SolvePhase",
+                "Terms",
+                "Update",
+            ],
+        },
+    )

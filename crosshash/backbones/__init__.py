@@ -43,8 +43,9 @@ def create_image_backbone(name: str, **options: Any) -> ImageBackbone:
     if name in IMAGE_BACKBONES:
         kind = IMAGE_BACKBONES[name]
         return kind(**checked_arguments(kind, options, f"options of {name}"))
-    from crosshash.backbones.image.timm_models import TimmBackbone
+    from crosshash.backbones.image.timm_models import TimmBackbone, check_name
 
+    check_name(name)  # before its options, which only a timm model has
     return TimmBackbone(name, **checked_arguments(TimmBackbone, options, f"options of {name}"))
 
 
@@ -82,6 +83,10 @@ def list_backbones(pattern: str = "") -> list[str]:
 
     Args:
         pattern: Part of the name, or a pattern with ``*`` and ``?``.
+
+    Example:
+        >>> "resnet18" in list_backbones("resnet")
+        True
     """
     import timm
 

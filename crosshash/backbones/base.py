@@ -20,6 +20,14 @@ from crosshash.registry import Registry
 
 Texts = str | Sequence[str] | npt.NDArray[Any] | Tensor
 Inputs = dict[str, Tensor]
+# Files that a checkpoint keeps for its text encoder; a bag of words has the first, a transformer
+# the others, and an encoder of one's own what it likes of them.
+ASSETS = (
+    "vocabulary.json",
+    "text_encoder/*.json",
+    "text_encoder/*.txt",
+    "text_encoder/*.model",
+)
 
 
 class Features(NamedTuple):
@@ -141,7 +149,11 @@ class TextEncoder(nn.Module, ABC):
         """JSON-able options of ``create_text_encoder(**spec, assets=folder)``, without weights."""
 
     def save_assets(self, folder: str | Path) -> list[Path]:
-        """Write what a checkpoint needs beside spec and weights; returns the files written."""
+        """Write what a checkpoint needs beside spec and weights; returns the files written.
+
+        A checkpoint keeps the files that are named as in ``ASSETS``; the encoder that is built
+        again finds them in the folder that its option ``assets`` names.
+        """
         return []
 
 

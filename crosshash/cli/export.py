@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from crosshash.cli.options import Json, Model, Quiet
+from crosshash.cli.options import Imports, Json, Model, Quiet
 from crosshash.cli.output import note, print_result
 
 
@@ -17,6 +17,7 @@ def export(
         Path,
         typer.Option("--output", "-o", help="Folder; an earlier export there is replaced."),
     ],
+    imports: Imports = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -29,7 +30,7 @@ def export(
     from crosshash.hub.export import PARTS, export_onnx
     from crosshash.hub.load import load
 
-    loaded = load(model)
+    loaded = load(model, imports=imports or ())
     with note(f"exporting {model}", quiet or json_):
         interface = export_onnx(loaded, output)
     values = {"folder": str(output), **interface}

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from crosshash.cli.options import Json, Quiet
+from crosshash.cli.options import Imports, Json, Quiet
 from crosshash.cli.output import print_result
 
 zoo = typer.Typer(help="The zoo: build its models from their recipes.", no_args_is_help=True)
@@ -58,6 +58,7 @@ def publish(
         bool, typer.Option("--dry-run", help="Upload nothing; print card and manifest.")
     ] = False,
     licence: Annotated[str, typer.Option(help="Of the weights, as SPDX names it.")] = "Apache-2.0",
+    imports: Imports = None,
     json_: Json = False,
 ) -> None:
     """Publish a checkpoint on the Hugging Face Hub and print the manifest to commit.
@@ -65,7 +66,9 @@ def publish(
     Example: `crosshash publish runs/amgfh-flickr8k-64/checkpoint --repo me/amgfh-flickr8k-64`
     """
     from crosshash.hub.publish import publish as run
+    from crosshash.plugins import import_parts
 
+    import_parts(imports or ())
     done = run(folder, repo, private=private, dry_run=dry_run, licence=licence)
     manifest = done.manifest or done.draft
     values: dict[str, Any] = {

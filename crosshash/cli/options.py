@@ -16,6 +16,12 @@ Overrides = Annotated[
     Optional[list[str]],  # noqa: UP045  (typer reads the annotation)
     typer.Argument(help="Settings over the config: key=value with dotted keys."),
 ]
+Imports = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(
+        "--import", help="A Python file or module with parts of one's own; may come several times."
+    ),
+]
 Workers = Annotated[int, typer.Option(min=0, help="Processes that decode images.")]
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from crosshash.cli.options import Json, Model, Quiet, Workers, image_paths
+from crosshash.cli.options import Imports, Json, Model, Quiet, Workers, image_paths
 from crosshash.cli.output import print_result
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def encode(
     skip_corrupt: SkipCorrupt = False,
     allow_unknown: AllowUnknown = False,
     workers: Workers = 0,
+    imports: Imports = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -45,7 +47,7 @@ def encode(
     from crosshash.hub.load import load
 
     paths = [] if text else _pictures(items)
-    network = load(model)
+    network = load(model, imports=imports or ())
     if text:
         done = Encoded(encode_texts(network, items, allow_unknown=allow_unknown), items, [])
     else:
@@ -76,6 +78,7 @@ def index(
     ] = False,
     skip_corrupt: SkipCorrupt = False,
     workers: Workers = 0,
+    imports: Imports = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -91,7 +94,7 @@ def index(
     paths = _pictures(items)
     built = Index.load(output) if add else None
     check_replaceable(output)  # not only when it is saved, after the work
-    network = load(model)
+    network = load(model, imports=imports or ())
     if built is None:
         built = Index.for_model(network, {"model": str(model), "kind": "image"})
     else:
@@ -132,6 +135,7 @@ def search(
         typer.Option("--gallery", "-g", help="Write the hits as one HTML page with pictures."),
     ] = None,
     allow_unknown: AllowUnknown = False,
+    imports: Imports = None,
     json_: Json = False,
 ) -> None:
     """Search an index by a text or by an image.
@@ -151,7 +155,7 @@ def search(
             "any other is a text"
         )
     opened = Index.load(folder)
-    network = _model_of(opened, folder, model)
+    network = _model_of(opened, folder, model, imports or ())
     code = (
         _query_picture(network, query)
         if is_image
@@ -179,7 +183,7 @@ def _told(skipped: list[str]) -> list[str]:
     return ["\n  ".join([f"{len(skipped)} skipped, which cannot be read as images:", *skipped])]
 
 
-def _model_of(opened: Index, folder: Path, name: str | None) -> HashModel:
+def _model_of(opened: Index, folder: Path, name: str | None, imports: Sequence[str]) -> HashModel:
     """The model that is named, else the one that made the index; it must be that very model."""
     from crosshash.hub.load import load
 
@@ -187,7 +191,7 @@ def _model_of(opened: Index, folder: Path, name: str | None) -> HashModel:
     if not (name or made):
         raise ValueError(f"{folder} does not say its model; name it with --model")
     try:
-        network = load(str(name or made))
+        network = load(str(name or made), imports=imports)
     except (LookupError, FileNotFoundError) as error:
         if name:
             raise

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from crosshash.cli.options import Json, Model, Overrides, Quiet
+from crosshash.cli.options import Imports, Json, Model, Overrides, Quiet
 from crosshash.cli.output import print_result
 
 
@@ -75,6 +75,7 @@ def train(
 def evaluate(
     model: Model,
     overrides: Overrides = None,
+    imports: Imports = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -85,7 +86,7 @@ def evaluate(
     from crosshash.experiment import evaluate as run
     from crosshash.reports.tables import map_table, rich_table
 
-    report = run(model, overrides=overrides, progress=not quiet)
+    report = run(model, overrides=overrides, imports=imports or (), progress=not quiet)
     record = [{"record": key, "value": str(value)} for key, value in report.record_dict().items()]
     print_result(report.as_dict(), json_, map_table(**_maps(report)), rich_table(record))
 

@@ -55,5 +55,10 @@ def load_dataset(
 
 
 def list_datasets() -> list[str]:
-    """Names that :func:`load_dataset` takes."""
+    """Names that :func:`load_dataset` takes.
+
+    Example:
+        >>> "shapes" in list_datasets()
+        True
+    """
     return DATASETS.names()

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from crosshash.backbones import create_text_encoder, takes_weights
+from crosshash.backbones.base import ASSETS
 from crosshash.config import ConfigError
 from crosshash.hub.errors import CheckpointError
 from crosshash.hub.limits import (
@@ -32,17 +33,10 @@ from crosshash.hub.reference import (
 from crosshash.hub.upgrade import Contents, upgrade
 from crosshash.methods.build import build_model
 from crosshash.model.hash_model import HashModel, ModelInfo
+from crosshash.plugins import missing_parts
 
 FILES = ("config.json", "info.json", "model.safetensors")
-# What a checkpoint may have beside: patterns, of which a transformer's files are in a folder.
-OPTIONAL = (
-    "vocabulary.json",
-    "golden.json",
-    "golden.safetensors",
-    "text_encoder/*.json",
-    "text_encoder/*.txt",
-    "text_encoder/*.model",
-)
+OPTIONAL = ("golden.json", "golden.safetensors", *ASSETS)  # what it may have beside: patterns
 CARD = "README.md"
 
 
@@ -121,7 +115,10 @@ def _build(path: Path, config: dict[str, Any], info: dict[str, Any], elements: i
     except (ValueError, LookupError, RuntimeError, OverflowError) as error:
         if isinstance(error, (KeyError, ConfigError)):
             raise
-        raise CheckpointError(f"{path}: its model cannot be built: {error}") from error
+        hint = ""
+        if type(error) is LookupError:  # of a registry
+            hint = f"; {missing_parts(info.get('experiment') or {})}"
+        raise CheckpointError(f"{path}: its model cannot be built: {error}{hint}") from error
     model.info = ModelInfo(**info)
     return model
 

@@ -52,7 +52,8 @@ def export_program(model: HashModel, part: Part) -> ExportedProgram:
         ValueError: There is no such part.
 
     Example:
-        >>> program = export_program(model, "image")
+        >>> import crosshash
+        >>> program = export_program(crosshash.load("amgfh-wiki-16"), "image")
         >>> torch.export.save(program, "image.pt2")
     """
     if part not in PARTS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from crosshash.hub.golden import check_golden
 from crosshash.hub.manifest import list_models
 from crosshash.hub.resolve import locate_model
 from crosshash.model.hash_model import HashModel
+from crosshash.plugins import import_parts
 
 __all__ = ["list_models", "load"]
 
@@ -22,6 +24,7 @@ def load(
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     golden: bool = False,
+    imports: Sequence[str | Path] = (),
 ) -> HashModel:
     """A trained model, ready to encode.
 
@@ -34,6 +37,8 @@ def load(
         device: Where to put the model; default: the CPU.
         dtype: Type of the weights; default: float32.
         golden: Check that the model gives the codes that are stored beside it.
+        imports: Python files or modules with parts of one's own that the model is built from. They
+            are run; what a checkpoint says it was trained with is told, never imported by itself.
 
     Raises:
         LookupError: There is no such name and no such folder, with the nearest names; or the model
@@ -42,8 +47,15 @@ def load(
         CheckpointError: The files are not the published ones, or do not make a model, or it gives
             other codes.
         FileNotFoundError: A file is missing in the folder; or ``golden`` is asked of a folder
-            without stored codes.
+            without stored codes; or there is no such file to import.
+        PluginError: What is to be imported fails.
+
+    Example:
+        >>> model = load("amgfh-shapes-64")  # comes with the package
+        >>> model.encode_text(["a star at night", "a red circle"]).shape  # 64 bits in 8 bytes
+        (2, 8)
     """
+    import_parts(imports)
     folder = locate_model(name, revision)
     model = read_checkpoint(folder)
     if golden:

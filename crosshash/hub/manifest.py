@@ -206,6 +206,10 @@ def list_models(
 
     Raises:
         ValueError: A manifest does not keep to the schema.
+
+    Example:
+        >>> [model.name for model in list_models("amgfh-wiki-*", status="local")]
+        ['amgfh-wiki-16', 'amgfh-wiki-32', 'amgfh-wiki-64']
     """
     found = {name: read_manifest(bundled("zoo") / f"{name}.yaml") for name in _manifest_names()}
     for path in _recipe_files():

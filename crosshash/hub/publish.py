@@ -74,6 +74,13 @@ def publish(
         CheckpointError: The folder is no checkpoint that loads.
         ValueError: The repository's name is none, or the model has no experiment to be named by.
         HubError: The Hub refuses, or cannot be reached.
+
+    Example:
+        >>> import crosshash
+        >>> model = crosshash.load("amgfh-wiki-16")
+        >>> done = publish(model, "my-name/amgfh-wiki-16", dry_run=True)
+        >>> [name for name in done.files if name.endswith(".safetensors")]
+        ['model.safetensors']
     """
     if isinstance(model, HashModel):
         with tempfile.TemporaryDirectory(prefix="crosshash-") as place:

@@ -8,12 +8,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
+from crosshash.backbones.round_trip import check_round_trip
+from crosshash.data.dataset import PairedDataset
 from crosshash.files import atomic_folder
 from crosshash.hub.card import card
 from crosshash.hub.checkpoint import CARD
 from crosshash.hub.golden import write_golden
+from crosshash.hub.limits import check_config
 from crosshash.hub.reference import make_references
 from crosshash.hub.upgrade import FORMAT_VERSION
 from crosshash.model.hash_model import HashModel
@@ -42,6 +46,14 @@ def save(
 
     Raises:
         ValueError: A frozen backbone has other weights than its public home, or none.
+
+    Example:
+        >>> import crosshash
+        >>> model = crosshash.load("amgfh-shapes-64")
+        >>> save(model, "my-model")
+        >>> again = crosshash.load("my-model")
+        >>> bool((again.encode_text("a red star") == model.encode_text("a red star")).all())
+        True
     """
     from safetensors.torch import save_file
 
@@ -71,6 +83,25 @@ def save(
         if golden is not None:
             write_golden(model, path, *golden)
         (path / CARD).write_text(card(model, Path(folder).name), encoding="utf-8")
+
+
+def check_savable(model: HashModel, pairs: PairedDataset) -> None:
+    """Refuse, before it is trained, a model that a checkpoint could not hold.
+
+    Args:
+        model: May have encoders of a user's own; those of the package are known to be loaded again.
+        pairs: A few, which go through the encoders.
+
+    Raises:
+        RoundTripError: An encoder would come back as another one, or not at all.
+        CheckpointError: An option of an encoder or of the network is a path, or another that no
+            checkpoint may have.
+    """
+    for slot in model.slots:
+        check_round_trip(model.backbone(slot), pairs.images)
+    texts = pairs.texts if isinstance(pairs.texts, np.ndarray) else pairs.captions()
+    check_round_trip(model.text, texts)
+    check_config(model.describe(), Path("checkpoint") / "config.json")
 
 
 def _write_json(path: Path, values: Mapping[str, Any]) -> None:

@@ -14,6 +14,9 @@ class SampleAttention(nn.Module):
     a batch receive nearly the same average at initialisation.
 
     Shapes: (n, dim) to (n, dim). Couples the rows, so it may guide training only.
+
+    Args:
+        dim: Width of the items, and of queries, keys and values.
     """
 
     def __init__(self, dim: int) -> None:

@@ -10,6 +10,10 @@ class Discriminator(nn.Module):
 
     Shapes: (n, dim) to (n,) logits, positive for "real". LeakyReLU keeps the gradient to the
     generator alive where a ReLU would cut it.
+
+    Args:
+        dim: Width of the vectors.
+        hidden: Width of the first layer; the papers are silent.
     """
 
     def __init__(self, dim: int, hidden: int = 256) -> None:

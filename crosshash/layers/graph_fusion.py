@@ -16,7 +16,7 @@ class GraphFusion(nn.Module):
     """f(H) of AMGFH: couples the items of a batch, so it guides training only (Eqs. 4-7).
 
     Three streams (image, text, both) go through graph convolution and self-attention over the
-    items and are fused; a hash layer follows.
+    items and are fused; a hash layer follows. Defaults are those of the method.
 
     Shapes: (n, image_dim), (n, text_dim) to (n, bits) in (-1, 1).
 
@@ -31,6 +31,12 @@ class GraphFusion(nn.Module):
         activation: Of the graph convolution.
         alpha: Share of image similarity in the graph.
         neighbours: Nearest neighbours kept in the graph; None keeps all.
+
+    Example:
+        >>> import torch
+        >>> fusion = GraphFusion(512, 300, bits=64)
+        >>> fusion(torch.randn(8, 512), torch.randn(8, 300)).shape
+        torch.Size([8, 64])
     """
 
     def __init__(
@@ -39,13 +45,13 @@ class GraphFusion(nn.Module):
         text_dim: int,
         bits: int,
         *,
-        dim: int,
-        gcn: bool,
-        attention: bool,
-        fusion: Literal["add", "concat"],
-        activation: Literal["relu", "softmax"],
-        alpha: float,
-        neighbours: int | None,
+        dim: int = 256,
+        gcn: bool = True,
+        attention: bool = True,
+        fusion: Literal["add", "concat"] = "add",
+        activation: Literal["relu", "softmax"] = "relu",
+        alpha: float = 0.5,
+        neighbours: int | None = None,
     ) -> None:
         super().__init__()
         widths = (image_dim, text_dim, image_dim + text_dim)

@@ -11,6 +11,11 @@ class HashHead(nn.Module):
     """Linear layer to K outputs, with tanh where the paper says so.
 
     Shapes: (n, dim) to (n, bits), in (-1, 1) with ``tanh``.
+
+    Args:
+        dim: Width of the input.
+        bits: K.
+        tanh: Bound the codes; MDFFH and DMSFH leave them unbounded.
     """
 
     def __init__(self, dim: int, bits: int, *, tanh: bool = True) -> None:
@@ -33,10 +38,28 @@ class Encoder(nn.Module):
     and HFAH have no normalisation: ``norm=False``.
 
     Shapes: (n, dim) to (n, out_dim), the last of ``hidden``, or ``dim`` where there is none.
+
+    Args:
+        dim: Width of the input.
+        hidden: Width of each layer; AMGFH's by default.
+        dropout: After each layer, in training.
+        norm: BatchNorm after each linear layer.
+
+    Example:
+        >>> import torch
+        >>> encoder = Encoder(300, [128])
+        >>> head = HashHead(encoder.out_dim, bits=64)
+        >>> head(encoder(torch.randn(8, 300))).shape
+        torch.Size([8, 64])
     """
 
     def __init__(
-        self, dim: int, hidden: Sequence[int], *, dropout: float = 0.0, norm: bool = True
+        self,
+        dim: int,
+        hidden: Sequence[int] = (1024, 1024),
+        *,
+        dropout: float = 0.0,
+        norm: bool = True,
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []

@@ -75,6 +75,11 @@ class MultiScaleConv(nn.Module):
 
     Raises:
         ValueError: A kernel is even, so that same padding would shift the map.
+
+    Example:
+        >>> x = torch.randn(8, 4, 16, 16)
+        >>> torch.equal(MultiScaleConv(4)(x), x)  # it starts from the features as they are
+        True
     """
 
     def __init__(

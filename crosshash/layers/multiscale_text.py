@@ -35,6 +35,12 @@ class MultiScaleText(nn.Module):
 
     Raises:
         ValueError: ``fuse`` has another value, or a scale is not positive.
+
+    Example:
+        >>> import torch
+        >>> pooling = MultiScaleText(300, fuse="concat")
+        >>> pooling(torch.rand(8, 300)).shape, pooling.out_dim
+        (torch.Size([8, 1800]), 1800)
     """
 
     def __init__(
@@ -79,7 +85,7 @@ class MultiScaleEncoder(nn.Module):
 
     Args:
         dim: d, the width of the text vector.
-        hidden: Widths of the fully connected layers.
+        hidden: Widths of the fully connected layers; MDFFH's by default.
         fuse: How the scales are joined; None leaves the pooling out (HFAH-1).
         dropout: In the fully connected layers.
         norm: BatchNorm in the fully connected layers.
@@ -88,9 +94,9 @@ class MultiScaleEncoder(nn.Module):
     def __init__(
         self,
         dim: int,
-        hidden: Sequence[int],
+        hidden: Sequence[int] = (1024,),
         *,
-        fuse: Fuse | None,
+        fuse: Fuse | None = "conv",
         dropout: float = 0.0,
         norm: bool = False,
     ) -> None:

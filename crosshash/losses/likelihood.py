@@ -20,6 +20,12 @@ def pairwise_nll(U: Tensor, V: Tensor, S: Tensor, *, scale: float = 0.5) -> Tens
         V: (m, k) real-valued codes.
         S: (n, m) similarities in {0, 1}.
         scale: Factor of the inner products.
+
+    Example:
+        >>> U = torch.tensor([[1.0, 1.0], [-1.0, 1.0]])
+        >>> same = pairwise_nll(U, U, torch.eye(2))
+        >>> bool(same < pairwise_nll(U, -U, torch.eye(2)))
+        True
     """
     theta = scale * (U @ V.T)
     return (functional.softplus(theta) - S * theta).mean()

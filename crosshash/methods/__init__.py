@@ -1,1 +1,32 @@
 """The published methods, one file each: network, loss, algorithm."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crosshash._lazy import attach
+
+if TYPE_CHECKING:
+    from crosshash.methods.amgfh import AMGFH as AMGFH
+    from crosshash.methods.amgfh import AMGFHNet as AMGFHNet
+    from crosshash.methods.build import METHODS as METHODS
+    from crosshash.methods.build import build_model as build_model
+    from crosshash.methods.build import create as create
+    from crosshash.methods.build import list_methods as list_methods
+    from crosshash.methods.dmsfh import DMSFH as DMSFH
+    from crosshash.methods.dmsfh import DMSFHNet as DMSFHNet
+    from crosshash.methods.hfah import HFAH as HFAH
+    from crosshash.methods.hfah import HFAHNet as HFAHNet
+    from crosshash.methods.mdffh import MDFFH as MDFFH
+    from crosshash.methods.mdffh import MDFFHNet as MDFFHNet
+else:
+    __getattr__, __dir__, __all__ = attach(
+        __name__,
+        {
+            "crosshash.methods.amgfh": ["AMGFH", "AMGFHNet"],
+            "crosshash.methods.build": ["METHODS", "build_model", "create", "list_methods"],
+            "crosshash.methods.dmsfh": ["DMSFH", "DMSFHNet"],
+            "crosshash.methods.hfah": ["HFAH", "HFAHNet"],
+            "crosshash.methods.mdffh": ["MDFFH", "MDFFHNet"],
+        },
+    )

@@ -23,7 +23,7 @@ from crosshash.layers.multiscale_text import MultiScaleText
 from crosshash.losses.adversarial import discriminator_loss, generator_loss, random_codes
 from crosshash.losses.cosine import cosine_regression
 from crosshash.losses.likelihood import pairwise_nll
-from crosshash.losses.quantization import quantization
+from crosshash.losses.quantization_error import quantization
 from crosshash.losses.regularization import l2
 from crosshash.methods.build import METHODS
 from crosshash.model.batch import Batch

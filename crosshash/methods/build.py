@@ -77,6 +77,8 @@ def create(
     Example:
         >>> model = create("amgfh", bits=32, backbones={"name": "resnet18", "weights": "random"},
         ...                texts=["a red circle", "a blue square"])
+        >>> model.encode_text("a blue circle", output="signs").shape
+        (1, 32)
     """
     slots: Mapping[str, Any]
     if isinstance(backbones, str) or "name" in backbones:
@@ -104,5 +106,10 @@ def create(
 
 
 def list_methods() -> list[str]:
-    """Names of the methods, as ``method:`` in a config takes them."""
+    """Names of the methods, as ``method:`` in a config takes them.
+
+    Example:
+        >>> "amgfh" in list_methods()
+        True
+    """
     return METHODS.names()

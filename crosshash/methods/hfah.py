@@ -23,7 +23,7 @@ from crosshash.layers.reconstruction import MODALITIES, Reconstruction
 from crosshash.losses.adversarial import discriminator_loss, generator_loss
 from crosshash.losses.likelihood import pairwise_nll
 from crosshash.losses.normalization import Normalization, term_weight
-from crosshash.losses.quantization import quantization
+from crosshash.losses.quantization_error import quantization
 from crosshash.methods.build import METHODS
 from crosshash.model.batch import Batch
 from crosshash.model.hash_model import HashModel, Standardize

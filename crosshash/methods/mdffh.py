@@ -16,7 +16,7 @@ from crosshash.backbones.base import Features, ImageBackbone, TextEncoder
 from crosshash.layers.heads import Encoder, HashHead
 from crosshash.layers.multiscale_text import MultiScaleEncoder
 from crosshash.losses.normalization import Normalization, term_weight
-from crosshash.losses.quantization import quantization
+from crosshash.losses.quantization_error import quantization
 from crosshash.methods.build import METHODS
 from crosshash.model.batch import Batch
 from crosshash.model.hash_model import HashModel, Standardize

@@ -1,1 +1,20 @@
 """Two unimodal hash functions and their codes, whatever the method."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crosshash._lazy import attach
+
+if TYPE_CHECKING:
+    from crosshash.model.batch import Batch as Batch
+    from crosshash.model.hash_model import HashModel as HashModel
+    from crosshash.model.hash_model import ModelInfo as ModelInfo
+else:
+    __getattr__, __dir__, __all__ = attach(
+        __name__,
+        {
+            "crosshash.model.batch": ["Batch"],
+            "crosshash.model.hash_model": ["HashModel", "ModelInfo"],
+        },
+    )

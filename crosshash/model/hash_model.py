@@ -51,6 +51,14 @@ class HashModel(nn.Module):
 
     Raises:
         ValueError: The slots are not the class's, or the bits cannot be packed.
+
+    Example:
+        >>> import crosshash
+        >>> model = crosshash.load("amgfh-shapes-64")
+        >>> dataset, _ = crosshash.load_dataset("shapes", n=3, seed=7)
+        >>> codes = model.encode_image(dataset.images, output="signs")
+        >>> codes.shape, sorted(set(codes.ravel().tolist()))
+        ((3, 64), [-1, 1])
     """
 
     slots: tuple[str, ...] = ("image",)

@@ -108,7 +108,14 @@ def precision_at(
     empty: Empty = "skip",
     engine: Engine = "auto",
 ) -> dict[int, float]:
-    """Precision@N: share of relevant items among the first N, for each N in ``ranks``."""
+    """Precision@N: share of relevant items among the first N, for each N in ``ranks``.
+
+    Example:
+        >>> query = [[1, 1, 1, 1, -1, -1, -1, -1]]
+        >>> items = [query[0], [-sign for sign in query[0]]]
+        >>> precision_at(query, items, [[1, 0]], [[1, 0], [0, 1]], ranks=[1, 2])
+        {1: 1.0, 2: 0.5}
+    """
     curve = precision_recall_by_rank(
         query_codes,
         retrieval_codes,

@@ -54,6 +54,11 @@ def code_health(codes: Any) -> CodeHealth:
 
     Raises:
         ValueError: There are no codes.
+
+    Example:
+        >>> import numpy as np
+        >>> code_health(np.array([[0], [255], [255]], dtype=np.uint8)).unique
+        2
     """
     packed = as_packed(codes)
     if not len(packed):

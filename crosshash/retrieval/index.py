@@ -53,6 +53,14 @@ class Index:
         bits: Code length k, a multiple of 8.
         metadata: What to remember of the codes' origin, such as
             ``{"model": "amgfh-shapes-64", "kind": "image"}``; saved as JSON.
+
+    Example:
+        >>> import numpy as np
+        >>> index = Index(16)
+        >>> index.add(np.array([[0, 0], [255, 255]], dtype=np.uint8), ["none", "all"])
+        >>> found = index.search(np.array([[1, 0]], dtype=np.uint8), topk=2)
+        >>> found.ids, found.distances.tolist()
+        ([['none', 'all']], [[1, 15]])
     """
 
     def __init__(self, bits: int, metadata: Mapping[str, Any] | None = None) -> None:

@@ -63,6 +63,14 @@ def mean_average_precision(
     Raises:
         ValueError: Codes and labels do not fit, a name is unknown, or no query has a relevant item.
         ImportError: ``engine="numba"`` without numba.
+
+    Example:
+        >>> query = [[1, 1, 1, 1, -1, -1, -1, -1]]
+        >>> items = [query[0], [-sign for sign in query[0]]]  # the second is as far as can be
+        >>> mean_average_precision(query, items, [[1, 0]], [[1, 0], [0, 1]])
+        1.0
+        >>> mean_average_precision(query, items, [[1, 0]], [[0, 1], [1, 0]])
+        0.5
     """
     check_choice("empty", empty, get_args(Empty))
     values = average_precision(

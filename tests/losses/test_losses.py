@@ -9,7 +9,7 @@ from crosshash.losses.adversarial import discriminator_loss, generator_loss, ran
 from crosshash.losses.cosine import cosine_regression
 from crosshash.losses.likelihood import bank_nll, pairwise_nll
 from crosshash.losses.normalization import term_weight
-from crosshash.losses.quantization import quantization
+from crosshash.losses.quantization_error import quantization
 from crosshash.losses.regularization import l2
 from crosshash.similarity import label_similarity
 

@@ -22,7 +22,7 @@ from crosshash.backbones.base import Features
 from crosshash.codes import sign
 from crosshash.losses.adversarial import discriminator_loss, generator_loss
 from crosshash.losses.likelihood import pairwise_nll
-from crosshash.losses.quantization import quantization
+from crosshash.losses.quantization_error import quantization
 from crosshash.model.batch import Batch
 from crosshash.settings import TrainerSettings
 from crosshash.similarity import label_similarity

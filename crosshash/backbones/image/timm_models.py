@@ -147,9 +147,12 @@ class TimmBackbone(ImageBackbone):
         }
 
 
-def _create(
-    name: str, weights: str | Path, size: tuple[int, int] | None, options: dict[str, Any]
-) -> Any:
+def check_name(name: str) -> None:
+    """Refuse a name that timm does not know.
+
+    Raises:
+        LookupError: With the nearest names, of timm and of those registered here.
+    """
     import timm
 
     if not timm.is_model(name):
@@ -158,6 +161,14 @@ def _create(
             f"unknown image backbone {name!r}: {_near(name, known)} Registered here: "
             f"{', '.join(IMAGE_BACKBONES.names())}; timm.list_models() has the rest"
         )
+
+
+def _create(
+    name: str, weights: str | Path, size: tuple[int, int] | None, options: dict[str, Any]
+) -> Any:
+    import timm
+
+    check_name(name)
     architecture, _, tag = name.partition(".")
     tags = [n for n in timm.list_pretrained(architecture) if n.partition(".")[0] == architecture]
     if tag and name not in tags:

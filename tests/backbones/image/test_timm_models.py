@@ -244,3 +244,8 @@ def test_weights_keep_their_names_in_the_state_dict(tmp_path: Path) -> None:
     save_file(dict(backbone.state_dict()), tmp_path / "b.safetensors")
     assert set(load_file(tmp_path / "b.safetensors")) == set(backbone.state_dict())
     assert all(name.startswith("model.") for name in backbone.state_dict())
+
+
+def test_an_unknown_name_is_told_before_its_options() -> None:
+    with pytest.raises(LookupError, match="unknown image backbone 'my_own_net'"):
+        create_image_backbone("my_own_net", dim=6)

@@ -11,5 +11,10 @@ def quantization(B: Tensor, codes: Tensor) -> Tensor:
     Args:
         B: (n, k) binary codes in {-1, +1}.
         codes: (n, k) real-valued codes.
+
+    Example:
+        >>> import torch
+        >>> quantization(torch.tensor([[1.0, -1.0]]), torch.tensor([[0.5, -1.0]]))
+        tensor(0.1250)
     """
     return (B - codes).square().mean()
