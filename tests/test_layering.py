@@ -13,7 +13,7 @@ import crosshash
 
 ROOT = Path(crosshash.__file__).parent
 FLOORS = [
-    {"registry", "config", "settings", "codes", "similarity", "files", "images"},
+    {"registry", "config", "overlays", "settings", "codes", "similarity", "files", "images"},
     {"layers", "losses", "backbones"},
     {"model"},
     {"algorithms"},
