@@ -39,6 +39,7 @@ __all__ = [
     "TextConfig",
     "bundled",
     "checked_arguments",
+    "config_values",
     "explain_config",
     "find_config",
     "merge",
@@ -111,6 +112,7 @@ class ExperimentConfig(_Strict):
         evaluation: Conventions of the figures.
         imports: Modules, and files (``*.py``, relative to the config that names them), that
             register parts of one's own.
+        without_labels: Settings that lie over all others where the data set has no labels.
         seed: Of weights, order and dropout.
         paper: The paper's own figures.
     """
@@ -125,6 +127,7 @@ class ExperimentConfig(_Strict):
     training: TrainerSettings = Field(default_factory=TrainerSettings)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     imports: list[str] = Field(default_factory=list)
+    without_labels: dict[str, Any] = Field(default_factory=dict)
     seed: int = 0
     paper: dict[str, Any] = Field(default_factory=dict)
 
@@ -181,9 +184,13 @@ def parse_config(values: Mapping[str, Any], where: str = "config") -> Experiment
         ConfigError: Keys are unknown or missing, or values have the wrong type; names them all.
     """
     try:
-        return ExperimentConfig.model_validate(short_forms(values))
+        config = ExperimentConfig.model_validate(short_forms(values))
     except ValidationError as error:
         raise _explain(error, ExperimentConfig, where) from None
+    if config.without_labels:
+        rest = {key: value for key, value in values.items() if key != "without_labels"}
+        parse_config(overlay(rest, config.without_labels), where=f"{where}, without_labels")
+    return config
 
 
 def bundled(kind: Literal["configs", "zoo"]) -> Path:
@@ -239,8 +246,12 @@ def read_config(path: str | Path, overrides: Overrides = ()) -> ExperimentConfig
         ConfigError: It is no mapping, has unknown keys or values of the wrong type; or its base
             does not exist.
     """
-    values, _ = lay(_config_layers(path, overrides))
-    return parse_config(values, where=str(path))
+    return parse_config(config_values(path, overrides), where=str(path))
+
+
+def config_values(path: str | Path, overrides: Overrides = ()) -> dict[str, Any]:
+    """What :func:`read_config` checks: the values that are given, without defaults."""
+    return lay(_config_layers(path, overrides))[0]
 
 
 def explain_config(path: str | Path, overrides: Overrides = ()) -> list[tuple[str, Any, str]]:
