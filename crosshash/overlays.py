@@ -114,16 +114,32 @@ def short_forms(values: Mapping[str, Any]) -> dict[str, Any]:
 def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """A config's values with another layer over them: :func:`merge` of the written-out forms.
 
-    ``imports`` of both are kept. The paper's figures (``paper``) go where the layer changes what
+    ``imports`` of both are kept, and of the base's ``without_labels`` what the layer does not set
+    for all data. The paper's figures (``paper``) go where the layer changes what
     they were measured on (method, bits, data, network or algorithm) and gives none of its own.
     """
     base, over = short_forms(base), short_forms(over)
+    if isinstance(base.get("without_labels"), Mapping):
+        base["without_labels"] = _unset(short_forms(base["without_labels"]), over)
     values = merge(base, over)
     if isinstance(base.get("imports"), list) and isinstance(over.get("imports"), list):
         values["imports"] = list(dict.fromkeys([*base["imports"], *over["imports"]]))
     if "paper" not in over and _experiment(base) != _experiment(values):
         values.pop("paper", None)
     return values
+
+
+def _unset(values: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """What of ``values`` a layer over them does not set."""
+    rest: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in over:
+            rest[key] = value
+        elif isinstance(value, Mapping) and isinstance(over[key], Mapping):
+            inner = _unset(value, over[key])
+            if inner:
+                rest[key] = inner
+    return rest
 
 
 def _experiment(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -253,5 +269,8 @@ def lay(layers: Iterable[tuple[str, Mapping[str, Any]]]) -> tuple[dict[str, Any]
     for source, layer in layers:
         values = overlay(values, layer)
         own = {place for place, _ in leaves(short_forms(layer))}
-        sources = {place: source if place in own else sources[place] for place, _ in leaves(values)}
+        sources = {
+            place: source if place in own else sources.get(place, source)
+            for place, _ in leaves(values)
+        }
     return values, sources

@@ -289,11 +289,12 @@ def test_every_bundled_config_is_valid_and_its_parts_exist() -> None:
         for p in bundled("configs").glob("*/*-*.yaml")
     ]
     for variant in bundled("configs").glob("*/variants/*.yaml"):
-        names.append(f"{variant.parent.parent.name}/flickr8k-64-{variant.stem}")
+        for plain in ("flickr8k-64", "folder-64"):
+            names.append(f"{variant.parent.parent.name}/{plain}-{variant.stem}")
     for method in METHODS.names():
         for dataset in ("flickr8k", "wiki", "mirflickr", "nuswide", "coco"):
             names += [f"{method}/{dataset}-{bits}" for bits in (16, 32, 64)]
-    for name in names:
+    for name in [*names, *(f"{method}/folder-64" for method in METHODS.names())]:
         config = read_config(name)
         kind = METHODS[config.method]
         checked_arguments(kind, config.algorithm, "algorithm")

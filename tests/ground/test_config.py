@@ -226,6 +226,12 @@ def test_a_bundled_config_is_found_by_its_name(
         find_config("../experiment")
 
 
+def test_shared_fragments_are_no_configs_of_their_own() -> None:
+    with pytest.raises(FileNotFoundError):
+        find_config("parts/data/wiki")
+    assert read_config("amgfh/wiki-64").data.name == "wiki"
+
+
 def test_a_variant_lies_over_any_config_of_its_method(
     experiment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -368,6 +374,30 @@ def test_imports_hold_wherever_the_config_is_read(
         str(folder / "more.py"),
     ]
     assert read_config(experiment).imports == [str(experiment.parent / "my_backbone.py")]
+
+
+def test_settings_for_data_without_labels_give_way_to_what_lies_over_them(
+    experiment: Path,
+) -> None:
+    experiment.write_text(
+        YAML + "algorithm: {sim: 10}\n"
+        "without_labels: {algorithm: {sim: 1, intra: 1}, training: {epochs: 3}}\n"
+    )
+    config = read_config(experiment)
+    assert config.algorithm == {"sim": 10}
+    assert config.without_labels == {
+        "algorithm": {"sim": 1, "intra": 1}, "training": {"epochs": 3},
+    }  # fmt: skip
+    said = read_config(experiment, ["algorithm.sim=5", "training.epochs=4"])
+    assert said.without_labels == {"algorithm": {"intra": 1}}
+    again = override_config(config, {"algorithm.sim": 5, "training.epochs": 4})
+    assert again.without_labels == {"algorithm": {"intra": 1}}
+
+
+def test_a_bad_key_for_data_without_labels_is_named(experiment: Path) -> None:
+    experiment.write_text(YAML + "without_labels: {training: {epoch: 3}}\n")
+    with pytest.raises(ConfigError, match=r"without_labels:\n  training\.epoch: unknown key"):
+        read_config(experiment)
 
 
 class Network:
