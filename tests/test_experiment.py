@@ -150,9 +150,12 @@ def test_resuming_where_nothing_was_begun_is_said(tmp_path: Path) -> None:
 
 
 def test_overrides_hold_for_a_config_object_and_in_evaluating(tmp_path: Path) -> None:
+    config = parse_config({**TINY, "paper": {"map_i2t": 0.9}})
     overrides = {"training.epochs": 1, "bits": 32}
-    result = train(tiny(), tmp_path, overrides=overrides, progress=False)
+    result = train(config, tmp_path, overrides=overrides, progress=False)
     assert (result.model.bits, len(result.history), result.config.bits) == (32, 1, 32)
+    assert result.model.info.experiment["paper"] == {}  # the paper's was of another length
+    assert "paper" not in (result.folder / "README.md").read_text()
     few = crosshash.evaluate(
         result.model, overrides={"data": {"options": {"query": 10}}}, progress=False
     )
