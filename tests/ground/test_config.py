@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -230,6 +231,18 @@ def test_shared_fragments_are_no_configs_of_their_own() -> None:
     with pytest.raises(FileNotFoundError):
         find_config("parts/data/wiki")
     assert read_config("amgfh/wiki-64").data.name == "wiki"
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(config_module.bundled("configs").glob("*/base.yaml")),
+    ids=lambda p: p.parent.name,
+)
+def test_every_number_of_a_base_has_its_source_beside_it(path: Path) -> None:
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+    numbers = [line for line in lines if re.search(r"[:\[] *-?\d", line)]
+    assert numbers
+    assert [line for line in numbers if "  # " not in line] == []
 
 
 def test_a_variant_lies_over_any_config_of_its_method(

@@ -72,7 +72,7 @@ def imagefolder(
         raise ValueError(f"the option on_corrupt is 'raise' or 'skip', got {on_corrupt!r}")
     if on_corrupt == "skip" and not check_images:
         raise ValueError(
-            "the option on_corrupt 'skip' needs check_images: images are checked to skip"
+            "the option on_corrupt 'skip' needs check_images, which finds the damaged ones"
         )
     folder = locate(root)
     entries, labelled = read_metadata(folder, text_column=text_column, label_column=label_column)

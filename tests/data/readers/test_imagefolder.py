@@ -356,9 +356,8 @@ def test_damaged_rows_are_refused_by_line(folder):
 def test_a_truncated_photograph_is_refused_by_name(folder):
     write_csv(folder / "metadata.csv", plain())
     truncate(folder / "2.jpg")
-    with pytest.raises(CorruptImageError, match=r"2\.jpg: cannot be read .*truncated") as caught:
+    with pytest.raises(CorruptImageError, match=r"2\.jpg: cannot be read .*truncated"):
         imagefolder(folder)
-    assert "on_corrupt='skip'" in str(caught.value)
 
 
 def test_a_truncated_photograph_is_skipped_and_reported_where_asked(folder):
@@ -390,7 +389,7 @@ def test_unchecked_images_fail_when_opened(folder):
     assert dataset.images.open(1).size == (32, 32)
     with pytest.raises(CorruptImageError, match=r"2\.jpg"):
         dataset.images.open(2)
-    with pytest.raises(ValueError, match="needs check_images=True"):
+    with pytest.raises(ValueError, match="needs check_images, which finds"):
         imagefolder(folder, check_images=False, on_corrupt="skip")
     with pytest.raises(
         ValueError, match="the option on_corrupt is 'raise' or 'skip', got 'ignore'"
