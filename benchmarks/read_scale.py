@@ -135,7 +135,7 @@ def train(root: Path) -> None:
         dataset, protocol = read_data(config)
         model = build(config, dataset, protocol.train)
         inputs = prepare_inputs(model, dataset, progress=False)
-    algorithm = build_algorithm(config, model, inputs, len(protocol.train))
+    algorithm = build_algorithm(config, model, dataset.labels.shape[1], len(protocol.train))
     ready = time.perf_counter() - start
     Trainer(
         algorithm, inputs.select(protocol.train), TrainerSettings(epochs=1), progress=False

@@ -9,12 +9,45 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
 
 from crosshash.codes import check_bits
+from crosshash.overlays import (
+    ConfigError,
+    Overrides,
+    Replace,
+    lay,
+    leaves,
+    merge,
+    overlay,
+    override_layers,
+    parse_override,
+    read_layers,
+    short_forms,
+)
 from crosshash.registry import nearest
 from crosshash.settings import TrainerSettings
+
+__all__ = [
+    "BackboneConfig",
+    "ConfigError",
+    "DataConfig",
+    "EvaluationConfig",
+    "ExperimentConfig",
+    "Overrides",
+    "Replace",
+    "TextConfig",
+    "bundled",
+    "checked_arguments",
+    "config_values",
+    "explain_config",
+    "find_config",
+    "merge",
+    "override_config",
+    "parse_config",
+    "parse_override",
+    "read_config",
+]
 
 
 class _Strict(BaseModel):
@@ -64,7 +97,25 @@ class EvaluationConfig(_Strict):
 
 
 class ExperimentConfig(_Strict):
-    """One experiment: model, data, training, and the paper's own figures for it."""
+    """One experiment: model, data, training, and the paper's own figures for it.
+
+    Attributes:
+        method: A registered name.
+        bits: K, a multiple of 8.
+        backbones: One for each image slot of the method; ``backbones: resnet50`` is short for the
+            slot ``image``.
+        text: The text encoder.
+        network: Keyword arguments of the method's network.
+        algorithm: Keyword arguments of the method's algorithm.
+        data: The data set.
+        training: Optimisation.
+        evaluation: Conventions of the figures.
+        imports: Modules, and files (``*.py``, relative to the config that names them), that
+            register parts of one's own.
+        without_labels: Settings that lie over all others where the data set has no labels.
+        seed: Of weights, order and dropout.
+        paper: The paper's own figures.
+    """
 
     method: str
     bits: int
@@ -73,11 +124,10 @@ class ExperimentConfig(_Strict):
     network: dict[str, Any] = Field(default_factory=dict)
     algorithm: dict[str, Any] = Field(default_factory=dict)
     data: DataConfig
-    imports: list[str] = Field(
-        default_factory=list, description="files and modules that register parts of one's own"
-    )
     training: TrainerSettings = Field(default_factory=TrainerSettings)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
+    imports: list[str] = Field(default_factory=list)
+    without_labels: dict[str, Any] = Field(default_factory=dict)
     seed: int = 0
     paper: dict[str, Any] = Field(default_factory=dict)
 
@@ -88,23 +138,11 @@ class ExperimentConfig(_Strict):
 
     @field_validator("backbones", mode="before")
     @classmethod
-    def _names(cls, slots: Any) -> Any:
+    def _present(cls, slots: Any) -> Any:
         if not isinstance(slots, Mapping):
             return slots
-        return {
-            slot: {"name": value} if isinstance(value, str) else value
-            for slot, value in slots.items()
-            if value is not None  # an overlay leaves a slot of its base out
-        }
-
-    @field_validator("text", mode="before")
-    @classmethod
-    def _text_name(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
-
-
-class ConfigError(ValueError):
-    """A config that cannot be used; the message names the keys and what is expected of them."""
+        # null: an overlay leaves a slot of its base out.
+        return {slot: value for slot, value in slots.items() if value is not None}
 
 
 def _known_keys(model: type[BaseModel], location: Sequence[Any]) -> list[str]:
@@ -146,9 +184,13 @@ def parse_config(values: Mapping[str, Any], where: str = "config") -> Experiment
         ConfigError: Keys are unknown or missing, or values have the wrong type; names them all.
     """
     try:
-        return ExperimentConfig.model_validate(dict(values))
+        config = ExperimentConfig.model_validate(short_forms(values))
     except ValidationError as error:
         raise _explain(error, ExperimentConfig, where) from None
+    if config.without_labels:
+        rest = {key: value for key, value in values.items() if key != "without_labels"}
+        parse_config(overlay(rest, config.without_labels), where=f"{where}, without_labels")
+    return config
 
 
 def bundled(kind: Literal["configs", "zoo"]) -> Path:
@@ -187,79 +229,80 @@ def find_config(name: str | Path) -> list[Path]:
     raise FileNotFoundError(f"no config {str(name)!r}: {nearest(inner, list(known))}")
 
 
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with the keys of ``over`` put over it, mappings merged key by key.
-
-    A mapping that names another part (``name``) replaces the old one: the options of the old part
-    do not fit the new.
-    """
-    if base.get("name", over.get("name")) != over.get("name", base.get("name")):
-        return dict(over)
-    merged = dict(base)
-    for key, value in over.items():
-        old = merged.get(key)
-        both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        merged[key] = merge(old, value) if both else value  # type: ignore[arg-type]
-    return merged
-
-
-def read_config(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
+def read_config(path: str | Path, overrides: Overrides = ()) -> ExperimentConfig:
     """Read an experiment config.
 
-    A key ``base`` names a file, relative to the one it stands in, whose values are overlaid.
+    A key ``base`` names files, relative to the one it stands in, over which its values lie;
+    :func:`~crosshash.overlays.read_layers` has the rules. ``key: !replace {…}`` takes the place of
+    a base's mapping, which otherwise is merged key by key; ``null`` leaves a base's slot out.
 
     Args:
         path: A YAML file, or the name of a bundled config such as ``amgfh/flickr8k-64``.
-        overrides: ``key=value`` pairs with dotted keys, as on the command line; values are YAML.
+        overrides: ``key=value`` pairs with dotted keys, as on the command line, whose values are
+            YAML; or a mapping, nested or with dotted keys.
 
     Raises:
         FileNotFoundError: The file does not exist.
         ConfigError: It is no mapping, has unknown keys or values of the wrong type; or its base
             does not exist.
     """
-    values: dict[str, Any] = {}
-    for file in find_config(path):
-        values = merge(values, _read_layers(file, ()))
-    for override in overrides:
-        values = merge(values, parse_override(override))
-    return parse_config(values, where=str(path))
+    return parse_config(config_values(path, overrides), where=str(path))
 
 
-def parse_override(override: str) -> dict[str, Any]:
-    """``"training.epochs=5"`` as nested mappings; the value is YAML.
+def config_values(path: str | Path, overrides: Overrides = ()) -> dict[str, Any]:
+    """What :func:`read_config` checks: the values that are given, without defaults."""
+    return lay(_config_layers(path, overrides))[0]
+
+
+def explain_config(path: str | Path, overrides: Overrides = ()) -> list[tuple[str, Any, str]]:
+    """Every value of a config with where it comes from.
+
+    Args:
+        path: As :func:`read_config` takes it.
+        overrides: As :func:`read_config` takes them.
+
+    Returns:
+        Dotted key, value and source: a file (of a bundled config its name below ``configs``),
+        ``"override"`` or ``"default"``.
 
     Raises:
-        ConfigError: It is no ``key=value``, or the value is no YAML.
+        FileNotFoundError: The file does not exist.
+        ConfigError: As :func:`read_config` raises it.
     """
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"{override!r}: overrides are key=value, for example training.epochs=5")
-    try:
-        nested: Any = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{override!r}: the value is not valid YAML: {error}") from None
-    for part in reversed(key.split(".")):
-        nested = {part: nested}
-    return dict(nested)
+    values, sources = lay(_config_layers(path, overrides))
+    resolved = parse_config(values, where=str(path)).model_dump(mode="json")
+    return [
+        (".".join(place), value, sources.get(place, "default")) for place, value in leaves(resolved)
+    ]
 
 
-def _read_layers(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    if path.resolve() in seen:
-        raise ConfigError(f"{path}: its chain of 'base' files comes back to itself")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected a mapping of settings, got {type(values).__name__}")
-    base = values.pop("base", None)
-    if base is None:
-        return values
-    if not isinstance(base, str) or not (path.parent / base).is_file():
-        raise ConfigError(
-            f"{path}: base: expected a file relative to {path.parent}, got {base!r}, which is none"
-        )
-    return merge(_read_layers(path.parent / base, (*seen, path.resolve())), values)
+def override_config(config: ExperimentConfig, overrides: Overrides) -> ExperimentConfig:
+    """A config with overrides over it, as :func:`read_config` takes them.
+
+    Raises:
+        ConfigError: They have unknown keys or values of the wrong type.
+    """
+    values = config.model_dump(mode="json")
+    for layer in override_layers(overrides):
+        values = overlay(values, layer)
+    return parse_config(values, where="config with overrides")
+
+
+def _config_layers(path: str | Path, overrides: Overrides) -> list[tuple[str, dict[str, Any]]]:
+    config, *variants = find_config(path)
+    layers = read_layers(config)
+    for variant in variants:
+        (file, lowest), *rest = read_layers(variant)
+        # The paper's figures are of the method as it is.
+        lowest["paper"] = Replace(lowest.get("paper", {}))
+        layers += [(file, lowest), *rest]
+    named = [(_short_name(file), values) for file, values in layers]
+    return [*named, *(("override", values) for values in override_layers(overrides))]
+
+
+def _short_name(file: Path) -> str:
+    folder, file = bundled("configs").resolve(), file.resolve()
+    return file.relative_to(folder).as_posix() if file.is_relative_to(folder) else str(file)
 
 
 def checked_arguments(

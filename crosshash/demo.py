@@ -56,7 +56,7 @@ def run_demo(
     began = time.monotonic()
     output = Path(output)
     config = read_config(CONFIG, overrides or [])
-    result = train(config, output / "run", progress=progress)
+    result = train(config, output / "run", overwrite=True, progress=progress)
     images = build_index(result)
     images.save(output / "index")
     page = output / "index.html"

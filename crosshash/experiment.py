@@ -2,41 +2,61 @@
 
 from __future__ import annotations
 
-import copy
-import warnings
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
+from torch import nn
 
-from crosshash.algorithms.phases import Algorithm
-from crosshash.backbones import create_text_encoder
+from crosshash.assemble import assemble, build, build_algorithm, check_parts, read_data
+from crosshash.codes import Packed
 from crosshash.config import (
     ExperimentConfig,
-    checked_arguments,
-    merge,
+    Overrides,
+    override_config,
     parse_config,
-    parse_override,
     read_config,
 )
 from crosshash.data.dataset import PairedDataset
 from crosshash.data.features.cache import FeatureCache
-from crosshash.data.load import DATASETS, read_dataset
 from crosshash.data.model_inputs import PairInputs, encode_pairs, prepare_inputs
 from crosshash.data.protocol import Protocol
 from crosshash.hub.load import load
-from crosshash.hub.save import check_savable, save
-from crosshash.methods.build import METHODS, build_model
+from crosshash.hub.save import save
 from crosshash.model.hash_model import HashModel, ModelInfo
 from crosshash.plugins import import_parts, missing_parts
 from crosshash.retrieval.evaluate import Report, evaluate_both, make_record
 from crosshash.retrieval.metrics import mean_average_precision
+from crosshash.run_folder import CHECKPOINT, check_folder, clear_folder
 from crosshash.training.trainer import Trainer
 
-CHECKPOINT = "checkpoint"
+__all__ = [
+    "Codes",
+    "Result",
+    "build",
+    "build_algorithm",
+    "evaluate",
+    "prepare_inputs",
+    "read_data",
+    "train",
+]
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Packed codes of the n pairs of a set.
+
+    Attributes:
+        ids: n names of the pairs, in the order of the rows.
+        images: ``uint8`` (n, K/8).
+        texts: ``uint8`` (n, K/8).
+    """
+
+    ids: tuple[str, ...]
+    images: Packed
+    texts: Packed
 
 
 @dataclass
@@ -51,6 +71,8 @@ class Result:
         dataset: What it was trained and evaluated on.
         protocol: Which of its pairs are queries, searched, and trained on.
         captions: Which caption is a pair's text.
+        config: What it was trained by, overrides and all.
+        inputs: The pairs of ``dataset`` as the model reads them.
     """
 
     model: HashModel
@@ -60,87 +82,29 @@ class Result:
     dataset: PairedDataset
     protocol: Protocol
     captions: str
+    config: ExperimentConfig
+    inputs: PairInputs
 
-
-def read_data(config: ExperimentConfig) -> tuple[PairedDataset, Protocol]:
-    """The data set and protocol that a config names.
-
-    Raises:
-        LookupError: The data set is unknown.
-        ConfigError: Its options are wrong.
-        FileNotFoundError: It is not where ``data.root`` says.
-    """
-    dataset, protocol = read_dataset(config.data.name, config.data.root, config.data.options)
-    if config.data.holdout:
-        protocol = protocol.held_out(config.data.holdout)
-    if dataset.skipped:
-        shown = "; ".join(dataset.skipped[:3])
-        warnings.warn(
-            f"data set {dataset.name!r}: {len(dataset.skipped)} pairs are left out ({shown} …)",
-            stacklevel=2,
-        )
-    return dataset, protocol
-
-
-def build(
-    config: ExperimentConfig,
-    dataset: PairedDataset,
-    train: np.ndarray,
-    start: HashModel | None = None,
-) -> HashModel:
-    """The network of a config before its training.
-
-    Args:
-        config: Says which.
-        dataset: Gives the widths of features, and the words.
-        train: (t,) rows of the training pairs, from which a vocabulary is learnt.
-        start: A model whose vocabulary and weights are taken over. A tensor of another name or
-            shape, such as a hash head of other bits, starts anew.
-    """
-    torch.manual_seed(config.seed)
-    options = dict(config.text.options)
-    if isinstance(dataset.texts, np.ndarray) and config.text.name == "features":
-        options.setdefault("dim", dataset.texts.shape[1])
-    if start is not None and start.text.name == config.text.name:
-        text = copy.deepcopy(start.text)
-    else:
-        text = create_text_encoder(config.text.name, **options)
-    if not text.fitted:
-        captions = dataset.captions(config.data.captions)
-        rows = train if config.text.vocabulary == "train" else range(len(dataset))
-        text.fit([captions[row] for row in rows])
-    backbones = {}
-    for slot, backbone in config.backbones.items():
-        backbones[slot] = {"name": backbone.name, **backbone.options}
-        if isinstance(dataset.images, np.ndarray) and backbone.name == "features":
-            backbones[slot].setdefault("dim", dataset.images.shape[1])
-    frozen = [slot for slot, backbone in config.backbones.items() if backbone.frozen]
-    if config.text.frozen:
-        frozen.append("text")
-    model = build_model(
-        config.method,
-        bits=config.bits,
-        backbones=backbones,
-        text=text,
-        network=config.network,
-        frozen=frozen,
-    )
-    check_savable(model, dataset.select(train[:4]))
-    if start is not None:
-        own, given = model.state_dict(), start.state_dict()
-        fitting = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
-        if not fitting:
-            raise ValueError("the model to start from shares no tensor with that of the config")
-        model.load_state_dict(fitting, strict=False)
-    return model
+    def codes(self) -> dict[str, Codes]:
+        """Codes of both modalities of the sets ``"query"`` and ``"retrieval"``."""
+        found = {}
+        for part in ("query", "retrieval"):
+            rows = getattr(self.protocol, part)
+            workers = self.config.training.workers
+            images, texts = encode_pairs(self.model, self.inputs.select(rows), workers=workers)
+            found[part] = Codes(tuple(self.dataset.ids[row] for row in rows), images, texts)
+        return found
 
 
 def train(
     config: ExperimentConfig | str | Path,
     folder: str | Path,
     *,
-    overrides: list[str] | None = None,
+    overrides: Overrides = (),
+    callbacks: Sequence[Any] = (),
+    validate: Callable[[nn.Module], Mapping[str, float]] | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     start: HashModel | str | Path | None = None,
     cache: FeatureCache | None = None,
     progress: bool = True,
@@ -150,17 +114,27 @@ def train(
     Args:
         config: A config, its file, or the name of a bundled one (``"amgfh/flickr8k-64"``).
         folder: For state, history and the ``checkpoint`` folder.
-        overrides: ``key=value`` with dotted keys, over the config.
-        resume: Go on where a killed training of the same config stopped.
+        overrides: Settings over the config: ``key=value`` with dotted keys, or a mapping, nested
+            or with dotted keys.
+        callbacks: Handed to the :class:`~crosshash.training.trainer.Trainer`.
+        validate: From the network to named figures, in place of MAP on the pairs of
+            ``data.validation``; ``training.monitor`` names the one by which the best network is
+            kept.
+        resume: Go on where a killed training of the same config stopped. A folder in which nothing
+            was begun is trained in, with a warning; a finished one is refused.
+        overwrite: Train anew over the run in ``folder``, finished or not, whose files are removed
+            when the data is read and the training begins.
         start: A model, zoo name or checkpoint folder to fine-tune: its vocabulary and all weights
-            that fit are taken over, as :func:`build` says.
+            that fit are taken over, as :func:`~crosshash.assemble.build` says.
         cache: Features of frozen backbones; default: the user's cache folder.
-        progress: Show progress bars.
+        progress: Show progress bars, and on standard error what is made of the labels.
 
     Raises:
         ConfigError: The config is wrong.
         FileNotFoundError: Data or weights are not there, or a file of ``imports`` is not.
         PluginError: A file of ``imports`` fails.
+        FileExistsError: ``folder`` has a run, and neither ``resume`` nor ``overwrite`` says what
+            to do with it; or that run is finished.
         ValueError: ``folder`` has the state of another training; or what would be trained could
             not be loaded again (:func:`~crosshash.hub.save.check_savable`).
 
@@ -171,18 +145,15 @@ def train(
         (True, 'checkpoint')
     """
     if not isinstance(config, ExperimentConfig):
-        config = read_config(config, overrides or [])
-    import_parts(config.imports)
+        config = read_config(config, overrides)
+    elif overrides:
+        config = override_config(config, overrides)
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    dataset, protocol = read_data(config)
-    selection = None
-    if config.data.validation:
-        selection = protocol.with_validation(config.data.validation, config.seed)
-    rows = (selection or protocol).train
-    if start is not None and not isinstance(start, HashModel):
-        start = load(start)
-    model = build(config, dataset, rows, start)
+    check_folder(folder, resume=resume, overwrite=overwrite)
+    made = assemble(config, start)
+    config, dataset, model = made.config, made.dataset, made.model
+    if made.supervision and progress:
+        print(made.supervision, file=sys.stderr)
     settings = config.training
     inputs = prepare_inputs(
         model,
@@ -192,20 +163,25 @@ def train(
         workers=settings.workers,
         progress=progress,
     )
-    algorithm = build_algorithm(config, model, inputs, len(rows))
+    if validate is None and made.selection is not None:
+        validate = _Validation(inputs, made.selection, settings.workers)
     trainer = Trainer(
-        algorithm,
-        inputs.select(rows, augment=config.data.augment),
+        made.algorithm(),
+        inputs.select(made.rows, augment=config.data.augment),
         settings,
-        validate=None if selection is None else _Validation(inputs, selection, settings.workers),
+        validate=validate,
         folder=folder,
         seed=config.seed,
         progress=progress,
+        **({"callbacks": callbacks} if callbacks else {}),
     )
+    if overwrite:
+        clear_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     history = trainer.run(resume=resume, settings=_resumed_settings(config))
     report = None
     if dataset.labels is not None:
-        report = evaluate_inputs(model, inputs, dataset, protocol, config)
+        report = evaluate_inputs(model, inputs, dataset, made.protocol, config)
     figures = {} if report is None else report.as_dict()
     model.info = ModelInfo(
         label_names=list(dataset.label_names),
@@ -215,24 +191,22 @@ def train(
     model.cpu()
     save(model, folder / CHECKPOINT)
     return Result(
-        model, report, history, folder / CHECKPOINT, dataset, protocol, config.data.captions
+        model,
+        report,
+        history,
+        folder / CHECKPOINT,
+        dataset,
+        made.protocol,
+        config.data.captions,
+        config,
+        inputs,
     )
-
-
-def build_algorithm(
-    config: ExperimentConfig, model: HashModel, inputs: PairInputs, count: int
-) -> Algorithm:
-    """The method's training algorithm around its network."""
-    kind = METHODS[config.method]
-    objective = checked_arguments(kind, config.algorithm, "algorithm")
-    classes = 0 if inputs.labels is None else inputs.labels.shape[1]
-    return kind(model, count, classes, **objective)
 
 
 def evaluate(
     model: HashModel | str | Path,
     *,
-    overrides: list[str] | None = None,
+    overrides: Overrides = (),
     imports: Sequence[str | Path] = (),
     cache: FeatureCache | None = None,
     progress: bool = True,
@@ -241,15 +215,14 @@ def evaluate(
 
     Args:
         model: A model, a zoo name or a checkpoint folder.
-        overrides: ``key=value`` over the experiment that the checkpoint carries, such as
-            ``data.root=…`` or ``evaluation.topk=[50,500]``.
+        overrides: Settings over the experiment that the checkpoint carries, as
+            :func:`train` takes them, such as ``data.root=…`` or ``evaluation.topk=[50,500]``.
         imports: Python files or modules with parts of one's own, as :func:`crosshash.load` takes
             them.
         cache: Features of frozen backbones; default: the user's cache folder.
         progress: Show progress bars.
 
     Raises:
-        LookupError: The data set is unknown.
         ValueError: The model carries no experiment, or the data set has no labels.
 
     Example:
@@ -262,12 +235,10 @@ def evaluate(
         model = load(model)
     if not model.info.experiment:
         raise ValueError("this model carries no experiment to evaluate it by; train it first")
-    values: Mapping[str, Any] = model.info.experiment
-    for override in overrides or []:
-        values = merge(values, parse_override(override))
-    config = parse_config(values, where="the checkpoint's experiment")
+    config = parse_config(model.info.experiment, where="the checkpoint's experiment")
+    config = override_config(config, overrides)
     try:
-        DATASETS[config.data.name]
+        check_parts(config)
     except LookupError as error:
         raise LookupError(f"{error}; {missing_parts(model.info.experiment)}") from None
     dataset, protocol = read_data(config)
@@ -344,5 +315,5 @@ class _Validation:
 def _resumed_settings(config: ExperimentConfig) -> dict[str, Any]:
     """What a resumed training must share beside the trainer's own settings."""
     values = config.model_dump(mode="json", exclude={"training", "paper", "evaluation", "imports"})
-    values["data"].pop("root")  # the same data may stand elsewhere
+    values["data"].pop("root")  # the same data, and one's own parts, may stand elsewhere
     return values

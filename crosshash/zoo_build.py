@@ -32,6 +32,7 @@ from crosshash.hub.manifest import (
 from crosshash.hub.resolve import local_folder
 from crosshash.hub.save import save
 from crosshash.model.hash_model import HashModel
+from crosshash.run_folder import CHECKPOINT
 from crosshash.training.state import FILE as STATE
 
 CHECKPOINTS = "checkpoints"
@@ -173,7 +174,9 @@ def _build_one(
             read_data(config)
         except (FileNotFoundError, ImportError) as error:
             return Outcome(name, "no data", error=_first_line(error))
-        result = train(config, run, resume=True, progress=progress)
+        # A checkpoint that is still here was not stored; its training need not be repeated.
+        shutil.rmtree(run / CHECKPOINT, ignore_errors=True)
+        result = train(config, run, resume=(run / STATE).is_file(), progress=progress)
         manifest = _store(result, config_name, name, output, config.seed, config.paper, progress)
     except Exception as error:  # noqa: BLE001  (the others are to be built whatever this one does)
         run.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,11 +16,13 @@ import pytest
 import torch
 
 import crosshash
+from crosshash import assemble, experiment
 from crosshash.backbones import create_text_encoder
 from crosshash.config import ConfigError, ExperimentConfig, bundled, parse_config, read_config
 from crosshash.data.features.cache import FeatureCache
 from crosshash.data.model_inputs import encode_pairs, prepare_inputs
 from crosshash.experiment import build, read_data, train
+from crosshash.retrieval.metrics import mean_average_precision
 
 TINY = {
     "method": "amgfh",
@@ -107,8 +110,138 @@ def test_a_killed_training_resumes_to_the_same_codes(tmp_path: Path) -> None:
 
 def test_a_training_of_another_config_is_not_resumed(tmp_path: Path) -> None:
     train(tiny(epochs=1), tmp_path, progress=False)
+    shutil.rmtree(tmp_path / "checkpoint")  # as if it had been killed before the end
     with pytest.raises(ValueError, match="epochs"):
         train(tiny(epochs=2), tmp_path, resume=True, progress=False)
+
+
+def test_a_finished_run_is_trained_over_only_where_asked(tmp_path: Path) -> None:
+    train(tiny(epochs=1), tmp_path, progress=False)
+    (tmp_path / "notes.txt").write_text("mine")
+    weights = (tmp_path / "checkpoint" / "model.safetensors").read_bytes()
+    for resume in (False, True):
+        with pytest.raises(FileExistsError, match=r"finished training.*overwrite=True.*resume"):
+            train(tiny(epochs=1), tmp_path, resume=resume, progress=False)
+    with pytest.raises(ConfigError):
+        train(tiny(epochs=0), tmp_path, overwrite=True, progress=False)
+    with pytest.raises(FileNotFoundError):  # what is refused takes nothing away
+        train(tiny(), tmp_path, overrides=["data=wiki", "data.root=absent"], overwrite=True)
+    assert (tmp_path / "checkpoint" / "model.safetensors").read_bytes() == weights
+    again = train(tiny(epochs=2), tmp_path, overwrite=True, progress=False)
+    assert len(again.history) == len((tmp_path / "history.jsonl").read_text().splitlines()) == 2
+    assert (tmp_path / "checkpoint" / "model.safetensors").read_bytes() != weights
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_half_done_run_is_neither_trained_over_nor_resumed_unasked(tmp_path: Path) -> None:
+    whole = train(tiny(epochs=2), tmp_path, progress=False)
+    shutil.rmtree(tmp_path / "checkpoint")
+    with pytest.raises(FileExistsError, match=r"half-done training.*resume=True.*overwrite=True"):
+        train(tiny(epochs=2), tmp_path, progress=False)
+    with pytest.raises(ValueError, match="not both"):
+        train(tiny(epochs=2), tmp_path, resume=True, overwrite=True, progress=False)
+    resumed = train(tiny(epochs=2), tmp_path, resume=True, progress=False)
+    assert resumed.history == whole.history
+
+
+def test_resuming_where_nothing_was_begun_is_said(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="nothing to resume: training begins"):
+        train(tiny(epochs=1), tmp_path, resume=True, progress=False)
+
+
+def test_overrides_hold_for_a_config_object_and_in_evaluating(tmp_path: Path) -> None:
+    config = parse_config({**TINY, "paper": {"map_i2t": 0.9}})
+    overrides = {"training.epochs": 1, "bits": 32}
+    result = train(config, tmp_path, overrides=overrides, progress=False)
+    assert (result.model.bits, len(result.history), result.config.bits) == (32, 1, 32)
+    assert result.model.info.experiment["paper"] == {}  # the paper's was of another length
+    assert "paper" not in (result.folder / "README.md").read_text()
+    few = crosshash.evaluate(
+        result.model, overrides={"data": {"options": {"query": 10}}}, progress=False
+    )
+    assert few.record.counts["query"] == 10
+    with pytest.raises(ConfigError, match="did you mean 'ties'"):
+        crosshash.evaluate(result.model, overrides={"evaluation.tie": "index"}, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("training.epoch=1", "epochs"),
+        ("network.dimm=8", r"dimm: .*'dim'"),
+        ("algorithm.simlarity=labels", "similarity"),
+        ("data.options.nn=8", "data.options: *\n  nn"),
+        ("text.options.sise=8", r"text.options:\n  sise: .*'size'"),
+        ("backbones.image.options.weigths=random", "weights"),
+        ("backbones.cnn=resnet18", "amgfh has the image slots image, got image, cnn"),
+    ],
+)
+def test_a_bad_key_is_refused_before_data_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, override: str, told: str
+) -> None:
+    monkeypatch.setattr(assemble, "read_dataset", None)
+    with pytest.raises(ConfigError, match=told):
+        train(tiny(), tmp_path, overrides=[override], progress=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_lone_backbone_names_the_slots_of_a_method_that_has_none_called_image() -> None:
+    config = read_config("mdffh/shapes-64", ["backbones=resnet18"])
+    with pytest.raises(ConfigError, match=r"mdffh has the image slots cnn, vit \(may be null\)"):
+        assemble.check_parts(config)
+
+
+def test_a_validation_of_ones_own_chooses_the_network(tmp_path: Path) -> None:
+    seen = []
+
+    def validate(net: torch.nn.Module) -> dict[str, float]:
+        assert isinstance(net, crosshash.HashModel)
+        seen.append(net)
+        return {"mine": -float(len(seen))}  # the first is the best
+
+    result = train(
+        tiny(monitor="mine"),
+        tmp_path,
+        overrides=["data.validation=0"],
+        validate=validate,
+        progress=False,
+    )
+    assert [line["mine"] for line in result.history] == [-1.0, -2.0, -3.0]
+    assert result.model.info.figures["best_epoch"] == 1
+    assert "map_mean" not in result.history[0]
+
+
+def test_callbacks_are_handed_to_the_trainer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trainer(*_: object, callbacks: object, **__: object) -> None:
+        raise RuntimeError(callbacks)
+
+    monkeypatch.setattr(experiment, "Trainer", trainer)
+    with pytest.raises(RuntimeError) as stopped:
+        train(tiny(), tmp_path, callbacks=["mine"], progress=False)
+    assert stopped.value.args == (["mine"],)
+
+
+def test_a_result_gives_the_codes_of_queries_and_of_what_is_searched(tmp_path: Path) -> None:
+    result = train(tiny(epochs=1), tmp_path, progress=False)
+    codes = result.codes()
+    assert {part: len(found.ids) for part, found in codes.items()} == {
+        "query": 20,
+        "retrieval": 100,
+    }
+    rows = result.protocol.query
+    pairs = result.dataset.select(rows)
+    assert codes["query"].ids == pairs.ids
+    np.testing.assert_array_equal(
+        codes["query"].images, result.model.encode_image(pairs.images, progress=False)
+    )
+    np.testing.assert_array_equal(
+        codes["query"].texts, result.model.encode_text(pairs.captions(), unknown="allow")
+    )
+    labels = [result.dataset.labels[getattr(result.protocol, part)] for part in codes]
+    i2t = mean_average_precision(codes["query"].images, codes["retrieval"].texts, *labels)
+    assert i2t == result.report.i2t.map
 
 
 def test_a_frozen_backbone_runs_once(tmp_path: Path) -> None:
@@ -159,10 +292,12 @@ def test_every_bundled_config_is_valid_and_its_parts_exist() -> None:
         for p in bundled("configs").glob("*/*-*.yaml")
     ]
     for variant in bundled("configs").glob("*/variants/*.yaml"):
-        names.append(f"{variant.parent.parent.name}/flickr8k-64-{variant.stem}")
+        for plain in ("flickr8k-64", "folder-64"):
+            names.append(f"{variant.parent.parent.name}/{plain}-{variant.stem}")
     for method in filter(METHODS.is_built_in, METHODS.names()):
         for dataset in ("flickr8k", "wiki", "mirflickr", "nuswide", "coco"):
             names += [f"{method}/{dataset}-{bits}" for bits in (16, 32, 64)]
+        names.append(f"{method}/folder-64")
     for name in names:
         config = read_config(name)
         kind = METHODS[config.method]

@@ -13,7 +13,7 @@ import crosshash
 
 ROOT = Path(crosshash.__file__).parent
 FLOORS = [
-    {"_lazy", "_version", "registry", "plugins", "config", "settings"}
+    {"_lazy", "_version", "registry", "plugins", "config", "overlays", "settings"}
     | {"codes", "similarity", "files", "images"},
     {"layers", "losses", "backbones"},
     {"model"},
@@ -21,7 +21,17 @@ FLOORS = [
     {"methods"},
     {"training", "retrieval", "data", "reports"},
     {"hub"},
-    {"__init__", "__main__", "cli", "demo", "experiment", "zoo_build"},
+    {
+        "__init__",
+        "__main__",
+        "assemble",
+        "cli",
+        "demo",
+        "experiment",
+        "plan",
+        "run_folder",
+        "zoo_build",
+    },
 ]
 DOOR = len(FLOORS) - 1
 HEAVY = {"faiss", "huggingface_hub", "matplotlib", "numba", "timm", "transformers", "typer"}

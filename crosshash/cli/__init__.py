@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from crosshash.cli import convert, data, export, hub, search, train
+from crosshash.cli import config, convert, data, export, hub, search, train
 
 app = typer.Typer(
     name="crosshash",
@@ -23,6 +23,7 @@ app = typer.Typer(
 # In the order in which a newcomer needs them; --help keeps it.
 app.command()(train.demo)
 app.command()(train.train)
+app.command()(config.config)
 app.command()(train.evaluate)
 app.command()(search.encode)
 app.command()(search.index)

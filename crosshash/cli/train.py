@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -41,28 +47,67 @@ def train(
     overrides: Overrides = None,
     output: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--output", "-o", help="Folder of the run; default: runs/<config>."),
+        typer.Option(
+            "--output", "-o", help="Folder of the run; default: runs/<config>, with its bits."
+        ),
     ] = None,
+    bits: Annotated[Optional[int], typer.Option(help="Length of the codes.")] = None,  # noqa: UP045
+    epochs: Annotated[Optional[int], typer.Option(help="Train for so many epochs.")] = None,  # noqa: UP045
+    seed: Annotated[Optional[int], typer.Option(help="Of weights, order and dropout.")] = None,  # noqa: UP045
+    device: Annotated[Optional[str], typer.Option(help="auto, cpu or cuda.")] = None,  # noqa: UP045
+    imports: Imports = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a killed run.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Train anew over the run in the folder.")
+    ] = False,
     start: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option("--start", help="Fine-tune this zoo model or checkpoint folder."),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read the data, build the model, say what would be.")
+    ] = False,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Train a model by a config, evaluate it and write a checkpoint.
 
-    Example: `crosshash train configs/amgfh/flickr8k-64.yaml data.root=photos training.epochs=5`
+    A finished run is only trained over with --overwrite; a killed one goes on with --resume.
+
+    Example: `crosshash train amgfh/flickr8k-64 data.root=photos --bits 32 --epochs 5`
     """
     from crosshash.config import read_config
     from crosshash.experiment import train as run
     from crosshash.reports.tables import map_table
 
-    experiment = read_config(config, overrides or [])
-    path = Path(config)
-    folder = output or Path("runs") / f"{path.parent.name}-{path.name.removesuffix('.yaml')}"
-    result = run(experiment, folder, resume=resume, start=start, progress=not quiet)
+    flags = {
+        "bits": bits,
+        "training.epochs": epochs,
+        "seed": seed,
+        "training.device": device,
+        "imports": json.dumps(imports) if imports else None,
+    }
+    settings = [*(overrides or ()), *(f"{k}={v}" for k, v in flags.items() if v is not None)]
+    experiment = read_config(config, settings)
+    folder = output or Path("runs") / run_name(config, settings)
+    if dry_run:
+        _show_plan(experiment, folder, start, resume, overwrite, json_)
+        return
+    with _hints():
+        try:
+            result = run(
+                experiment,
+                folder,
+                resume=resume,
+                overwrite=overwrite,
+                start=start,
+                progress=not quiet,
+            )
+        except KeyboardInterrupt:
+            again = [part for part in sys.argv[1:] if part not in ("--overwrite", "--resume")]
+            command = shlex.join(["crosshash", *again, "--resume"])
+            typer.echo(f"crosshash: interrupted; to go on: {command}", err=True)
+            raise typer.Exit(130) from None
     report = result.report
     values = {
         "checkpoint": str(result.folder),
@@ -70,6 +115,50 @@ def train(
     }
     figures = "no labels, so no figures" if report is None else map_table(**_maps(report))
     print_result(values, json_, figures, f"checkpoint: {result.folder}")
+
+
+def run_name(config: str, overrides: Sequence[str] = ()) -> str:
+    """The folder of a config's run: ``amgfh-wiki-64``; other bits and another seed stand in it.
+
+    Where the config's name ends in its bits these give way, ``bits=32`` makes ``amgfh-wiki-32``.
+    """
+    from crosshash.config import config_values
+
+    path = Path(config)
+    name = "-".join(part for part in (path.parent.name, path.name.removesuffix(".yaml")) if part)
+    plain, now = config_values(config), config_values(config, overrides)
+    if (bits := now.get("bits")) != plain.get("bits"):
+        other = re.sub(rf"-{plain.get('bits')}(?=-|$)", f"-{bits}", name, count=1)
+        name = f"{name}-{bits}" if other == name else other
+    if now.get("seed", 0) != plain.get("seed", 0):
+        name += f"-seed{now['seed']}"
+    return name
+
+
+def _show_plan(
+    config: Any, folder: Path, start: str | None, resume: bool, overwrite: bool, json_: bool
+) -> None:
+    from crosshash.plan import plan
+    from crosshash.reports.tables import rich_table
+    from crosshash.run_folder import check_folder
+
+    check_folder(folder, resume=resume, overwrite=overwrite)
+    with _hints():
+        found = plan(config, folder, start=start)
+    print_result(found.as_dict(), json_, rich_table(found.rows()))
+
+
+@contextmanager
+def _hints() -> Iterator[None]:
+    """What helps with damaged pictures, as the command line says it."""
+    from crosshash.images import CorruptImageError
+
+    try:
+        yield
+    except CorruptImageError as error:
+        raise ValueError(
+            f"{error}. data.options.on_corrupt=skip leaves such pairs of a folder (imagefolder) out"
+        ) from error
 
 
 def evaluate(
@@ -86,7 +175,8 @@ def evaluate(
     from crosshash.experiment import evaluate as run
     from crosshash.reports.tables import map_table, rich_table
 
-    report = run(model, overrides=overrides, imports=imports or (), progress=not quiet)
+    with _hints():
+        report = run(model, overrides=overrides or (), imports=imports or (), progress=not quiet)
     record = [{"record": key, "value": str(value)} for key, value in report.record_dict().items()]
     print_result(report.as_dict(), json_, map_table(**_maps(report)), rich_table(record))
 

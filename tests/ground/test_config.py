@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -10,10 +11,10 @@ from crosshash import config as config_module
 from crosshash.config import (
     ConfigError,
     checked_arguments,
+    explain_config,
     find_config,
-    merge,
+    override_config,
     parse_config,
-    parse_override,
     read_config,
 )
 
@@ -149,11 +150,6 @@ def test_an_override_is_key_and_value(experiment: Path, override: str) -> None:
         read_config(experiment, [override])
 
 
-def test_an_override_that_is_no_yaml_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"topk=\[5, .*not valid YAML"):
-        parse_override("evaluation.topk=[5, ")
-
-
 def test_a_misspelt_override_names_the_nearest(experiment: Path) -> None:
     with pytest.raises(ConfigError, match=r"training\.epoch: unknown key, did you mean 'epochs'"):
         read_config(experiment, ["training.epoch=5"])
@@ -185,7 +181,7 @@ def test_bases_that_go_in_a_circle_are_refused(tmp_path: Path) -> None:
         read_config(tmp_path / "a.yaml")
 
 
-@pytest.mark.parametrize("base", ["gone.yaml", "[a.yaml]", "5"])
+@pytest.mark.parametrize("base", ["gone.yaml", "[gone.yaml]", "5"])
 def test_a_base_that_is_no_file_is_named_with_the_file_that_asks_for_it(
     tmp_path: Path, base: str
 ) -> None:
@@ -231,18 +227,41 @@ def test_a_bundled_config_is_found_by_its_name(
         find_config("../experiment")
 
 
+def test_shared_fragments_are_no_configs_of_their_own() -> None:
+    with pytest.raises(FileNotFoundError):
+        find_config("parts/data/wiki")
+    assert read_config("amgfh/wiki-64").data.name == "wiki"
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(config_module.bundled("configs").glob("*/base.yaml")),
+    ids=lambda p: p.parent.name,
+)
+def test_every_number_of_a_base_has_its_source_beside_it(path: Path) -> None:
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+    numbers = [line for line in lines if re.search(r"[:\[] *-?\d", line)]
+    assert numbers
+    assert [line for line in numbers if "  # " not in line] == []
+
+
 def test_a_variant_lies_over_any_config_of_its_method(
     experiment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = experiment.parent / "configs" / "amgfh"
     (folder / "variants").mkdir(parents=True)
-    (folder / "flickr8k-64.yaml").write_text(YAML)
+    (folder / "flickr8k-64.yaml").write_text(YAML + "paper: {map_i2t: 0.9}\n")
     (folder / "variants" / "adv.yaml").write_text("algorithm: {adv: 0.0}\n")
+    (folder / "variants" / "slow.yaml").write_text("training: {epochs: 9}\n")
+    (folder / "variants" / "own.yaml").write_text("base: slow.yaml\npaper: {map_t2i: 0.5}\n")
     monkeypatch.setattr(config_module, "bundled", lambda kind: experiment.parent / kind)
     plain = read_config("amgfh/flickr8k-64")
     varied = read_config("amgfh/flickr8k-64-adv")
     assert varied.algorithm == {**plain.algorithm, "adv": 0.0}
     assert varied.training == plain.training
+    assert plain.paper == {"map_i2t": 0.9}  # of the method as it is
+    assert read_config("amgfh/flickr8k-64-slow").paper == varied.paper == {}
+    assert read_config("amgfh/flickr8k-64-own").paper == {"map_t2i": 0.5}
     with pytest.raises(FileNotFoundError, match="did you mean 'amgfh/flickr8k-64-adv'"):
         read_config("amgfh/flickr8k-64-avd")
 
@@ -253,11 +272,145 @@ def test_an_overlay_leaves_out_an_image_slot_of_its_base(experiment: Path) -> No
     assert set(read_config(experiment, ["backbones.vit=null"]).backbones) == {"image"}
 
 
-def test_merging_leaves_both_sides_as_they_are() -> None:
-    base, over = {"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 5}, "d": {"e": 1}}
-    assert merge(base, over) == {"a": {"b": 5, "c": 2}, "d": {"e": 1}}
-    assert base == {"a": {"b": 1, "c": 2}, "d": 3}
-    assert over == {"a": {"b": 5}, "d": {"e": 1}}
+@pytest.mark.parametrize(
+    "short",
+    [
+        "backbones: resnet50",
+        "backbones: {name: resnet50}",
+        "backbones: {image: resnet50}",
+        "backbones: {image: {name: resnet50}}",
+    ],
+)
+def test_one_backbone_is_that_of_the_slot_image_also_over_a_base(
+    experiment: Path, short: str
+) -> None:
+    child = experiment.parent / "child.yaml"
+    child.write_text(f"base: experiment.yaml\n{short}\n")
+    slots = read_config(child).backbones
+    assert {slot: backbone.name for slot, backbone in slots.items()} == {"image": "resnet50"}
+    assert slots["image"].options == {}  # those of the base's resnet18
+
+
+def test_short_forms_are_taken_on_the_command_line(experiment: Path) -> None:
+    for override in ("backbones=resnet50", "backbones.image=resnet50", "backbones.name=resnet50"):
+        assert read_config(experiment, [override]).backbones["image"].name == "resnet50"
+    kept = read_config(experiment, ["backbones.frozen=false", "text=features", "data=wiki"])
+    assert kept.backbones["image"].options == {"size": 224}
+    assert not kept.backbones["image"].frozen
+    assert (kept.text.name, kept.data.name) == ("features", "wiki")
+
+
+def test_a_misspelt_key_of_a_lone_backbone_is_named(experiment: Path) -> None:
+    with pytest.raises(ConfigError, match=r"backbones\.image\.frozn: .*did you mean 'frozen'"):
+        read_config(experiment, ["backbones={name: resnet50, frozn: true}"])
+
+
+def test_overrides_are_a_list_or_a_mapping_nested_or_dotted(experiment: Path) -> None:
+    config = read_config(experiment, {"training.epochs": 5, "data": {"root": "x"}, "bits": 64})
+    assert (config.training.epochs, config.training.batch_size) == (5, 64)
+    assert (config.data.name, config.data.root, config.bits) == ("shapes", "x", 64)
+    with pytest.raises(ConfigError, match="a list of key=value, or a mapping"):
+        read_config(experiment, "bits=64")
+
+
+def test_a_config_object_takes_overrides_too(experiment: Path) -> None:
+    config = read_config(experiment)
+    changed = override_config(config, {"training.epochs": 5})
+    assert (config.training.epochs, changed.training.epochs) == (7, 5)
+    assert override_config(config, ["backbones=alexnet"]).backbones["image"].options == {}
+    with pytest.raises(ConfigError, match="did you mean 'epochs'"):
+        override_config(config, ["training.epoch=5"])
+
+
+PAPER = YAML + "algorithm: {eta: 1.0, beta: 0.5}\npaper: {map_i2t: 0.9}\n"
+
+
+@pytest.mark.parametrize(
+    ("override", "kept"),
+    [
+        ("bits=64", False),
+        ("bits=32", True),  # as it is
+        ("algorithm.eta=2.0", False),
+        ("network.dim=8", False),
+        ("data.options.split=2", False),
+        ("data=wiki", False),
+        ("data.root=elsewhere", True),
+        ("seed=3", True),
+        ("training.device=cpu", True),
+    ],
+)
+def test_the_papers_figures_stay_with_the_experiment_they_are_of(
+    experiment: Path, override: str, kept: bool
+) -> None:
+    experiment.write_text(PAPER)
+    assert read_config(experiment, [override]).paper == ({"map_i2t": 0.9} if kept else {})
+    assert override_config(read_config(experiment), [override]).paper == (
+        {"map_i2t": 0.9} if kept else {}
+    )
+
+
+def test_every_value_is_explained_by_the_file_that_set_it(
+    experiment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = experiment.parent / "configs" / "amgfh"
+    folder.mkdir(parents=True)
+    (folder / "base.yaml").write_text(YAML)
+    (folder / "toy-32.yaml").write_text("base: base.yaml\ntraining: {epochs: 9}\n")
+    monkeypatch.setattr(config_module, "bundled", lambda kind: experiment.parent / kind)
+    found = {
+        key: (value, source)
+        for key, value, source in explain_config("amgfh/toy-32", ["seed=3", "backbones=vgg16"])
+    }
+    assert found["bits"] == (32, "amgfh/base.yaml")
+    assert found["training.epochs"] == (9, "amgfh/toy-32.yaml")
+    assert found["training.batch_size"] == (64, "amgfh/base.yaml")
+    assert found["seed"] == (3, "override")
+    assert found["backbones.image.name"] == ("vgg16", "override")
+    assert found["backbones.image.frozen"] == (True, "default")
+    assert found["backbones.image.options"] == ({}, "default")
+    assert found["evaluation.ties"] == ("expected", "default")
+
+
+def test_imports_hold_wherever_the_config_is_read(
+    experiment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = experiment.parent / "sub"
+    folder.mkdir()
+    child = folder / "child.yaml"
+    experiment.write_text(YAML + "imports: my_backbone.py\n")
+    child.write_text("base: ../experiment.yaml\nimports: [my_method.py, package.parts]\n")
+    monkeypatch.chdir(folder)
+    assert read_config(child, ["imports=more.py"]).imports == [
+        str(experiment.parent / "my_backbone.py"),
+        str(folder / "my_method.py"),
+        "package.parts",
+        str(folder / "more.py"),
+    ]
+    assert read_config(experiment).imports == [str(experiment.parent / "my_backbone.py")]
+
+
+def test_settings_for_data_without_labels_give_way_to_what_lies_over_them(
+    experiment: Path,
+) -> None:
+    experiment.write_text(
+        YAML + "algorithm: {sim: 10}\n"
+        "without_labels: {algorithm: {sim: 1, intra: 1}, training: {epochs: 3}}\n"
+    )
+    config = read_config(experiment)
+    assert config.algorithm == {"sim": 10}
+    assert config.without_labels == {
+        "algorithm": {"sim": 1, "intra": 1}, "training": {"epochs": 3},
+    }  # fmt: skip
+    said = read_config(experiment, ["algorithm.sim=5", "training.epochs=4"])
+    assert said.without_labels == {"algorithm": {"intra": 1}}
+    again = override_config(config, {"algorithm.sim": 5, "training.epochs": 4})
+    assert again.without_labels == {"algorithm": {"intra": 1}}
+
+
+def test_a_bad_key_for_data_without_labels_is_named(experiment: Path) -> None:
+    experiment.write_text(YAML + "without_labels: {training: {epoch: 3}}\n")
+    with pytest.raises(ConfigError, match=r"without_labels:\n  training\.epoch: unknown key"):
+        read_config(experiment)
 
 
 class Network:

@@ -153,7 +153,7 @@ def _columns(path: Path, row: dict[str, Any], text: str | None, label: str | Non
     if text is None:
         raise ValueError(
             f"{path}: no column {', '.join(TEXT_COLUMNS[:-1])} or {TEXT_COLUMNS[-1]}; it has "
-            f"{', '.join(row)}; name the texts with text_column="
+            f"{', '.join(row)}; name the texts' column by the option text_column"
         )
     label = _column(path, row, label, LABEL_COLUMNS, "label_column")
     return _Columns(text, label, separated=path.suffix == ".csv")
@@ -164,11 +164,15 @@ def _column(
 ) -> str | None:
     if asked is not None:
         if asked not in row:
-            raise ValueError(f"{path}: no column {asked!r} ({option}=); it has {', '.join(row)}")
+            raise ValueError(
+                f"{path}: no column {asked!r} (option {option}); it has {', '.join(row)}"
+            )
         return asked
     present = [name for name in usual if name in row]
     if len(present) > 1:
-        raise ValueError(f"{path}: columns {' and '.join(present)}: choose one with {option}=")
+        raise ValueError(
+            f"{path}: columns {' and '.join(present)}: choose one by the option {option}"
+        )
     return present[0] if present else None
 
 

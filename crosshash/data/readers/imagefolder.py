@@ -47,6 +47,8 @@ def imagefolder(
     Splits may also be folders (``train/``, ``test/``, …), with one metadata file each or one above
     them. Without splits, or with training pairs only, a protocol is drawn at random.
 
+    In a config, and for ``crosshash train``, an option is ``data.options.<name>``.
+
     Args:
         root: The folder, as given or below ``CROSSHASH_DATA``.
         text_column: Column of the captions, where it has another name.
@@ -67,9 +69,11 @@ def imagefolder(
         ValueError: The metadata or an option is wrong; the message has file and line.
     """
     if on_corrupt not in ("raise", "skip"):
-        raise ValueError(f"on_corrupt={on_corrupt!r} is unknown; use 'raise' or 'skip'")
+        raise ValueError(f"the option on_corrupt is 'raise' or 'skip', got {on_corrupt!r}")
     if on_corrupt == "skip" and not check_images:
-        raise ValueError("on_corrupt='skip' needs check_images=True: images are checked to skip")
+        raise ValueError(
+            "the option on_corrupt 'skip' needs check_images, which finds the damaged ones"
+        )
     folder = locate(root)
     entries, labelled = read_metadata(folder, text_column=text_column, label_column=label_column)
     for entry in entries:
@@ -127,7 +131,7 @@ def _label_matrix(
     vectors = [entry for entry in entries if entry.labels and isinstance(entry.labels[0], int)]
     if vectors:
         width = len(label_names) if label_names is not None else len(vectors[0].labels)
-        source = "label_names=" if label_names is not None else vectors[0].where
+        source = "the option label_names" if label_names is not None else vectors[0].where
         for entry in entries:
             if len(entry.labels) != width or not isinstance(entry.labels[0], int):
                 raise ValueError(
@@ -174,7 +178,7 @@ def _protocol(
             f"{lone.where}: {lone.file} is in no split, others are; give every image one"
         )
     if query is not None or train is not None:
-        raise ValueError(f"{name!r} has its own splits; leave out query= and train=")
+        raise ValueError(f"{name!r} has its own splits; leave out the options query and train")
     for part, split in (("query", "test"), ("train", "train")):
         if split not in splits:
             raise ValueError(
@@ -197,6 +201,8 @@ def _protocol(
 def _count(size: int | float, of: int, option: str) -> int:
     if isinstance(size, float):
         if not 0 < size <= 1:
-            raise ValueError(f"{option}={size} is no fraction in (0, 1]; give an int for a number")
+            raise ValueError(
+                f"the option {option} is a number of pairs, or a fraction in (0, 1], got {size}"
+            )
         return max(1, round(size * of))
     return size

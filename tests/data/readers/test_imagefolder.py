@@ -108,7 +108,7 @@ def test_columns_may_have_other_names(folder):
     dataset, _ = imagefolder(folder, text_column="title", label_column="tags")
     assert dataset.captions()[0] == "picture 0"
     assert dataset.label_names == ("x",)
-    with pytest.raises(ValueError, match=r"no column 'titel' \(text_column=\)"):
+    with pytest.raises(ValueError, match=r"no column 'titel' \(option text_column\)"):
         imagefolder(folder, text_column="titel")
 
 
@@ -161,7 +161,7 @@ def test_without_splits_a_tenth_are_queries_and_the_others_train(folder):
     assert imagefolder(folder, seed=1)[1].digest(dataset.ids) != protocol.digest(dataset.ids)
     sized = imagefolder(folder, query=5, train=0.4)[1]
     assert sized.counts() == {"query": 5, "retrieval": 25, "train": 10}
-    with pytest.raises(ValueError, match=r"train=1\.5 is no fraction"):
+    with pytest.raises(ValueError, match=r"the option train is .* a fraction .*, got 1\.5"):
         imagefolder(folder, train=1.5)
 
 
@@ -180,7 +180,9 @@ def test_a_column_may_hold_the_splits(folder):
         "train": [0, 2],
         "validation": [4],
     }
-    with pytest.raises(ValueError, match="has its own splits; leave out query="):
+    with pytest.raises(
+        ValueError, match="has its own splits; leave out the options query and train"
+    ):
         imagefolder(folder, query=2)
 
 
@@ -286,7 +288,9 @@ def test_missing_columns_are_refused(folder, header, message):
 
 def test_two_text_columns_are_refused(folder):
     write_csv(folder / "metadata.csv", [("0.jpg", "a", "b")], ("file_name", "text", "caption"))
-    with pytest.raises(ValueError, match="columns text and caption: choose one with text_column="):
+    with pytest.raises(
+        ValueError, match="columns text and caption: choose one by the option text_column"
+    ):
         imagefolder(folder)
 
 
@@ -352,9 +356,8 @@ def test_damaged_rows_are_refused_by_line(folder):
 def test_a_truncated_photograph_is_refused_by_name(folder):
     write_csv(folder / "metadata.csv", plain())
     truncate(folder / "2.jpg")
-    with pytest.raises(CorruptImageError, match=r"2\.jpg: cannot be read .*truncated") as caught:
+    with pytest.raises(CorruptImageError, match=r"2\.jpg: cannot be read .*truncated"):
         imagefolder(folder)
-    assert "on_corrupt='skip'" in str(caught.value)
 
 
 def test_a_truncated_photograph_is_skipped_and_reported_where_asked(folder):
@@ -386,9 +389,11 @@ def test_unchecked_images_fail_when_opened(folder):
     assert dataset.images.open(1).size == (32, 32)
     with pytest.raises(CorruptImageError, match=r"2\.jpg"):
         dataset.images.open(2)
-    with pytest.raises(ValueError, match="needs check_images=True"):
+    with pytest.raises(ValueError, match="needs check_images, which finds"):
         imagefolder(folder, check_images=False, on_corrupt="skip")
-    with pytest.raises(ValueError, match="on_corrupt='ignore' is unknown"):
+    with pytest.raises(
+        ValueError, match="the option on_corrupt is 'raise' or 'skip', got 'ignore'"
+    ):
         imagefolder(folder, on_corrupt="ignore")
 
 
