@@ -20,7 +20,7 @@ FLOORS = [
     {"methods"},
     {"training", "retrieval", "data", "reports"},
     {"hub"},
-    {"__init__", "__main__", "cli", "demo", "experiment", "zoo_build"},
+    {"__init__", "__main__", "cli", "demo", "environment", "experiment", "zoo_build"},
 ]
 DOOR = len(FLOORS) - 1
 HEAVY = {"faiss", "huggingface_hub", "matplotlib", "numba", "timm", "transformers", "typer"}

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from crosshash.cli.options import Json, Model, Overrides, Quiet
-from crosshash.cli.output import print_result
+from crosshash.cli.output import headline, print_result
 
 
 def demo(
@@ -69,7 +69,8 @@ def train(
         "figures": None if report is None else report.as_dict(),
     }
     figures = "no labels, so no figures" if report is None else map_table(**_maps(report))
-    print_result(values, json_, figures, f"checkpoint: {result.folder}")
+    short = {**values, "figures": None if report is None else headline(report)}
+    print_result(values, json_, figures, f"checkpoint: {result.folder}", short=short)
 
 
 def evaluate(
@@ -87,7 +88,8 @@ def evaluate(
 
     report = run(model, overrides=overrides, progress=not quiet)
     record = [{"record": key, "value": str(value)} for key, value in report.record_dict().items()]
-    print_result(report.as_dict(), json_, map_table(**_maps(report)), rich_table(record))
+    tables = map_table(**_maps(report)), rich_table(record)
+    print_result(report.as_dict(), json_, *tables, short=headline(report))
 
 
 def _maps(report: Any) -> dict[str, Any]:

@@ -27,7 +27,7 @@ COMMANDS = [
     "export",
     "zoo build",
     "convert cnnf",
-    "data prepare",
+    "data check",
     "data download",
     "data features",
     "data show",
