@@ -57,14 +57,14 @@ def _root(
 def main() -> None:
     """Entry point.
 
-    Exit codes: 0 done, 1 a fault of the program, 2 wrong usage or input, 130 interrupted, 141 nobody
-    reads the output any more.
+    Exit codes: 0 done, 1 a fault of the program, 2 wrong usage or input, 130 interrupted, 141 where
+    nobody reads the output any more.
     """
     # Threads that spin while they wait make training many times slower on a machine that is shared;
     # read when torch is imported, which no command has done yet.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Here and not as a filter, of which libraries set their own while they are imported.
-    warnings.showwarning = _show_warning
+    warnings.showwarning = _show_warning  # type: ignore[assignment]  # it ignores the place
     try:
         app()
     except (ValueError, LookupError, OSError, ImportError, ArithmeticError) as error:

@@ -84,7 +84,7 @@ def print_result(
             chosen = values if short is None or json_ >= JSON["full"] else short
             print(json.dumps(chosen, ensure_ascii=False))
         else:
-            _print(renderables)
+            print(_rendered(renderables), end="")
         sys.stdout.flush()
     except BrokenPipeError:  # of `| head`: the rest must not be written at the program's end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -105,12 +105,14 @@ def headline(report: Any) -> dict[str, Any]:
     }
 
 
-def _print(renderables: Iterable[Any]) -> None:
+def _rendered(renderables: Iterable[Any]) -> str:
     from rich.console import Console
 
     console = Console(width=None if sys.stdout.isatty() else _UNFOLDED)
-    for renderable in renderables:
-        if isinstance(renderable, str):  # a path is no markup and is not broken into lines
-            console.print(renderable, markup=False, highlight=False, soft_wrap=True)
-        else:
-            console.print(renderable)
+    with console.capture() as shown:
+        for renderable in renderables:
+            if isinstance(renderable, str):  # a path is no markup and is not broken into lines
+                console.print(renderable, markup=False, highlight=False, soft_wrap=True)
+            else:
+                console.print(renderable)
+    return shown.get()
