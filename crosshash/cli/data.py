@@ -21,11 +21,13 @@ app = typer.Typer(
 Name = Annotated[str, typer.Argument(help="A data set, such as mirflickr, nuswide or coco.")]
 Root = Annotated[
     Optional[Path],  # noqa: UP045  (typer reads the annotation)
-    typer.Option("--root", help="Its folder; default: its name, here or below CROSSHASH_DATA."),
+    typer.Option(
+        "--root", help="The data set's folder; default: its name, also below CROSSHASH_DATA."
+    ),
 ]
 Settings = Annotated[
     Optional[list[str]],  # noqa: UP045
-    typer.Argument(metavar="[KEY=VALUE]...", help="Options of the data set's reader."),
+    typer.Argument(metavar="KEY=VALUE", help="Options of the data set's reader."),
 ]
 _SHOWN = 5
 
@@ -153,7 +155,12 @@ def features(
     ] = "pretrained",
     backbone_option: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option("--backbone-option", "-b", metavar="KEY=VALUE", help="Such as image_size=160"),
+        typer.Option(
+            "--backbone-option",
+            "-b",
+            metavar="KEY=VALUE",
+            help="Of the backbone, such as image_size=160.",
+        ),
     ] = None,
     dtype: Annotated[str, typer.Option(help="float32, or float16 for half the size.")] = "float32",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",

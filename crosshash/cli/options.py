@@ -28,7 +28,7 @@ Model = Annotated[
 ]
 Overrides = Annotated[
     Optional[list[str]],  # noqa: UP045  (typer reads the annotation)
-    typer.Argument(metavar="[KEY=VALUE]...", help="Settings over the config, with dotted keys."),
+    typer.Argument(metavar="KEY=VALUE", help="Settings over the config, with dotted keys."),
 ]
 Workers = Annotated[int, typer.Option(min=0, help="Processes that decode images.")]
 

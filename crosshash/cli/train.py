@@ -41,7 +41,7 @@ def train(
     overrides: Overrides = None,
     output: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--output", "-o", help="Folder of the run; default: runs/<config>."),
+        typer.Option("--output", "-o", help="Folder of the run; default: runs/CONFIG."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a killed run.")] = False,
     start: Annotated[

@@ -108,6 +108,18 @@ def test_every_command_has_help_with_an_example(path: tuple[str, ...]) -> None:
     assert f"Example: crosshash {' '.join(path)}" in told
 
 
+def commands(command: Any) -> list[Any]:
+    below = getattr(command, "commands", {}).values()
+    return [command, *(inner for one in below for inner in commands(one))]
+
+
+def test_no_word_of_the_help_is_lost_as_a_tag() -> None:
+    # Markdown takes `<name>` for a tag of HTML, which a terminal does not show.
+    for command in commands(get_command(app)):
+        for text in (command.help, *(getattr(param, "help", "") for param in command.params)):
+            assert "<" not in (text or ""), text
+
+
 def test_a_reader_that_goes_away_ends_a_command_quietly() -> None:
     # The pipe's reader ends before anything is written: the case of `crosshash models | true`.
     script = "from crosshash.cli import main; import sys; sys.stdin.read(); main()"
