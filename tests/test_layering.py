@@ -27,6 +27,7 @@ FLOORS = [
         "assemble",
         "cli",
         "demo",
+        "environment",
         "experiment",
         "plan",
         "run_folder",

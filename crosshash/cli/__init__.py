@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from crosshash.cli import config, convert, data, export, hub, search, train
+from crosshash.cli import config, convert, data, export, hub, info, search, train
+from crosshash.cli.shell import INTERRUPTED, Shell
 
 app = typer.Typer(
     name="crosshash",
+    cls=Shell,
     help="Cross-modal hashing: photographs and texts as short binary codes.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -21,19 +23,25 @@ app = typer.Typer(
 )
 
 # In the order in which a newcomer needs them; --help keeps it.
-app.command()(train.demo)
-app.command()(train.train)
-app.command()(config.config)
-app.command()(train.evaluate)
-app.command()(search.encode)
-app.command()(search.index)
-app.command()(search.search)
-app.command()(hub.models)
-app.command()(hub.publish)
-app.command()(export.export)
-app.add_typer(data.app, name="data")
-app.add_typer(hub.zoo, name="zoo")
-app.add_typer(convert.app, name="convert")
+START, SEARCH = "Start here", "Search"
+ZOO, DATA = "Zoo", "Data and features"
+app.command(rich_help_panel=START)(train.demo)
+app.command(rich_help_panel=START)(train.train)
+app.command(rich_help_panel=START)(config.config)
+app.command(rich_help_panel=START)(train.evaluate)
+app.command(rich_help_panel=START)(info.info)
+app.command(rich_help_panel=SEARCH)(search.encode)
+app.command(rich_help_panel=SEARCH)(search.index)
+app.command(rich_help_panel=SEARCH)(search.search)
+app.command(rich_help_panel=ZOO)(hub.models)
+app.command(rich_help_panel=ZOO)(hub.publish)
+app.command(rich_help_panel=ZOO)(export.export)
+app.add_typer(hub.zoo, name="zoo", rich_help_panel=ZOO)
+app.add_typer(data.app, name="data", rich_help_panel=DATA)
+app.add_typer(convert.app, name="convert", rich_help_panel=DATA)
+
+# What a library that we use will change is no concern of our users.
+_FOR_DEVELOPERS = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
 
 
 @app.callback(invoke_without_command=True)
@@ -48,14 +56,16 @@ def _root(
 
 
 def main() -> None:
-    """Entry point. Exit codes: 0 done, 1 a fault of the program, 2 wrong usage or input."""
+    """Entry point.
+
+    Exit codes: 0 done, 1 a fault of the program, 2 wrong usage or input, 130 interrupted, 141 where
+    nobody reads the output any more.
+    """
     # Threads that spin while they wait make training many times slower on a machine that is shared;
     # read when torch is imported, which no command has done yet.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # torch warns of its own decorator each time torch-geometric is imported.
-    warnings.filterwarnings("ignore", message=".*torch.jit.script", category=FutureWarning)
-    # Our own warnings are for users, who care for the message and not for the line it came from.
-    warnings.showwarning = lambda message, *_: typer.echo(f"crosshash: {message}", err=True)
+    # Here and not as a filter, of which libraries set their own while they are imported.
+    warnings.showwarning = _show_warning  # type: ignore[assignment]  # it ignores the place
     try:
         app()
     except (ValueError, LookupError, OSError, ImportError, ArithmeticError) as error:
@@ -65,5 +75,11 @@ def main() -> None:
         typer.echo(f"crosshash: {error}", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
-        typer.echo("crosshash: interrupted; `--resume` goes on with a training", err=True)
-        sys.exit(130)
+        typer.echo("crosshash: interrupted", err=True)
+        sys.exit(INTERRUPTED)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
+    """Users care for the message of a warning and not for the line it came from."""
+    if not issubclass(category, _FOR_DEVELOPERS):
+        typer.echo(f"crosshash: {message}", err=True)

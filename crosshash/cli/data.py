@@ -9,11 +9,11 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from crosshash.cli.options import Json, Quiet, Workers, settings_of
+from crosshash.cli.options import Json, Quiet, Workers, damaged, settings_of
 from crosshash.cli.output import byte_bars, counted, note, print_result
 
 app = typer.Typer(
-    help="Data sets: prepare, download, show, and extract features.",
+    help="Data sets: check, download, show, and extract features.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
@@ -21,17 +21,19 @@ app = typer.Typer(
 Name = Annotated[str, typer.Argument(help="A data set, such as mirflickr, nuswide or coco.")]
 Root = Annotated[
     Optional[Path],  # noqa: UP045  (typer reads the annotation)
-    typer.Option("--root", help="Its folder; default: its name, here or below CROSSHASH_DATA."),
+    typer.Option(
+        "--root", help="The data set's folder; default: its name, also below CROSSHASH_DATA."
+    ),
 ]
 Settings = Annotated[
     Optional[list[str]],  # noqa: UP045
-    typer.Argument(metavar="[KEY=VALUE]...", help="Options of the data set's reader."),
+    typer.Argument(metavar="KEY=VALUE", help="Options of the data set's reader."),
 ]
 _SHOWN = 5
 
 
 @app.command()
-def prepare(
+def check(
     name: Name,
     options: Settings = None,
     root: Root = None,
@@ -49,21 +51,19 @@ def prepare(
 
     Ends with exit code 2 where an image is missing or damaged.
 
-    Example: `crosshash data prepare coco --root coco year=2014 --export split.json`
+    Example: `crosshash data check coco --root coco year=2014 --export split.json`
     """
-    from crosshash.data.load import read_dataset
     from crosshash.data.protocol_file import write_protocol
     from crosshash.data.summary import describe, unusable_pictures
 
-    settings = settings_of(options)
     with note(f"reading {name}", quiet):
-        dataset, protocol = read_dataset(name, root, settings)
+        dataset, protocol = _read(name, root, options)
     what = "decoding images" if decode else "looking for images"
     problems = unusable_pictures(dataset, decode=decode, progress=counted(what, quiet))
     values = describe(dataset, protocol)
     values["unusable_images"] = problems
     if export is not None:
-        seed = settings.get("seed")
+        seed = settings_of(options).get("seed")
         write_protocol(export, protocol, dataset.ids, dataset=dataset.name, seed=seed)
         values["exported"] = str(export)
     print_result(values, json_, *_summary_tables(values, dataset.skipped))
@@ -140,14 +140,14 @@ def download(
     left = len(files) - len(fetched)
     if left:
         told.append(f"{left} files were there already ({folder / 'downloads.json'})")
-    print_result(values, json_, *told, f"next: crosshash data prepare {name} --root {folder}")
+    print_result(values, json_, *told, f"next: crosshash data check {name} --root {folder}")
 
 
 @app.command()
 def features(
     name: Name,
     output: Annotated[Path, typer.Option("--output", "-o", help="A .safetensors file.")],
-    backbone: Annotated[str, typer.Option("--backbone", help="A timm name, or alexnet.")],
+    backbone: Annotated[str, typer.Option("--backbone", help="A timm name, alexnet or cnnf.")],
     options: Settings = None,
     root: Root = None,
     weights: Annotated[
@@ -155,7 +155,12 @@ def features(
     ] = "pretrained",
     backbone_option: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option("--backbone-option", "-b", metavar="KEY=VALUE", help="Such as image_size=160"),
+        typer.Option(
+            "--backbone-option",
+            "-b",
+            metavar="KEY=VALUE",
+            help="Of the backbone, such as image_size=160.",
+        ),
     ] = None,
     dtype: Annotated[str, typer.Option(help="float32, or float16 for half the size.")] = "float32",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -175,28 +180,31 @@ def features(
 
     from crosshash.backbones import create_image_backbone
     from crosshash.data.features.export import export_features
-    from crosshash.data.load import read_dataset
+    from crosshash.images import CorruptImageError
     from crosshash.training.devices import check_device
 
     check_device(device)
     chosen = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
     if output.suffix != ".safetensors":
         raise ValueError(f"{output}: features are written as .safetensors")
-    dataset, _ = read_dataset(name, root, settings_of(options))
+    dataset, _ = _read(name, root, options)
     network = create_image_backbone(
         backbone, **{"weights": weights, **settings_of(backbone_option)}
     )
-    values = export_features(
-        output,
-        dataset,
-        network,
-        dtype=dtype,
-        batch_size=batch_size,
-        workers=workers,
-        device=chosen,
-        on_corrupt="skip" if skip_corrupt else "raise",
-        progress=not quiet,
-    )
+    try:
+        values = export_features(
+            output,
+            dataset,
+            network,
+            dtype=dtype,
+            batch_size=batch_size,
+            workers=workers,
+            device=chosen,
+            on_corrupt="skip" if skip_corrupt else "raise",
+            progress=not quiet,
+        )
+    except CorruptImageError as error:
+        raise damaged(error, "--skip-corrupt") from None
     lost = values["left_out"]
     told = [f"{values['pairs']:,} pairs, {values['dim']} features each ({dtype}): {output}"]
     if lost:
@@ -223,13 +231,12 @@ def show(
 
     Example: `crosshash data show coco --root coco -o sheet.png`
     """
-    from crosshash.data.load import read_dataset
     from crosshash.data.summary import describe, label_frequencies, text_lengths
     from crosshash.reports.samples import write_sample_sheet
     from crosshash.reports.tables import rich_table
 
     with note(f"reading {name}", quiet):
-        dataset, protocol = read_dataset(name, root, settings_of(options))
+        dataset, protocol = _read(name, root, options)
     values = describe(dataset, protocol)
     values["text_lengths"] = text_lengths(dataset)
     values["label_frequencies"] = label_frequencies(dataset)
@@ -246,6 +253,17 @@ def show(
     print_result(
         values, json_, *tables, *([frequencies] if dataset.labels is not None else []), *told
     )
+
+
+def _read(name: str, root: Path | None, options: list[str] | None) -> tuple[Any, Any]:
+    """A data set and its protocol."""
+    from crosshash.data.load import read_dataset
+    from crosshash.images import CorruptImageError
+
+    try:
+        return read_dataset(name, root, settings_of(options))
+    except CorruptImageError as error:  # of a reader that checks images, which has this option
+        raise damaged(error, "on_corrupt=skip") from None
 
 
 def _samples(dataset: Any, count: int, seed: int) -> list[Any]:

@@ -31,7 +31,7 @@ def export(
     from crosshash.hub.load import load
 
     loaded = load(model, imports=imports or ())
-    with note(f"exporting {model}", quiet or json_):
+    with note(f"exporting {model}", quiet or bool(json_)):
         interface = export_onnx(loaded, output)
     values = {"folder": str(output), **interface}
     lines = [f"{output}: {interface['method']}, {interface['bits']} bits"]

@@ -96,7 +96,7 @@ def build(
         typer.Argument(help="Models, configs, or patterns with *; default: all recipes."),
     ] = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Gets <name>.yaml and checkpoints/<name>.")
+        Path, typer.Option("--output", "-o", help="Gets NAME.yaml and checkpoints/NAME.")
     ] = Path("zoo"),
     runs: Annotated[Path, typer.Option(help="For the state of trainings.")] = Path("runs/zoo"),
     settings: Annotated[
@@ -140,7 +140,7 @@ def build(
 @zoo.command()
 def figures(
     source: Annotated[Path, typer.Argument(help="Folder that `crosshash zoo build -o` wrote.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Gets <name>.yaml.")] = Path("zoo"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Gets NAME.yaml.")] = Path("zoo"),
     json_: Json = False,
 ) -> None:
     """Copy the figures of built models as manifests of recipes, without their folders.

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+if TYPE_CHECKING:
+    from crosshash.images import CorruptImageError
+
+# How often --json is given, or stands for, by the form that it asks for.
+JSON = {"short": 1, "full": 2}
+Json = Annotated[
+    int,
+    typer.Option(
+        "--json",
+        count=True,
+        metavar="[=full]",
+        show_default=False,
+        help="Print JSON, for scripts; with =full also what is long.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bars.")]
 Model = Annotated[
     str, typer.Argument(help="A zoo name, hf:organisation/name or a checkpoint folder.")
 ]
 Overrides = Annotated[
     Optional[list[str]],  # noqa: UP045  (typer reads the annotation)
-    typer.Argument(help="Settings over the config: key=value with dotted keys."),
+    typer.Argument(metavar="KEY=VALUE", help="Settings over the config, with dotted keys."),
 ]
 Imports = Annotated[
     Optional[list[str]],  # noqa: UP045
@@ -33,6 +47,14 @@ def settings_of(pairs: list[str] | None) -> dict[str, Any]:
     for pair in pairs or []:
         values = merge(values, parse_override(pair))
     return values
+
+
+def damaged(error: CorruptImageError, skip: str) -> ValueError:
+    """The error of a damaged picture in a command's words, with its option to leave it out."""
+    return ValueError(
+        f"{error.name}: cannot be read as an image ({error.reason}); replace or remove it, or add "
+        f"{skip} to leave such pairs out and see which"
+    )
 
 
 def image_paths(items: list[str]) -> list[Path]:

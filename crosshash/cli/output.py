@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+
+import typer
+
+from crosshash.cli.options import JSON
+
+NOBODY_READS = 141  # 128 + SIGPIPE, as of any program before a `| head`
+_UNFOLDED = 1_000_000  # characters of a line
 
 
 @contextmanager
@@ -58,16 +67,52 @@ def byte_bars(quiet: bool) -> Iterator[Any]:
         yield progress
 
 
-def print_result(values: Any, as_json: bool, *renderables: Any) -> None:
-    """JSON on standard output, or what a person reads."""
-    if as_json:
-        print(json.dumps(values, ensure_ascii=False))
-        return
+def print_result(
+    values: Any, json_: int, *renderables: Any, short: Mapping[str, Any] | None = None
+) -> None:
+    """JSON on standard output, or what a person reads.
+
+    Args:
+        values: Everything, JSON-able.
+        json_: What ``--json`` was: 0 not given, 1 short, 2 whole.
+        renderables: Strings and tables. On a terminal they are folded into its width; in a file or
+            a pipe each row is one line, however long.
+        short: The figures that most scripts want, where ``values`` are long; by default ``values``.
+    """
+    try:
+        if json_:
+            chosen = values if short is None or json_ >= JSON["full"] else short
+            print(json.dumps(chosen, ensure_ascii=False))
+        else:
+            print(_rendered(renderables), end="")
+        sys.stdout.flush()
+    except BrokenPipeError:  # of `| head`: the rest must not be written at the program's end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(NOBODY_READS) from None
+
+
+def headline(report: Any) -> dict[str, Any]:
+    """The figures of a report that fit on a few lines, for ``short``."""
+    return {
+        "map_i2t": report.i2t.map,
+        "map_t2i": report.t2i.map,
+        "map_mean": report.map_mean,
+        "chance_i2t": report.i2t.chance,
+        "chance_t2i": report.t2i.chance,
+        **{name: getattr(report.record, name) for name in ("bits", "dataset", "protocol")},
+        "counts": dict(report.record.counts),
+        "split": report.record.split,
+    }
+
+
+def _rendered(renderables: Iterable[Any]) -> str:
     from rich.console import Console
 
-    console = Console()
-    for renderable in renderables:
-        if isinstance(renderable, str):  # a path is no markup and is not broken into lines
-            console.print(renderable, markup=False, highlight=False, soft_wrap=True)
-        else:
-            console.print(renderable)
+    console = Console(width=None if sys.stdout.isatty() else _UNFOLDED)
+    with console.capture() as shown:
+        for renderable in renderables:
+            if isinstance(renderable, str):  # a path is no markup and is not broken into lines
+                console.print(renderable, markup=False, highlight=False, soft_wrap=True)
+            else:
+                console.print(renderable)
+    return shown.get()

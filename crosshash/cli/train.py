@@ -14,7 +14,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from crosshash.cli.options import Imports, Json, Model, Overrides, Quiet
-from crosshash.cli.output import print_result
+from crosshash.cli.output import headline, print_result
 
 
 def demo(
@@ -47,9 +47,7 @@ def train(
     overrides: Overrides = None,
     output: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(
-            "--output", "-o", help="Folder of the run; default: runs/<config>, with its bits."
-        ),
+        typer.Option("--output", "-o", help="Folder of the run; default: runs/CONFIG-BITS."),
     ] = None,
     bits: Annotated[Optional[int], typer.Option(help="Length of the codes.")] = None,  # noqa: UP045
     epochs: Annotated[Optional[int], typer.Option(help="Train for so many epochs.")] = None,  # noqa: UP045
@@ -114,7 +112,8 @@ def train(
         "figures": None if report is None else report.as_dict(),
     }
     figures = "no labels, so no figures" if report is None else map_table(**_maps(report))
-    print_result(values, json_, figures, f"checkpoint: {result.folder}")
+    short = {**values, "figures": None if report is None else headline(report)}
+    print_result(values, json_, figures, f"checkpoint: {result.folder}", short=short)
 
 
 def run_name(config: str, overrides: Sequence[str] = ()) -> str:
@@ -136,7 +135,7 @@ def run_name(config: str, overrides: Sequence[str] = ()) -> str:
 
 
 def _show_plan(
-    config: Any, folder: Path, start: str | None, resume: bool, overwrite: bool, json_: bool
+    config: Any, folder: Path, start: str | None, resume: bool, overwrite: bool, json_: int
 ) -> None:
     from crosshash.plan import plan
     from crosshash.reports.tables import rich_table
@@ -178,7 +177,8 @@ def evaluate(
     with _hints():
         report = run(model, overrides=overrides or (), imports=imports or (), progress=not quiet)
     record = [{"record": key, "value": str(value)} for key, value in report.record_dict().items()]
-    print_result(report.as_dict(), json_, map_table(**_maps(report)), rich_table(record))
+    tables = map_table(**_maps(report)), rich_table(record)
+    print_result(report.as_dict(), json_, *tables, short=headline(report))
 
 
 def _maps(report: Any) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def loss_plot(history: Sequence[Mapping[str, Any]], title: str = "Loss") -> Figu
         [[row[n] if _is_number(row.get(n)) else np.nan for row in history] for n in names],
         dtype=np.float64,
     )
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     with _settings():
         figure, axes = _axes(title)
@@ -129,8 +129,13 @@ def loss_plot(history: Sequence[Mapping[str, Any]], title: str = "Loss") -> Figu
         axes.set(xlabel=counter or "epoch", ylabel="loss")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         finite = values[np.isfinite(values)]
-        if finite.size and finite.min() > 0 and finite.max() / finite.min() > 30:
+        span = finite.max() / finite.min() if finite.size and finite.min() > 0 else 1
+        if span > 30:
             axes.set_yscale("log")
+            # Plain numbers: matplotlib's own labels of a logarithmic axis are formulas, in TeX.
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if span < 1000 else (1,)))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.yaxis.set_minor_formatter(NullFormatter())
         _legend(axes, len(names))
     return figure
 

@@ -42,6 +42,8 @@ def rich_table(
 ) -> Table:
     """A table for the terminal; numbers stand right-aligned, text is shown as it is.
 
+    Where the terminal is too narrow, text is folded and numbers stay whole; nothing is cut off.
+
     Args:
         rows: One mapping per row; a key that a row lacks leaves its cell empty.
         title: Line above the table.
@@ -63,10 +65,15 @@ def rich_table(
         box=box.SIMPLE_HEAD,
         pad_edge=False,
     )
+    cells = {name: [format_value(row.get(name), digits) for row in rows] for name in names}
     for name in names:
-        table.add_column(Text(name), justify="right" if _is_numeric(rows, name) else "left")
-    for row in rows:
-        table.add_row(*(Text(format_value(row.get(name), digits)) for name in names))
+        if _is_numeric(rows, name):
+            whole = max(map(len, cells[name]))
+            table.add_column(Text(name), justify="right", overflow="fold", min_width=whole)
+        else:
+            table.add_column(Text(name), overflow="fold", min_width=4)
+    for line in zip(*cells.values(), strict=True):
+        table.add_row(*map(Text, line))
     return table
 
 

@@ -47,15 +47,20 @@ class Record:
         return asdict(self)
 
 
-def make_record(**known: Any) -> Record:
-    """A record with the versions of what is installed; ``known`` are its other fields."""
+def installed(*packages: str) -> dict[str, str]:
+    """Versions of those packages that are installed."""
     versions = {}
-    for package in ("crosshash", "torch", "numpy", "timm"):
+    for package in packages:
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return Record(**{"versions": versions, **known})
+    return versions
+
+
+def make_record(**known: Any) -> Record:
+    """A record with the versions of what is installed; ``known`` are its other fields."""
+    return Record(**{"versions": installed("crosshash", "torch", "numpy", "timm"), **known})
 
 
 def check_disjoint(query_ids: Iterable[Any], retrieval_ids: Iterable[Any]) -> None:

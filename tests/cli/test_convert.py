@@ -73,11 +73,6 @@ def test_weights_go_there_and_back(network: CNNF, published: Path, tmp_path: Pat
     assert str(output) in plain.stdout
 
 
-def test_help_has_an_example() -> None:
-    result = CliRunner().invoke(app, ["cnnf", "--help"])
-    assert "crosshash convert cnnf imagenet-vgg-f.mat" in " ".join(result.stdout.split())
-
-
 def test_a_file_that_cannot_be_converted_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "text.mat").write_text("not found " * 50)
     for name, kind in (("none.mat", FileNotFoundError), ("text.mat", ValueError)):

@@ -58,11 +58,6 @@ def test_a_checkpoint_becomes_files_that_run(checkpoint: Path, tmp_path: Path) -
     assert "text.onnx: bow uint8 (n, 4)" in again.stdout
 
 
-def test_help_has_an_example() -> None:
-    told = " ".join(run("--help").stdout.replace("│", " ").split())
-    assert "crosshash export amgfh-shapes-64 -o exported" in told
-
-
 def test_an_unknown_model_is_told_and_nothing_is_written(tmp_path: Path) -> None:
     done = run("amgfh-shapes-63", "-o", str(tmp_path / "out"))
     assert done.exit_code != 0

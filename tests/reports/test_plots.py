@@ -83,6 +83,24 @@ def test_losses_of_different_magnitude_get_a_logarithmic_axis(values, scale):
     assert loss_plot([{"loss": value} for value in values]).axes[0].get_yscale() == scale
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.02, 0.5, 3.0], {"0.02", "0.1", "0.5", "1", "2"}),
+        ([70.0, 2.1], {"5", "10", "50"}),
+        ([3e-7, 20.0], {"0.001", "0.1", "10"}),
+    ],
+)
+def test_the_numbers_of_a_logarithmic_axis_are_numbers_and_no_formulas(values, expected):
+    svg = to_svg(loss_plot([{"loss": value} for value in values]))
+    assert "$" not in svg
+    assert "math" not in svg
+    texts = [e.text for e in ElementTree.fromstring(svg).iter() if e.tag.endswith("}text")]
+    assert expected <= set(texts)
+    for text in set(texts) - {"Loss", "loss", "epoch"}:
+        float(text)  # raises at what is no number
+
+
 @pytest.mark.parametrize("history", [[], [{"epoch": 1}], [{"loss": "low"}], [{"loss": True}]])
 def test_a_history_without_numbers_is_refused(history):
     with pytest.raises(ValueError, match="at least one epoch with a number"):

@@ -39,8 +39,7 @@ class FeatureCache:
     size at which its pictures are decoded, and to the digest of each item's contents, so that a
     changed file, weight or crop is computed anew and a renamed or repeated file is not. Each
     encoder has a folder of append-only safetensors shards; a run that is interrupted keeps what it
-    has computed. Nothing is ever deleted: remove the folder, or an encoder's folder in it, to free
-    the space.
+    has computed. Nothing is deleted before :meth:`clear`.
 
     Args:
         folder: Default: ``features`` in ``$CROSSHASH_CACHE``, or in ``~/.cache/crosshash``.
@@ -157,6 +156,32 @@ class FeatureCache:
             return with_bar(batches(), len(indices), lambda c: len(c["pooled"]), description)
 
         return Features(**self.lookup(_key(encoder), digests, ("pooled",), compute))
+
+    def files(self) -> list[Path]:
+        """What the cache has written, of all encoders, with broken shards that were set aside."""
+        kinds = (".safetensors", ".corrupt")
+        return sorted(
+            path
+            for path in self.folder.glob("*/*float*/*")
+            if any(suffix in kinds for suffix in path.suffixes) and path.is_file()
+        )
+
+    def clear(self) -> int:
+        """Delete all features, of all encoders; not while a training computes some.
+
+        Other files that may be in the folder stay.
+
+        Returns:
+            Bytes freed.
+        """
+        freed = 0
+        for path in self.files():
+            freed += path.stat().st_size
+            path.unlink()
+            for empty in path.parents[:2]:
+                if not any(empty.iterdir()):
+                    empty.rmdir()
+        return freed
 
     def lookup(
         self,
