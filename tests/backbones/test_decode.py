@@ -97,7 +97,7 @@ def test_large_photographs_are_decoded_small_and_give_nearly_the_same(tmp_path: 
 
 
 def test_the_features_of_files_and_of_their_subset_are_one(picture_files: list[Path]) -> None:
-    from crosshash.data.dataset import ImageSubset
+    from crosshash.images import ImageSubset
 
     paths = []
     for path in picture_files[::2]:
