@@ -51,8 +51,6 @@ def main() -> None:
     # Threads that spin while they wait make training many times slower on a machine that is shared;
     # read when torch is imported, which no command has done yet.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # torch warns of its own decorator each time torch-geometric is imported.
-    warnings.filterwarnings("ignore", message=".*torch.jit.script", category=FutureWarning)
     # Our own warnings are for users, who care for the message and not for the line it came from.
     warnings.showwarning = lambda message, *_: typer.echo(f"crosshash: {message}", err=True)
     try:
