@@ -13,6 +13,7 @@ from typing import Any, Protocol, Union, overload
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as PILImage
+from PIL import UnidentifiedImageError
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 ImageLike = Union[str, Path, "PILImage.Image", npt.NDArray[Any], Mapping[str, Any]]
@@ -219,7 +220,7 @@ def as_image_source(images: Any) -> ImageSource:
     if isinstance(images, (bytes, bytearray, Mapping)) or not isinstance(images, Iterable):
         raise ValueError(
             "images are paths, PIL images, uint8 arrays (height, width, 3) or encoded pictures "
-            f"{{'bytes': …, 'path': …}}, alone or in a sequence; got {type(images).__name__}"
+            f"{{'bytes': …, 'path': …}}, alone or many; got {type(images).__name__}"
         )
     if isinstance(images, Sequence) and len(images) and not isinstance(images[0], (str, Path)):
         return ImageArrays(images)  # not copied: a column decodes a picture on every access
@@ -266,6 +267,8 @@ def _decoded(stored: bytes | Path, name: str, size: tuple[int, int] | None) -> P
             return picture
     except FileNotFoundError:
         raise FileNotFoundError(f"{name}: no such image file") from None
+    except UnidentifiedImageError as error:
+        raise CorruptImageError(name, "it is in no known format") from error
     except (OSError, SyntaxError, ValueError, PILImage.DecompressionBombError) as error:
         raise CorruptImageError(name, str(error)) from error
 

@@ -71,6 +71,8 @@ def text_chunks(
 ) -> Iterator[Features | dict[str, Tensor]]:
     """What the text encoder is given, some rows at a time; see ``HashModel.encode_text``."""
     texts = _texts(texts)
+    if isinstance(texts, list) and not texts:
+        return
     if isinstance(texts, list) or (encoder.takes_rows and not isinstance(texts, Features)):
         prepared = encoder.prepare(texts, unknown=unknown)
         for part in _parts(next(iter(prepared.values())), batch_size):
