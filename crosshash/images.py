@@ -3,35 +3,49 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import operator
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol, Union
+from typing import Any, Protocol, Union, overload
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as PILImage
+from PIL import UnidentifiedImageError
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-ImageLike = Union[str, Path, "PILImage.Image", npt.NDArray[np.uint8]]
+ImageLike = Union[str, Path, "PILImage.Image", npt.NDArray[Any], Mapping[str, Any]]
+# A Path has lost one of the two slashes.
+_ADDRESS = re.compile(r"(https?|ftp|s3|gs|hf):/", re.IGNORECASE)
 
 
 class CorruptImageError(ValueError):
-    """A file that is there but cannot be decoded as a picture; ``name`` says which."""
+    """A file that is there but cannot be decoded as a picture.
 
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(name, reason)
+    Attributes:
+        name: Which one.
+        reason: Why, as the decoder says it.
+        hint: What to do about it; whoever offers a way of leaving pictures out names it here.
+    """
+
+    def __init__(self, name: str, reason: str, hint: str = "") -> None:
+        super().__init__(name, reason, hint)
         self.name = name
         self.reason = reason
+        self.hint = hint or "replace or remove it, or leave such pictures out"
 
     def __str__(self) -> str:
-        return (
-            f"{self.name}: cannot be read as an image ({self.reason}); replace or remove it, "
-            "or pass on_corrupt='skip' to leave such pairs out and count them"
-        )
+        return f"{self.name}: cannot be read as an image ({self.reason}); {self.hint}"
 
 
 class ImageSource(Protocol):
-    """A sequence of pictures that are opened one at a time."""
+    """A sequence of pictures that are opened one at a time.
+
+    With this class as its base a source is indexed as a list is: ``source[-1]`` is a picture,
+    ``source[10:20]`` the source of ten, and a loop opens one after the other.
+    """
 
     def __len__(self) -> int: ...
 
@@ -53,16 +67,37 @@ class ImageSource(Protocol):
         """What error messages call the picture."""
         ...
 
+    @overload
+    def __getitem__(self, index: int) -> PILImage.Image: ...
 
-class ImageFiles:
+    @overload
+    def __getitem__(self, index: slice) -> ImageSubset: ...
+
+    def __getitem__(self, index: int | slice) -> PILImage.Image | ImageSubset:
+        count = len(self)
+        if isinstance(index, slice):
+            return ImageSubset(self, np.arange(count)[index])
+        row = operator.index(index)
+        if not -count <= row < count:
+            raise IndexError(f"picture {row} is outside of a source of {count}")
+        return self.open(row % count)
+
+    def __iter__(self) -> Iterator[PILImage.Image]:
+        return (self.open(index) for index in range(len(self)))
+
+
+class ImageFiles(ImageSource):
     """Pictures in files.
 
     Args:
         paths: One path per picture.
+
+    Raises:
+        ValueError: One of them is an address; nothing is fetched.
     """
 
     def __init__(self, paths: Sequence[str | Path]) -> None:
-        self.paths = [Path(path) for path in paths]
+        self.paths = [_path(path) for path in paths]
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -77,19 +112,7 @@ class ImageFiles:
             FileNotFoundError: The file is not there.
             CorruptImageError: The file is there but is no whole picture.
         """
-        path = self.paths[index]
-        try:
-            with PILImage.open(path) as image:
-                if size is not None:
-                    image.draft("RGB", size)  # does nothing where the file is no JPEG
-                image.load()
-                # convert() would copy what is in RGB already.
-                picture: PILImage.Image = image if image.mode == "RGB" else image.convert("RGB")
-                return picture
-        except FileNotFoundError:
-            raise FileNotFoundError(f"{path}: no such image file") from None
-        except (OSError, SyntaxError, ValueError, PILImage.DecompressionBombError) as error:
-            raise CorruptImageError(str(path), str(error)) from error
+        return _decoded(self.paths[index], self.name(index), size)
 
     def digest(self, index: int) -> bytes:
         """SHA-256 of the file's bytes."""
@@ -100,36 +123,44 @@ class ImageFiles:
         return str(self.paths[index])
 
 
-class ImageArrays:
-    """Pictures in memory: PIL images, or arrays ``uint8`` (h, w, 3) or (h, w)."""
+class ImageArrays(ImageSource):
+    """Pictures in memory, mixed as they come.
 
-    def __init__(self, images: Sequence[Any] | npt.NDArray[np.uint8]) -> None:
+    Args:
+        images: PIL images; arrays, ``uint8`` (h, w, 3) or (h, w), or floating (h, w, 3) in [0, 1],
+            of which a value v becomes the whole number nearest to 255 v; or encoded pictures as
+            the Hugging Face ``datasets`` keep them, ``{"bytes": …, "path": …}`` with one of the
+            two, or paths. A sequence is not copied: a picture is looked up when it is opened.
+    """
+
+    def __init__(self, images: Sequence[Any] | npt.NDArray[Any]) -> None:
         self.images = images
 
     def __len__(self) -> int:
         return len(self.images)
 
     def open(self, index: int, *, size: tuple[int, int] | None = None) -> PILImage.Image:
-        """The picture in RGB, whole whatever the ``size``.
+        """The picture in RGB; one in memory is whole whatever the ``size``.
 
         Raises:
-            ValueError: An array is not ``uint8`` with axes (h, w, 3) or (h, w).
+            ValueError: It is none of the kinds above.
+            FileNotFoundError: Its file is not there.
+            CorruptImageError: Its bytes or its file are no whole picture.
         """
-        image = self.images[index]
+        image, name = self.images[index], self.name(index)
         if isinstance(image, PILImage.Image):
             return image.convert("RGB")
-        array = np.asarray(image)
-        if array.dtype != np.uint8 or not (
-            array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)
-        ):
-            raise ValueError(
-                f"image {index}: arrays are uint8 with axes (height, width, 3), got {array.dtype} "
-                f"of shape {array.shape}"
-            )
-        return PILImage.fromarray(array).convert("RGB")
+        stored = _stored(image, name)
+        if stored is None:
+            return PILImage.fromarray(_pixels(image, name)).convert("RGB")
+        return _decoded(stored, name if isinstance(stored, bytes) else str(stored), size)
 
     def digest(self, index: int) -> bytes:
-        """SHA-256 of size and pixels."""
+        """SHA-256 of a file's bytes, or of size and pixels."""
+        stored = _stored(self.images[index], self.name(index))
+        if stored is not None:
+            content = stored if isinstance(stored, bytes) else stored.read_bytes()
+            return hashlib.sha256(content).digest()
         image = self.open(index)
         return hashlib.sha256(repr(image.size).encode() + image.tobytes()).digest()
 
@@ -138,21 +169,131 @@ class ImageArrays:
         return f"image {index}"
 
 
+class ImageSubset(ImageSource):
+    """Some pictures of a source, by row number, without copying them."""
+
+    def __init__(self, source: ImageSource, rows: npt.NDArray[np.integer[Any]]) -> None:
+        self.source: ImageSource = source
+        self.rows: npt.NDArray[np.integer[Any]] = rows
+        if isinstance(source, ImageSubset):
+            self.source, self.rows = source.source, source.rows[rows]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def open(self, index: int, *, size: tuple[int, int] | None = None) -> PILImage.Image:
+        """The picture in RGB, scaled down to no less than ``size`` where that is faster."""
+        return self.source.open(int(self.rows[index]), size=size)
+
+    def digest(self, index: int) -> bytes:
+        """SHA-256 of the picture's contents, 32 bytes."""
+        return self.source.digest(int(self.rows[index]))
+
+    def name(self, index: int) -> str:
+        """What error messages call the picture."""
+        return self.source.name(int(self.rows[index]))
+
+
 def as_image_source(images: Any) -> ImageSource:
-    """Wrap paths, PIL images or ``uint8`` arrays, alone or many, into one kind of source."""
-    if isinstance(images, (ImageFiles, ImageArrays)):
-        return images
+    """Wrap pictures, alone or many, into one kind of source.
+
+    Args:
+        images: A source, which passes; a path; whatever :class:`ImageArrays` takes; or a sequence,
+            an array, a table's column or an iterator of these.
+
+    Raises:
+        ValueError: It is nothing of the kind, or an address.
+    """
     if hasattr(images, "open") and hasattr(images, "digest"):
         source: ImageSource = images
         return source
     if isinstance(images, (str, Path)):
         return ImageFiles([images])
-    if isinstance(images, PILImage.Image):
+    if isinstance(images, PILImage.Image) or is_encoded(images):
         return ImageArrays([images])
-    if isinstance(images, np.ndarray) and images.dtype.kind != "U":  # strings are paths
-        single = images.ndim == 2 or (images.ndim == 3 and images.shape[2] == 3)
-        return ImageArrays(images[None] if single else images)
+    if hasattr(images, "__array__"):
+        images = np.asarray(images.detach().cpu() if hasattr(images, "detach") else images)
+        if images.ndim and images.dtype.kind not in "UO":  # strings are paths
+            single = images.ndim == 2 or (images.ndim == 3 and images.shape[2] == 3)
+            return ImageArrays(images[None] if single else images)
+        images = images.tolist()
+    if isinstance(images, (bytes, bytearray, Mapping)) or not isinstance(images, Iterable):
+        raise ValueError(
+            "images are paths, PIL images, uint8 arrays (height, width, 3) or encoded pictures "
+            f"{{'bytes': …, 'path': …}}, alone or many; got {type(images).__name__}"
+        )
+    if isinstance(images, Sequence) and len(images) and not isinstance(images[0], (str, Path)):
+        return ImageArrays(images)  # not copied: a column decodes a picture on every access
     items = list(images)
     if items and all(isinstance(item, (str, Path)) for item in items):
         return ImageFiles(items)
     return ImageArrays(items)
+
+
+def is_encoded(image: Any) -> bool:
+    """Whether it is one encoded picture, ``{"bytes": …, "path": …}``."""
+    return isinstance(image, Mapping) and bool(image) and set(image) <= {"bytes", "path"}
+
+
+def _path(path: str | Path) -> Path:
+    if _ADDRESS.match(str(path)):
+        raise ValueError(
+            f"{str(path)!r} is an address, and pictures are not fetched; download it and pass the "
+            "file's path"
+        )
+    return Path(path)
+
+
+def _stored(image: Any, name: str) -> bytes | Path | None:
+    """What a picture is decoded from, a file's bytes or its path; None for one that is decoded."""
+    if isinstance(image, (str, Path)):
+        return _path(image)
+    if not is_encoded(image):
+        return None
+    content, path = image.get("bytes"), image.get("path")
+    if content is None and path is None:
+        raise ValueError(f"{name}: has neither bytes nor a path; leave out what has no picture")
+    return _path(path) if content is None else bytes(content)
+
+
+def _decoded(stored: bytes | Path, name: str, size: tuple[int, int] | None) -> PILImage.Image:
+    try:
+        with PILImage.open(BytesIO(stored) if isinstance(stored, bytes) else stored) as image:
+            if size is not None:
+                image.draft("RGB", size)  # does nothing where the file is no JPEG
+            image.load()
+            # convert() would copy what is in RGB already.
+            picture: PILImage.Image = image if image.mode == "RGB" else image.convert("RGB")
+            return picture
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{name}: no such image file") from None
+    except UnidentifiedImageError as error:
+        raise CorruptImageError(name, "it is in no known format") from error
+    except (OSError, SyntaxError, ValueError, PILImage.DecompressionBombError) as error:
+        raise CorruptImageError(name, str(error)) from error
+
+
+def _pixels(image: Any, name: str) -> npt.NDArray[np.uint8]:
+    array = np.asarray(image)
+    in_color = array.ndim == 3 and array.shape[2] == 3
+    if array.dtype == np.uint8 and (in_color or array.ndim == 2):
+        return array
+    if array.dtype.kind != "f" or not in_color:
+        raise ValueError(
+            f"{name}: arrays are uint8 with axes (height, width, 3) or (height, width), or "
+            f"floating (height, width, 3) in [0, 1]; got {_kind(image, array)}"
+        )
+    low, high = array.min(initial=0), array.max(initial=0)
+    if not (low >= 0 and high <= 1):  # NaN is neither
+        raise ValueError(
+            f"{name}: a floating picture (height, width, 3) has values in [0, 1], got {low:g} to "
+            f"{high:g}; scale it, or pass preprocessed pixels as (n, 3, height, width)"
+        )
+    pixels: npt.NDArray[np.uint8] = np.rint(array * 255).astype(np.uint8)
+    return pixels
+
+
+def _kind(image: Any, array: npt.NDArray[Any]) -> str:
+    if array.dtype.kind in "OSU":
+        return f"a {type(image).__name__}"
+    return f"{array.dtype} of shape {array.shape}"

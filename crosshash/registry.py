@@ -138,7 +138,8 @@ class Registry(Generic[T]):
         return sorted({*self._entries, *self._plugins()})
 
     def __contains__(self, name: object) -> bool:
-        return name in self.names()
+        self._scan()
+        return name in self._entries or name in self._plugins()
 
     def __getitem__(self, name: str) -> T:
         """The entry of that name.

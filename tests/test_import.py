@@ -17,9 +17,9 @@ ROOT = Path(crosshash.__file__).parent
 HEAVY = ["accelerate", "faiss", "matplotlib", "numpy", "timm", "torch", "transformers", "typer"]
 
 
-def python(code: str) -> str:
+def python(code: str, *arguments: str) -> str:
     result = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT.parent)},
         stdout=subprocess.PIPE,
         text=True,
@@ -42,6 +42,46 @@ def test_importing_the_package_is_quick() -> None:
 
 def test_the_config_edge_needs_no_torch() -> None:
     assert python("import sys, crosshash.config; print('torch' in sys.modules)").strip() == "False"
+
+
+ENCODE = """
+import sys, json, numpy as np, crosshash
+for name in sys.argv[1:]:
+    model = crosshash.load(name)
+    features = np.ones((1, model.text.dim), np.float32)
+    model.encode_text(features if model.text.name == "features" else "a red circle")
+    model.encode_image(np.ones((1, 128), np.float32) if "wiki" in name else np.zeros((9, 9, 3)))
+print(json.dumps([name.split(".")[0] for name in sys.modules]))
+"""
+UNNEEDED = ["accelerate", "faiss", "matplotlib", "scipy", "sklearn", "torch_geometric"]
+
+
+@pytest.mark.parametrize(
+    ("models", "unneeded"),
+    [
+        (
+            ["amgfh-wiki-64", "mdffh-wiki-64", "dmsfh-wiki-64", "hfah-wiki-64"],
+            [*UNNEEDED, "timm", "torchvision", "transformers"],
+        ),
+        (["amgfh-shapes-64", "hfah-shapes-64"], [*UNNEEDED, "transformers"]),
+    ],
+)
+def test_encoding_imports_only_what_a_model_needs(models: list[str], unneeded: list[str]) -> None:
+    loaded = set(json.loads(python(ENCODE, *models)))
+    assert "torch" in loaded
+    assert not loaded & set(unneeded)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import crosshash; assert len(crosshash.list_models()) > 50",
+        "from crosshash.cli import app; app(['models', 'wiki', '--json'], standalone_mode=False)",
+    ],
+)
+def test_listing_the_models_needs_no_torch(code: str) -> None:
+    shown = python(f"{code}; import sys; print('loaded', 'torch' in sys.modules)")
+    assert shown.splitlines()[-1] == "loaded False"
 
 
 def rooms() -> list[str]:

@@ -90,5 +90,7 @@ def list_backbones(pattern: str = "") -> list[str]:
     """
     import timm
 
-    own = [name for name in IMAGE_BACKBONES.names() if matches(name, pattern)]
-    return own + [name for name in timm.list_models() if matches(name, pattern)]
+    own = IMAGE_BACKBONES.names()
+    # A name that is registered here stands before timm's of the same name.
+    every = dict.fromkeys([*own, *timm.list_models()])
+    return [name for name in every if matches(name, pattern)]

@@ -45,9 +45,9 @@ class Features(NamedTuple):
         """The features of some items."""
         return Features(self.pooled[index], None if self.map is None else self.map[index])
 
-    def to(self, device: torch.device) -> Features:
-        """The same features on another device."""
-        return Features(self.pooled.to(device), None if self.map is None else self.map.to(device))
+    def to(self, target: torch.device | torch.dtype) -> Features:
+        """The same features on another device, or as numbers of another type."""
+        return Features(self.pooled.to(target), None if self.map is None else self.map.to(target))
 
 
 class ImageBackbone(nn.Module, ABC):
@@ -265,7 +265,10 @@ def check_features(rows: Any, dim: int, what: str) -> Tensor:
 
 
 def _numbers(rows: Any, what: str) -> npt.NDArray[Any]:
-    array = np.asarray(rows)
+    try:
+        array = np.asarray(rows)
+    except ValueError as error:  # rows of unequal length
+        raise ValueError(f"{what}: expected an array of numbers (n, d): {error}") from None
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{what}: expected an array of numbers (n, d), got {array.dtype}")
     return np.ascontiguousarray(array, dtype=np.float32)

@@ -39,45 +39,6 @@ def check_keep(backbone: ImageBackbone, keep: Sequence[str]) -> tuple[str, ...]:
     return ("pooled", "map") if "map" in keep else ("pooled",)
 
 
-def extract(
-    backbone: ImageBackbone,
-    source: ImageSource,
-    *,
-    keep: Sequence[str] = ("pooled",),
-    batch_size: int = 64,
-    workers: int = 0,
-    device: torch.device | str | None = None,
-    progress: bool = True,
-    on_corrupt: str = "raise",
-) -> Features:
-    """Features of all pictures of a source, on the CPU, in order; see ``iterate_features``.
-
-    Returns:
-        pooled ``(n, d)`` and, where kept, map ``(n, c, h, w)``.
-    """
-    names = check_keep(backbone, keep)
-    chunks = iterate_features(
-        backbone,
-        source,
-        keep=names,
-        batch_size=batch_size,
-        workers=workers,
-        device=device,
-        progress=progress,
-        on_corrupt=on_corrupt,
-    )
-    out: dict[str, Tensor] = {}
-    start = 0
-    for chunk in chunks:
-        for name in names:
-            part = getattr(chunk, name)
-            if name not in out:
-                out[name] = torch.empty((len(source), *part.shape[1:]), dtype=part.dtype)
-            out[name][start : start + len(part)] = part
-        start += len(chunk.pooled)
-    return Features(**out) if out else no_features(backbone, names)
-
-
 def no_features(backbone: ImageBackbone, names: Sequence[str]) -> Features:
     """Features of no picture at all, with the right widths."""
     feature_map = torch.empty(0, backbone.channels, 0, 0) if "map" in names else None

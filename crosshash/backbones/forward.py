@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,12 @@ _SLICE = 4
 # Above this, threads wait for Python's lock more than they compute.
 _MOST_THREADS = 16
 Start = Callable[[Tensor], Callable[[], Features]]
+
+
+def floating_type(module: nn.Module) -> torch.dtype:
+    """The type of a module's floating numbers; torch's default for a module without any."""
+    tensors = chain(module.parameters(), module.buffers())
+    return next((t.dtype for t in tensors if t.is_floating_point()), torch.get_default_dtype())
 
 
 @contextmanager
@@ -53,10 +60,11 @@ def running(
         keep_map: Whether the features have their map.
         most: Pictures that will come in all.
     """
+    dtype = floating_type(backbone)
 
     def run(pixels: Tensor) -> Features:
         with torch.inference_mode():
-            features = backbone(pixels)
+            features = backbone(pixels.to(dtype))
         return Features(features.pooled, features.map if keep_map else None)
 
     def on_device(pixels: Tensor) -> Callable[[], Features]:

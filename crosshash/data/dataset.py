@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PILImage
 
-from crosshash.images import ImageSource, as_image_source
+from crosshash.images import ImageSource, ImageSubset, as_image_source
 
 FeatureArray = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.uint8]
@@ -84,8 +84,15 @@ class PairedDataset:
         return len(self.ids)
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{key}={value}" for key, value in self.summary().items())
-        return f"PairedDataset({self.name!r}, {counts})"
+        sides = [
+            f"{what}: {kind}" + (f" ({side.shape[1]})" if isinstance(side, np.ndarray) else "")
+            for what, kind, side in (
+                ("images", self.image_kind, self.images),
+                ("texts", self.text_kind, self.texts),
+            )
+        ]
+        labels = "no labels" if self.labels is None else f"{self.labels.shape[1]} labels"
+        return f"PairedDataset({self.name!r}, {len(self)} pairs, {', '.join(sides)}, {labels})"
 
     @property
     def image_kind(self) -> Literal["pixels", "features"]:
@@ -260,28 +267,3 @@ class PairedDataset:
                 f"data set {self.name!r}: {count} {what} for {len(self.ids)} ids; every pair has "
                 "an id, an image, a text and, where there are labels, a label row"
             )
-
-
-class ImageSubset:
-    """Some pictures of a source, by row number, without copying them."""
-
-    def __init__(self, source: ImageSource, rows: npt.NDArray[np.integer[Any]]) -> None:
-        self.source: ImageSource = source
-        self.rows: npt.NDArray[np.integer[Any]] = rows
-        if isinstance(source, ImageSubset):
-            self.source, self.rows = source.source, source.rows[rows]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def open(self, index: int, *, size: tuple[int, int] | None = None) -> PILImage.Image:
-        """The picture in RGB, scaled down to no less than ``size`` where that is faster."""
-        return self.source.open(int(self.rows[index]), size=size)
-
-    def digest(self, index: int) -> bytes:
-        """SHA-256 of the picture's contents, 32 bytes."""
-        return self.source.digest(int(self.rows[index]))
-
-    def name(self, index: int) -> str:
-        """What error messages call the picture."""
-        return self.source.name(int(self.rows[index]))

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from crosshash.data.dataset import ImageSubset, PairedDataset
+from crosshash.data.dataset import PairedDataset
 from crosshash.data.protocol import Protocol
-from crosshash.images import CorruptImageError, ImageFiles, ImageSource
+from crosshash.images import CorruptImageError, ImageFiles, ImageSource, ImageSubset
 
 _WORD = re.compile(r"\w+")
 _PROBE = (32, 32)  # a JPEG file is read to its end at any size, and fastest at a small one

@@ -12,16 +12,14 @@ from torch import Tensor
 from crosshash.backbones import create_text_encoder, takes_weights
 from crosshash.backbones.base import ASSETS
 from crosshash.config import ConfigError
+from crosshash.hub.contained import contained, read_json, read_object
 from crosshash.hub.errors import CheckpointError
 from crosshash.hub.limits import (
     SPARE_ELEMENTS,
     AllocationLimit,
     Declared,
     check_config,
-    contained,
     read_header,
-    read_json,
-    read_object,
 )
 from crosshash.hub.reference import (
     Reference,

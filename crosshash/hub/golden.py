@@ -12,8 +12,9 @@ import numpy.typing as npt
 from PIL import Image as PILImage
 
 from crosshash.codes import pack
+from crosshash.hub.contained import contained, read_object
 from crosshash.hub.errors import CheckpointError
-from crosshash.hub.limits import contained, read_header, read_object
+from crosshash.hub.limits import read_header
 from crosshash.model.hash_model import HashModel
 
 NAMES = ("golden.json", "golden.safetensors")

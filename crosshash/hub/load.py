@@ -34,13 +34,14 @@ def load(
             folder, or that of a run, which has one in it.
         revision: Commit, branch or tag of what comes from the Hub; default: the commit in the
             model's manifest, or the main branch.
-        device: Where to put the model; default: the CPU.
-        dtype: Type of the weights; default: float32.
+        device: Where to put the model, such as ``"cuda"``; default: the CPU.
+        dtype: Floating type of the weights, to which inputs are brought; default: float32.
         golden: Check that the model gives the codes that are stored beside it.
         imports: Python files or modules with parts of one's own that the model is built from. They
             are run; what a checkpoint says it was trained with is told, never imported by itself.
 
     Raises:
+        ValueError: torch does not see that device, or the type is not floating; nothing is read.
         LookupError: There is no such name and no such folder, with the nearest names; or the model
             is a recipe that must be trained, with the command.
         HubError: Files cannot be fetched: no connection, no such repository, no access.
@@ -55,9 +56,30 @@ def load(
         >>> model.encode_text(["a star at night", "a red circle"]).shape  # 64 bits in 8 bytes
         (2, 8)
     """
+    place = _usable("cpu" if device is None else device)
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise ValueError(f"dtype is a floating type such as torch.float16, got {dtype!r}")
     import_parts(imports)
     folder = locate_model(name, revision)
     model = read_checkpoint(folder)
     if golden:
         check_golden(model, folder)
-    return model.to(device=device or "cpu", dtype=dtype)
+    return model.to(device=place, dtype=dtype)
+
+
+def _usable(device: str | torch.device) -> torch.device:
+    try:
+        place = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(
+            f"there is no kind of device {device!r}: use 'cpu', 'cuda', 'cuda:1' or 'mps'"
+        ) from error
+    try:
+        torch.empty(0, device=place)
+    # Where torch is built without support of the device, it fails an assertion.
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(
+            f"torch can use no device {str(place)!r} here: use 'cpu', or see that the device, its "
+            "driver and a torch built for it are there"
+        ) from error
+    return place

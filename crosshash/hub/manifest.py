@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from crosshash.codes import check_bits
 from crosshash.config import bundled, find_config, read_config
 from crosshash.files import sha256
+from crosshash.hub.contained import safe_name
 from crosshash.hub.download import COMMIT, REPOSITORY
-from crosshash.hub.limits import safe_name
 from crosshash.registry import matches, nearest
 
 Status = Literal["published", "local", "recipe"]

@@ -14,10 +14,10 @@ import torch
 
 from crosshash.hub.card import card
 from crosshash.hub.checkpoint import CARD, FILES, OPTIONAL, files_of, read_checkpoint
+from crosshash.hub.contained import read_object
 from crosshash.hub.download import REPOSITORY, hub_errors
 from crosshash.hub.errors import HubError
 from crosshash.hub.golden import check_golden, has_golden
-from crosshash.hub.limits import read_object
 from crosshash.hub.manifest import Manifest, file_entry, measured, model_name
 from crosshash.hub.save import save
 from crosshash.model.hash_model import HashModel

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from crosshash.config import bundled
 from crosshash.hub.checkpoint import FILES, OPTIONAL
+from crosshash.hub.contained import contained
 from crosshash.hub.download import REPOSITORY, fetch_snapshot, verify_blob, verify_file
 from crosshash.hub.errors import CheckpointError, HubError
-from crosshash.hub.limits import contained
 from crosshash.hub.manifest import Manifest, find_manifest
 
 PREFIX = "hf:"

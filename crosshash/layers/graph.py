@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn import GCNConv
 
 from crosshash.similarity import cosine_similarity
 
@@ -57,7 +56,11 @@ class GraphConv(nn.Module):
         super().__init__()
         if activation not in ("relu", "softmax"):
             raise ValueError(f"activation is 'relu' or 'softmax', got {activation!r}")
-        self.conv = GCNConv(dim, out_dim)
+        with warnings.catch_warnings():
+            # torch-geometric decorates by torch.jit.script, of which newer versions of torch warn.
+            warnings.filterwarnings("ignore", message=".*torch.jit", category=FutureWarning)
+            from torch_geometric.nn import GCNConv
+        self.conv: Any = GCNConv(dim, out_dim)
         self.activation = activation
 
     def forward(self, x: Tensor, graph: Tensor) -> Tensor:

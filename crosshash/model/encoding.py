@@ -6,13 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from PIL import Image as PILImage
 from torch import Tensor
 
 from crosshash.backbones.base import Features, ImageBackbone, TextEncoder, check_features
 from crosshash.backbones.extract import iterate_features
 from crosshash.codes import pack, sign
-from crosshash.images import as_image_source
+from crosshash.images import as_image_source, is_encoded
 
 Output = Literal["packed", "signs", "real"]
 
@@ -38,9 +40,9 @@ def image_chunks(
         workers: Processes that decode pictures.
         progress: Show a bar when it takes long.
     """
-    if isinstance(images, Features) or _is_floating(images):
+    if isinstance(images, Features) or _is_input(images):
         images = dict.fromkeys(backbones, images)
-    if isinstance(images, Mapping):
+    if isinstance(images, Mapping) and not is_encoded(images):
         if set(images) != set(backbones):
             raise ValueError(f"features are needed for {list(backbones)}, got {list(images)}")
         given = {slot: _given(backbones[slot], value) for slot, value in images.items()}
@@ -68,10 +70,10 @@ def text_chunks(
     encoder: TextEncoder, texts: Any, *, device: torch.device, batch_size: int, unknown: str
 ) -> Iterator[Features | dict[str, Tensor]]:
     """What the text encoder is given, some rows at a time; see ``HashModel.encode_text``."""
-    if isinstance(texts, str):
-        texts = [texts]
-    words = isinstance(texts, Sequence) and all(isinstance(text, str) for text in texts)
-    if not isinstance(texts, Features) and (words or encoder.takes_rows):
+    texts = _texts(texts)
+    if isinstance(texts, list) and not texts:
+        return
+    if isinstance(texts, list) or (encoder.takes_rows and not isinstance(texts, Features)):
         prepared = encoder.prepare(texts, unknown=unknown)
         for part in _parts(next(iter(prepared.values())), batch_size):
             yield {name: value[part].to(device) for name, value in prepared.items()}
@@ -98,6 +100,29 @@ def collect(chunks: Iterable[Tensor], output: Output) -> Any:
     return np.concatenate(parts)
 
 
+def _is_input(images: Any) -> bool:
+    """Whether it is an array of a network's input, features or pixels, and not of pictures.
+
+    Raises:
+        ValueError: It is a floating array of neither.
+    """
+    if not hasattr(images, "__array__") or isinstance(images, PILImage.Image):
+        return False
+    array = images if isinstance(images, Tensor) else np.asarray(images)
+    floating = array.is_floating_point() if isinstance(array, Tensor) else array.dtype.kind == "f"
+    axes, shape = len(array.shape), tuple(array.shape)
+    # Of (n, 3, h, 3), which could be either, the network's order of axes is taken.
+    if not floating or (axes in (3, 4) and shape[-1] == 3 and shape[-3] != 3):
+        return False
+    if axes == 3 or axes > 4 or (axes == 4 and shape[1] != 3):
+        raise ValueError(
+            "a floating array of images is (n, 3, height, width), preprocessed pixels; (n, height, "
+            "width, 3) or (height, width, 3), pictures with values in [0, 1]; or (n, d), features; "
+            f"got the shape {shape}"
+        )
+    return True
+
+
 def _given(backbone: ImageBackbone, value: Any) -> Features | Tensor:
     """Features as they are, pixels (n, 3, h, w) as a tensor, vectors (n, d) as features."""
     if isinstance(value, Features):
@@ -107,10 +132,27 @@ def _given(backbone: ImageBackbone, value: Any) -> Features | Tensor:
     return Features(check_features(value, backbone.dim, "image features"))
 
 
-def _is_floating(value: Any) -> bool:
-    if isinstance(value, Tensor):
-        return value.is_floating_point()
-    return isinstance(value, np.ndarray) and value.dtype.kind == "f"
+def _texts(texts: Any) -> Features | Tensor | npt.NDArray[Any] | list[Any]:
+    """Arrays of numbers as they are; all else as a list, which is to be of strings.
+
+    Raises:
+        ValueError: It is no collection.
+    """
+    if isinstance(texts, (Features, Tensor)):
+        return texts
+    if isinstance(texts, str):
+        return [texts]
+    if hasattr(texts, "__array__"):  # NumPy's, or the column of a table
+        array: npt.NDArray[Any] = np.asarray(texts)
+        if array.ndim and array.dtype.kind in "fiub":
+            return array
+        texts = array.tolist()
+    if isinstance(texts, (bytes, bytearray, Mapping)) or not isinstance(texts, Iterable):
+        raise ValueError(
+            "texts are a string, or many in a list, an array or a table's column, or rows of "
+            f"numbers (n, d); got {type(texts).__name__}"
+        )
+    return list(texts)
 
 
 def _parts(value: Features | Tensor, size: int) -> Iterator[slice]:

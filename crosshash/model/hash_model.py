@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from crosshash.backbones.base import Features, ImageBackbone, TextEncoder
-from crosshash.backbones.forward import evaluating
+from crosshash.backbones.forward import evaluating, floating_type
 from crosshash.codes import check_bits
 from crosshash.model.batch import Batch
 from crosshash.model.encoding import Output, collect, image_chunks, text_chunks
@@ -152,12 +152,13 @@ class HashModel(nn.Module):
 
     def image_features(self, images: Mapping[str, Tensor | Features]) -> dict[str, Features]:
         """Features of each slot, from pixels or from a backbone's features."""
-        return {
-            slot: self._standardized(
-                slot, value if isinstance(value, Features) else self.backbones[slot](value)
-            )
-            for slot, value in images.items()
-        }
+        features = {}
+        for slot, value in images.items():
+            if not isinstance(value, Features):
+                backbone = self.backbones[slot]
+                value = backbone(value.to(floating_type(backbone)))
+            features[slot] = self._standardized(slot, value)
+        return features
 
     def text_features(self, texts: Mapping[str, Tensor] | Features) -> Features:
         """Features of the texts, from prepared texts or from an encoder's features."""
@@ -166,9 +167,10 @@ class HashModel(nn.Module):
         )
 
     def _standardized(self, part: str, features: Features) -> Features:
-        if part not in self.norms:
-            return features
-        return Features(self.norms[part](features.pooled), features.map)
+        if part in self.norms:
+            norm = self.norms[part]
+            features = Features(norm(features.pooled.to(floating_type(norm))), features.map)
+        return features.to(self.dtype)
 
     def hash_image(self, features: Mapping[str, Features]) -> Tensor:
         """Real-valued image codes (n, k), from the features of each slot."""
@@ -197,6 +199,14 @@ class HashModel(nn.Module):
         """Where the weights are; the CPU for a model without any."""
         return next((tensor.device for tensor in self._tensors()), torch.device("cpu"))
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The floating type of the hash layers; features come in any and are brought to it."""
+        apart = ("backbones.", "text.", "norms.")
+        named = chain(self.named_parameters(), self.named_buffers())
+        own = (value.dtype for name, value in named if not name.startswith(apart))
+        return next((t for t in own if t.is_floating_point), torch.get_default_dtype())
+
     def _tensors(self) -> chain[Tensor]:
         return chain(self.parameters(), self.buffers())
 
@@ -213,9 +223,11 @@ class HashModel(nn.Module):
         """Codes of images.
 
         Args:
-            images: Paths, PIL images, ``uint8`` arrays (h, w, 3), alone or many; preprocessed
-                pixels, a floating tensor (n, 3, h, w); or backbone features, a floating array
-                (n, d), :class:`Features`, or a mapping from slot to them.
+            images: Paths, PIL images, arrays (h, w, 3), ``uint8`` or floating in [0, 1] (255 times
+                the value is rounded), or encoded pictures ``{"bytes": …, "path": …}``, alone or
+                many, as a column of a Hugging Face data set has them; preprocessed pixels, a
+                floating array (n, 3, h, w); or backbone features, a floating array (n, d),
+                :class:`Features`, or a mapping from slot to pixels or features.
             output: ``"packed"``: ``uint8`` (n, k/8); ``"signs"``: ``int8`` (n, k) in {-1, +1};
                 ``"real"``: ``float32`` (n, k).
             batch_size: Images that go through the network together; no code depends on it.
@@ -225,7 +237,8 @@ class HashModel(nn.Module):
         Raises:
             FileNotFoundError: A path does not exist.
             CorruptImageError: A file is no picture; names it.
-            ValueError: Features have the wrong width or are NaN; names the row.
+            ValueError: Features have the wrong width or are NaN, with the row; an address, which
+                is not fetched; an array of other axes; or nothing at all.
         """
         chunks = image_chunks(
             {slot: self.backbone(slot) for slot in self.slots},
@@ -252,15 +265,16 @@ class HashModel(nn.Module):
         """Codes of texts.
 
         Args:
-            texts: A string or many; bag-of-words rows or features, an array (n, d); or
-                :class:`Features`.
+            texts: A string or many, in a list, an array or a table's column; bag-of-words rows or
+                features, an array (n, d); or :class:`Features`.
             output: As in :meth:`encode_image`.
             unknown: ``"raise"`` on a text of which the vocabulary knows no word, or ``"allow"``
                 it the code of an empty text.
             batch_size: Texts that go through the network together; no code depends on it.
 
         Raises:
-            ValueError: No word of a text is known, or features have the wrong width or are NaN.
+            ValueError: No word of a text is known, with the text; a text is no string; features
+                have the wrong width or are NaN; or there is nothing at all.
         """
         chunks = text_chunks(
             self.text, texts, device=self.device, batch_size=batch_size, unknown=unknown
@@ -268,6 +282,25 @@ class HashModel(nn.Module):
         with evaluating(self):
             codes = (self.hash_text(self.text_features(chunk)) for chunk in chunks)
             return collect(codes, output)
+
+    def __repr__(self) -> str:
+        named = {slot: self.backbone(slot).name for slot in self.slots}
+        text = self.text.name
+        if self.text.vocabulary is not None:
+            text += f" of {len(self.text.vocabulary)} words"
+        parts = [
+            f"{part}: {name}{' (frozen)' if part in self.frozen else ''}"
+            for part, name in {**named, "text": text}.items()
+        ]
+        method = f"{self.method}, " if self.method else ""
+        return (
+            f"{type(self).__name__}({method}{self.bits} bits, {', '.join(parts)}, "
+            f"{str(self.dtype).removeprefix('torch.')} on {self.device})"
+        )
+
+    def tree(self) -> str:
+        """All modules inside, as torch prints them."""
+        return super().__repr__()
 
     # Files
 

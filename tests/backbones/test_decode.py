@@ -13,9 +13,9 @@ from torch import Tensor
 
 from crosshash.backbones import create_image_backbone
 from crosshash.backbones.decode import PictureReader, decode_size
-from crosshash.backbones.extract import extract
+from crosshash.backbones.extract import iterate_features
 from crosshash.backbones.image.timm_models import pixel_config, pixel_transform
-from crosshash.images import CorruptImageError, ImageArrays, ImageFiles
+from crosshash.images import CorruptImageError, ImageArrays, ImageFiles, ImageSubset
 
 
 def transform(size: tuple[int, int] = (64, 64), **changes: Any) -> Any:
@@ -97,17 +97,16 @@ def test_large_photographs_are_decoded_small_and_give_nearly_the_same(tmp_path: 
 
 
 def test_the_features_of_files_and_of_their_subset_are_one(picture_files: list[Path]) -> None:
-    from crosshash.data.dataset import ImageSubset
-
     paths = []
     for path in picture_files[::2]:
         Image.open(path).resize((640, 480)).save(path)
         paths.append(path)
     backbone = create_image_backbone("test_resnet", weights="random", image_size=32)
     source = ImageFiles(paths)
-    expected = extract(backbone, source).pooled[[3, 1]]
+    [whole] = iterate_features(backbone, source)
     subset = ImageSubset(ImageSubset(source, np.array([4, 3, 1])), np.array([1, 2]))
-    assert torch.equal(extract(backbone, subset).pooled, expected)
+    [part] = iterate_features(backbone, subset)
+    assert torch.equal(part.pooled, whole.pooled[[3, 1]])
 
 
 def test_an_error_is_raised_or_stands_beside_a_black_picture(picture_files: list[Path]) -> None:

@@ -204,3 +204,20 @@ def test_blank_texts_are_allowed_where_asked():
         make(texts=[["a dog"], [7], ["a"]], blank="allow")
     with pytest.raises(ValueError, match="blank='skip': use 'raise' or 'allow'"):
         make(blank="skip")
+
+
+def test_pictures_are_indexed_and_looped_over():
+    dataset = make()
+    assert (np.asarray(dataset.images[-1]) == pictures()[2]).all()
+    assert [np.asarray(picture).tolist() for picture in dataset.images] == pictures().tolist()
+    part = dataset.select([2, 0])
+    assert (np.asarray(part.images[0]) == pictures()[2]).all()
+    assert len(part.images[:1]) == 1
+
+
+def test_a_dataset_says_what_it_is_in_a_line():
+    assert repr(make()) == "PairedDataset('t', 3 pairs, images: pixels, texts: captions, 2 labels)"
+    bare = make(images=features(), texts=features(d=2), labels=None)
+    assert repr(bare) == (
+        "PairedDataset('t', 3 pairs, images: features (4), texts: features (2), no labels)"
+    )

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crosshash.images import CorruptImageError, ImageArrays, ImageFiles, as_image_source
+from crosshash.images import (
+    CorruptImageError,
+    ImageArrays,
+    ImageFiles,
+    ImageSource,
+    ImageSubset,
+    as_image_source,
+)
 
 
 def noise(height: int = 12, width: int = 9, seed: int = 0) -> np.ndarray:
@@ -83,8 +90,16 @@ def test_scrambled_bytes_raise_no_other_error(tmp_path: Path) -> None:
 def test_the_error_survives_the_way_out_of_a_worker_process() -> None:
     import copy
 
-    error = copy.copy(CorruptImageError("a.jpg", "cut"))
-    assert (error.name, error.reason) == ("a.jpg", "cut")
+    error = copy.copy(CorruptImageError("a.jpg", "cut", "pass --skip-corrupt"))
+    assert (error.name, error.reason, error.hint) == ("a.jpg", "cut", "pass --skip-corrupt")
+
+
+def test_what_to_do_about_a_corrupt_picture_is_the_callers_word() -> None:
+    plain = "a.jpg: cannot be read as an image (cut); "
+    error = CorruptImageError("a.jpg", "cut")
+    assert str(error) == plain + "replace or remove it, or leave such pictures out"
+    error.hint = "pass --skip-corrupt"
+    assert str(error) == plain + "pass --skip-corrupt"
 
 
 @pytest.mark.parametrize("shape", [(5, 6), (5, 6, 3)])
@@ -98,7 +113,14 @@ def test_arrays_open_in_rgb(shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "array", [np.zeros((5, 6, 3)), np.zeros((3, 5, 6), np.uint8), np.zeros(5, np.uint8)]
+    "array",
+    [
+        np.zeros((5, 6)),
+        np.zeros((5, 6, 4)),
+        np.zeros((5, 6, 3), np.int64),
+        np.zeros((3, 5, 6), np.uint8),
+        np.zeros(5, np.uint8),
+    ],
 )
 def test_arrays_of_another_kind_are_refused(array: np.ndarray) -> None:
     with pytest.raises(ValueError, match="image 0: arrays are uint8 with axes"):
@@ -215,3 +237,111 @@ def test_a_truncated_jpeg_is_found_at_any_size(jpeg: Path) -> None:
 
 def test_the_digest_is_of_the_file_whatever_the_size(jpeg: Path) -> None:
     assert ImageFiles([jpeg]).digest(0) == hashlib.sha256(jpeg.read_bytes()).digest()
+
+
+def sources(folder: Path) -> dict[str, ImageSource]:
+    """Six different pictures, as files, in memory and as a part of more."""
+    arrays = [noise(seed=seed) for seed in range(6)]
+    paths = [folder / f"{seed}.png" for seed in range(6)]
+    for path, array in zip(paths, arrays, strict=True):
+        Image.fromarray(array).save(path)
+    more = ImageArrays([noise(seed=9), *arrays, noise(seed=8)])
+    return {
+        "files": ImageFiles(paths),
+        "arrays": ImageArrays(arrays),
+        "subset": ImageSubset(more, np.arange(1, 7)),
+    }
+
+
+@pytest.mark.parametrize("kind", ["files", "arrays", "subset"])
+def test_a_source_is_indexed_as_a_list_is(tmp_path: Path, kind: str) -> None:
+    source = sources(tmp_path)[kind]
+    listed = [noise(seed=seed) for seed in range(6)]
+    for index in (0, 5, -1, -6, np.int64(2)):
+        assert (np.asarray(source[index]) == listed[index]).all()
+    for part in (slice(1, 4), slice(None, None, -2), slice(-2, None), slice(4, 2)):
+        found = source[part]
+        assert len(found) == len(listed[part])
+        assert all((np.asarray(f) == e).all() for f, e in zip(found, listed[part], strict=True))
+        assert [found.digest(row) for row in range(len(found))] == [
+            source.digest(row) for row in range(6)[part]
+        ]
+    assert (np.asarray(source[1:][1:][0]) == listed[2]).all()
+    assert all((np.asarray(f) == e).all() for f, e in zip(source, listed, strict=True))
+
+
+@pytest.mark.parametrize("kind", ["files", "arrays", "subset"])
+def test_an_index_outside_of_a_source_is_refused(tmp_path: Path, kind: str) -> None:
+    source = sources(tmp_path)[kind]
+    for index in (6, -7):
+        with pytest.raises(IndexError, match=f"picture {index} is outside of a source of 6"):
+            source[index]
+    with pytest.raises(TypeError):
+        source[1.5]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_floating_pictures_come_from_bytes_unchanged(dtype: type) -> None:
+    every = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
+    picture = ImageArrays([every.astype(dtype) / dtype(255)]).open(0)
+    assert (np.asarray(picture) == every).all()
+
+
+def test_floating_pictures_are_rounded_to_the_nearest_of_255_steps() -> None:
+    values = np.array([0, 0.4, 0.6, 100.49, 100.51, 255]) / 255
+    picture = ImageArrays([values.reshape(2, 1, 3)]).open(0)
+    assert np.asarray(picture).ravel().tolist() == [0, 0, 1, 100, 101, 255]
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [(1.01, "0 to 1.01"), (-0.01, "-0.01 to 0"), (np.nan, "nan"), (255, "255")]
+)
+def test_floating_pictures_of_another_range_are_refused(value: float, told: str) -> None:
+    array = np.zeros((4, 5, 3))
+    array[1, 2, 0] = value
+    with pytest.raises(ValueError, match=rf"image 1: .*values in \[0, 1\], got .*{told}"):
+        ImageArrays([np.zeros((4, 5, 3)), array]).open(1)
+
+
+def test_encoded_pictures_are_opened_from_bytes_or_a_path(png: Path, jpeg: Path) -> None:
+    encoded = [
+        {"bytes": png.read_bytes(), "path": None},
+        {"bytes": png.read_bytes(), "path": "gone.png"},
+        {"bytes": None, "path": str(png)},
+        {"path": str(png)},
+        {"bytes": bytearray(png.read_bytes())},
+    ]
+    for given in (encoded, iter(encoded), tuple(encoded)):
+        source = as_image_source(given)
+        assert len(source) == 5
+        assert all((np.asarray(picture) == noise()).all() for picture in source)
+    assert {source.digest(row) for row in range(5)} == {ImageFiles([png]).digest(0)}
+    small = as_image_source({"bytes": jpeg.read_bytes()})
+    assert small.open(0, size=(150, 150)).size == (225, 150)
+
+
+def test_a_corrupt_encoded_picture_is_named_by_its_place_or_file(tmp_path: Path) -> None:
+    (tmp_path / "b.jpg").write_bytes(b"no picture")
+    source = ImageArrays([{"bytes": b"no picture"}, {"path": str(tmp_path / "b.jpg")}])
+    with pytest.raises(CorruptImageError, match=r"image 0: .*\(it is in no known format\)"):
+        source.open(0)
+    with pytest.raises(CorruptImageError, match=r"b\.jpg: .*\(it is in no known format\)"):
+        source.open(1)
+    with pytest.raises(FileNotFoundError, match=r"gone\.png: no such image file"):
+        ImageArrays([{"path": "gone.png"}]).open(0)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://example.org/a.jpg", "HTTP://example.org/a.jpg", Path("https://a.org/b"), "s3://b/a"],
+)
+def test_an_address_is_refused_with_what_to_do(address: object) -> None:
+    for given in (address, [address], [noise(), address]):
+        with pytest.raises(ValueError, match=r"is an address, .*download it and pass the file"):
+            list(as_image_source(given))
+
+
+def test_names_that_look_a_little_like_addresses_are_files(tmp_path: Path) -> None:
+    for name in ("http.png", "https:.png", "a:b.png"):
+        Image.fromarray(noise()).save(tmp_path / name)
+        assert as_image_source(str(tmp_path / name))[0].size == (9, 12)

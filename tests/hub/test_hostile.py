@@ -13,8 +13,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from crosshash.hub.checkpoint import read_checkpoint
+from crosshash.hub.contained import JSON_BYTES, contained, safe_name
 from crosshash.hub.errors import CheckpointError
-from crosshash.hub.limits import JSON_BYTES, AllocationLimit, contained, read_header, safe_name
+from crosshash.hub.limits import AllocationLimit, read_header
 from crosshash.hub.publish import publish
 
 WEIGHTS = "model.safetensors"

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -101,3 +104,12 @@ def test_convolution_runs_in_mixed_precision() -> None:
 def test_an_unknown_activation_is_named() -> None:
     with pytest.raises(ValueError, match="'relu' or 'softmax', got 'tanh'"):
         GraphConv(2, 2, activation="tanh")
+
+
+def test_warnings_of_the_graph_library_reach_nobody() -> None:
+    code = (
+        "import torch, warnings; before = list(warnings.filters)\n"
+        "from crosshash.layers.graph import GraphConv; GraphConv(3, 4)\n"
+        "assert warnings.filters == before"
+    )
+    subprocess.run([sys.executable, "-W", "error::FutureWarning", "-c", code], check=True)

@@ -156,10 +156,13 @@ def check_name(name: str) -> None:
     import timm
 
     if not timm.is_model(name):
-        known = [*timm.list_models(), *IMAGE_BACKBONES.names()]
+        own = IMAGE_BACKBONES.names()
+        guess = nearest(name, [*timm.list_models(), *own])
+        # With a thousand timm names the list of all of them helps nobody.
+        if not guess.startswith("did"):
+            guess = f"nothing of a similar name exists; known: {', '.join(own)}, any of timm's"
         raise LookupError(
-            f"unknown image backbone {name!r}: {_near(name, known)} Registered here: "
-            f"{', '.join(IMAGE_BACKBONES.names())}; timm.list_models() has the rest"
+            f"unknown image backbone {name!r}: {guess} (crosshash.list_backbones() has all)"
         )
 
 
@@ -193,12 +196,6 @@ def _create(
             f"{name}: its pretrained weights could not be fetched ({error}); check the connection, "
             "or pass weights=<path of a safetensors file>"
         ) from error
-
-
-def _near(name: str, known: list[str]) -> str:
-    guess = nearest(name, known)
-    # With a thousand timm names the list of all of them helps nobody.
-    return guess if guess.startswith("did") else "nothing of a similar name exists."
 
 
 def _plain(name: str, options: Mapping[str, Any]) -> dict[str, Any]:

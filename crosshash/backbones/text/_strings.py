@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,10 @@ def as_strings(texts: Texts) -> list[str]:
     items: list[Any] = [texts] if isinstance(texts, str) else list(texts)
     for place, item in enumerate(items):
         if not isinstance(item, str):
-            raise ValueError(f"text {place} is no string but {type(item).__name__}: {item!r}")
+            raise ValueError(
+                f"text {place} is no string but {type(item).__name__}: {reprlib.repr(item)}; texts "
+                "are strings, one for each item, and rows of numbers are one array (n, d)"
+            )
     return items
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from crosshash.backbones import ImageBackbone, create_image_backbone, fingerprint
-from crosshash.backbones.extract import extract
+from crosshash.backbones.extract import iterate_features
 from crosshash.images import ImageFiles
 
 # Name, options, image size, channels, dim, side of the map.
@@ -231,7 +231,8 @@ def test_given_weights_give_the_given_features_of_photographs(shared_data: Path)
         preprocess={"mean": [0.5] * 3, "std": [0.5] * 3, "crop_pct": 1.0},
         model_options={"pad_type": "same"},
     )
-    found = extract(backbone, ImageFiles([folder / "images" / name for name in names]))
+    source = ImageFiles([folder / "images" / name for name in names])
+    [found] = iterate_features(backbone, source)
     expected = np.load(folder / "mobilenetv2_features.npy", mmap_mode="r")[:64]
     cosine = torch.cosine_similarity(
         found.pooled, torch.from_numpy(np.asarray(expected, dtype=np.float32))

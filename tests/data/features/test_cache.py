@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from crosshash.backbones import Features, ImageBackbone, create_image_backbone, create_text_encoder
-from crosshash.backbones.extract import extract
+from crosshash.backbones.extract import iterate_features
 from crosshash.data.features.cache import FeatureCache
 from crosshash.images import ImageFiles
 
@@ -64,10 +64,11 @@ def test_a_second_run_computes_nothing_and_gives_the_same(
     again = Counted()
     second = cache.features(again.backbone, source, keep=keep, batch_size=5)
     assert again.counts() == 0
-    direct = extract(counted.backbone, source, keep=keep, batch_size=5)
+    direct = list(iterate_features(counted.backbone, source, keep=keep, batch_size=5))
     for name in keep:
-        assert torch.equal(getattr(first, name), getattr(direct, name))
-        assert torch.equal(getattr(second, name), getattr(direct, name))
+        expected = torch.cat([getattr(chunk, name) for chunk in direct])
+        assert torch.equal(getattr(first, name), expected)
+        assert torch.equal(getattr(second, name), expected)
 
 
 def test_pooled_features_are_found_in_shards_with_maps_but_not_the_other_way(
@@ -81,7 +82,7 @@ def test_pooled_features_are_found_in_shards_with_maps_but_not_the_other_way(
     assert counted.counts() == 0
     found = cache.features(counted.backbone, ImageFiles(files), keep=("pooled", "map"))
     assert counted.counts() == 6
-    direct = extract(counted.backbone, ImageFiles(files), keep=("pooled", "map"))
+    [direct] = iterate_features(counted.backbone, ImageFiles(files), keep=("pooled", "map"))
     torch.testing.assert_close(found.map, direct.map)
 
 
@@ -113,8 +114,8 @@ def test_order_names_and_repeats_do_not_matter(cache: FeatureCache, files: list[
     assert counted.counts() == 3
     assert torch.equal(found[0], found[2])
     assert torch.equal(found[0], found[3])
-    direct = extract(counted.backbone, ImageFiles([files[5], files[0]])).pooled
-    torch.testing.assert_close(found[[4, 1]], direct)
+    [direct] = iterate_features(counted.backbone, ImageFiles([files[5], files[0]]))
+    torch.testing.assert_close(found[[4, 1]], direct.pooled)
     counted.counts()
     files[0].rename(files[0].with_name("renamed.png"))
     cache.features(counted.backbone, ImageFiles([files[0].with_name("renamed.png"), copy]))
@@ -137,7 +138,8 @@ def test_an_interrupted_run_is_resumed(
     counted.most = 10**9
     found = cache.features(counted.backbone, source, batch_size=2).pooled
     assert counted.counts() == 6
-    torch.testing.assert_close(found, extract(counted.backbone, source, batch_size=2).pooled)
+    direct = [c.pooled for c in iterate_features(counted.backbone, source, batch_size=2)]
+    torch.testing.assert_close(found, torch.cat(direct))
     torch.set_num_threads(before)
 
 
