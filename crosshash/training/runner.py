@@ -19,6 +19,10 @@ from crosshash.training.log import TermMeans
 from crosshash.training.optimization import build_optimizer, schedule_factor
 
 
+# Between the seeds of a phase's passes in an epoch; a generator of torch's heeds 32 bits of a seed.
+_STRIDE = 0x9E3779B1
+
+
 class PhaseRunner:
     """Runs an algorithm's phases on a training set, one round after the other.
 
@@ -143,7 +147,7 @@ class PhaseRunner:
             for batch in shuffled_rows(
                 len(self.data),
                 self.settings.batch_size,
-                seed=seed + (again << 40),
+                seed=seed + again * _STRIDE,
                 process=self.accelerator.process_index,
                 processes=self.accelerator.num_processes,
             )
