@@ -69,7 +69,7 @@ class CodeBank(nn.Module):
     def fill(
         self, batches: Iterable[Batch], encode: Callable[[Batch], Mapping[str, Tensor]]
     ) -> None:
-        """Keep labels and first codes of the training set, and B = sign of the codes' sum.
+        """Keep first codes of the training set, its labels, and B = sign of the codes' sum.
 
         DCMH's code starts with random codes; then a first epoch learns noise, in part.
 
@@ -78,16 +78,36 @@ class CodeBank(nn.Module):
             encode: From a batch to its codes by name.
 
         Raises:
-            ValueError: A batch has no labels.
+            ValueError: The bank keeps labels, and a batch has none.
         """
         for batch in batches:
-            if batch.labels is None:
-                raise ValueError(
-                    "this method learns from labels, but the data set has none; use one with "
-                    "labels, or amgfh with algorithm.similarity=features"
-                )
-            self.store(batch.index, labels=batch.labels, **encode(batch))
+            rows = dict(encode(batch))
+            if self.labels.shape[1]:
+                if batch.labels is None:
+                    raise ValueError(
+                        f"the bank keeps labels of {self.labels.shape[1]} classes, but a batch has "
+                        "none; make the bank with classes=0, or give labels"
+                    )
+                rows["labels"] = batch.labels
+            self.store(batch.index, **rows)
         self.B.copy_(self.signs())
+
+    def keep(self, batch: Batch) -> None:
+        """Store the codes that a loss has left in ``batch.shared``, and take them out of it.
+
+        This is what an update with a bank does after its step, see
+        :class:`~crosshash.algorithms.phases.Update`.
+
+        Raises:
+            LookupError: The loss has left no codes under a name of the bank's.
+        """
+        left = {name: batch.shared.pop(name) for name in self.codes if name in batch.shared}
+        if not left:
+            raise LookupError(
+                f"a loss leaves its codes in batch.shared under one of {list(self.codes)}, found "
+                f"{sorted(batch.shared)}"
+            )
+        self.store(batch.index, **left)
 
     def signs(self, **weights: float) -> Tensor:
         """Sign of the sum of all codes, (n, k) in {-1, +1}: B = sign(F + G) and its like.
@@ -116,6 +136,22 @@ class CodeBank(nn.Module):
             "unique": len(torch.unique(self.B, dim=0)) / len(self.B),
             "balance": float(self.B.mean(dim=0).abs().mean()),
         }
+
+
+def require_labels(classes: int) -> None:
+    """Refuse a data set without labels, in a method that learns from them.
+
+    Args:
+        classes: c, 0 for a data set without labels.
+
+    Raises:
+        ValueError: There are none; names what does without.
+    """
+    if not classes:
+        raise ValueError(
+            "this method learns from labels, but the data set has none; use one with labels, or "
+            "amgfh with algorithm.similarity=features"
+        )
 
 
 def _everywhere(value: Tensor) -> Tensor:

@@ -1,4 +1,7 @@
-"""Channel and spatial attention over a feature map."""
+"""Channel and spatial attention over a feature map.
+
+HFAH (Li & Wang 2022), section 4.3.
+"""
 
 from __future__ import annotations
 

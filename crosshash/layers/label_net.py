@@ -1,10 +1,10 @@
-"""Labels, or any vector, to a semantic feature and the code that is made from it."""
+"""Labels, or any vector, to a semantic feature and the code that is made from it.
+
+HFAH (Li & Wang 2022), sections 3.2 and 4.3.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import torch
 from torch import Tensor, nn
 
 from crosshash.layers.heads import Encoder, HashHead
@@ -13,8 +13,16 @@ from crosshash.layers.heads import Encoder, HashHead
 class FeatureHash(nn.Module):
     """A semantic feature f, bounded by tanh, and the code H = tanh(W f) that is made from it.
 
-    The paper is silent about f's activation. Inner products of rectified features cannot be
+    The end of all three networks of HFAH: f^l, H^l (section 3.2), f^x, H^x and f^y, H^y (section
+    3.3). The paper is silent about f's activation. Inner products of rectified features cannot be
     negative, so that no two items could be told apart by the likelihood.
+
+    Shapes: (n, dim) to (n, feature) and (n, bits), both in (-1, 1).
+
+    Args:
+        dim: Width of the input.
+        feature: Width of f; the paper's 512.
+        bits: K.
     """
 
     def __init__(self, dim: int, feature: int, bits: int) -> None:
@@ -29,12 +37,15 @@ class FeatureHash(nn.Module):
 
 
 class LabelNet(nn.Module):
-    """Labels to a semantic feature f^l, a code H^l and the labels again (section 3.2).
+    """Labels to a semantic feature f^l, a code H^l and the labels again (HFAH, section 3.2).
+
+    Section 4.3: "the first three full connection parts are used to extract feature", of c, 4096 and
+    512 neurons, then K with tanh. ``classifier`` gives L^ of Eq. 3 from f^l.
 
     Args:
         classes: c.
         hidden: Width of the hidden layer; the paper's 4096.
-        feature: Width of f^l.
+        feature: Width of f^l; the paper's 512.
         bits: K.
     """
 
@@ -45,25 +56,5 @@ class LabelNet(nn.Module):
         self.classifier = nn.Linear(feature, classes)
 
     def forward(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """f^l (n, feature) and H^l (n, k) of labels (n, c)."""
+        """f^l (n, feature) and H^l (n, bits) of labels (n, c) in {0, 1}."""
         return self.hash(self.encoder(labels.float()))  # type: ignore[no-any-return]
-
-    @torch.enable_grad()
-    def learn(
-        self, labels: Tensor, loss: Callable[[Tensor], Tensor], *, epochs: int, rate: float
-    ) -> None:
-        """Train alone, by AdamW on shuffled batches of 128.
-
-        Args:
-            labels: (n, c).
-            loss: From a batch of them (b, c) to a scalar.
-            epochs: Passes over all.
-            rate: Learning rate.
-        """
-        optimizer = torch.optim.AdamW(self.parameters(), lr=rate)
-        for _ in range(epochs):
-            for rows in torch.randperm(len(labels), device=labels.device).split(128):
-                optimizer.zero_grad()
-                loss(labels[rows]).backward()
-                optimizer.step()
-        optimizer.zero_grad()

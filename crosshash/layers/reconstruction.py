@@ -1,4 +1,7 @@
-"""Features of both modalities made again from the codes of either."""
+"""Features of both modalities made again from the codes of either.
+
+HFAH (Li & Wang 2022), sections 3.4 and 3.5.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,9 @@ MODALITIES = ("text", "image")
 class Reconstruction(nn.Module):
     """Features of both modalities from the code of either, and what tells real from generated.
 
-    Section 3.4: decoders K -> 512 -> 512, one for each source and target. Section 3.5: a
-    discriminator for each target.
+    HFAH, section 3.4: a decoder K -> 512 -> 512 for each source and target. Section 3.5: a
+    discriminator for each target, D1 of text and D2 of image. The paper gives no widths; ours are
+    those of its features. Generated features end in tanh, as the real ones do.
 
     Args:
         bits: K.
@@ -36,7 +40,11 @@ class Reconstruction(nn.Module):
         self.discriminators = nn.ModuleDict({t: Discriminator(feature) for t in MODALITIES})
 
     def forward(self, codes: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Generated features (n, feature) by ``"source_target"``, from codes by modality."""
+        """Generated features (n, feature) in (-1, 1) by ``"source_target"``.
+
+        Args:
+            codes: (n, bits) by modality.
+        """
         return {
             pair: decoder(codes[pair.partition("_")[0]]) for pair, decoder in self.decoders.items()
         }

@@ -131,9 +131,22 @@ class AMGFHNet(HashModel):
 class AMGFH(Algorithm):
     """Training of AMGFH: hash functions learn the codes of the graph fusion module.
 
-    The printed objective is ``FIT + DIS + REG + ADV`` (Eqs. 8-11). It has no term that keeps
-    different items apart, and collapses to one code for all items; ``sim=0`` keeps it for the
-    record. We add SIM over (f(H), f(H)), (F, G), (F, F) and (G, G).
+    With H = f(H_fused) the fusion module's codes (Eq. 7), B = sign(H), F = f_I(X_I), G = f_T(X_T),
+    means over the n k entries, or over the n^2 pairs, of a batch:
+
+    - ``fit`` (Eq. 8): |B - F|^2 + |B - G|^2.
+    - ``dis`` (Eq. 9): |B - H|^2.
+    - ``reg`` (Eq. 10): the sum of theta^2 over the parameters of hash functions and fusion module;
+      its lambda is the weight.
+    - ``adv`` (Eq. 11): -E log D(F) - E log D(G), the generators' side, in the non-saturating form.
+    - ``adversary`` (Eq. 11): -E log D(Z) - E log(1 - D(F or G)), the discriminator's side. The
+      paper does not say what its real sample Z is; ours are uniform random codes in {-1, +1}.
+    - ``sim`` and ``intra``: sim(H, H) + sim(F, G), and sim(F, F) + sim(G, G). sim(U, V) is
+      (cos(u_i, v_j) - T_ij)^2, or softplus(theta_ij) - S_ij theta_ij; see ``sim_loss``. They are
+      ours.
+
+    The printed objective is the sum of the first four. It has no term that keeps different items
+    apart, and collapses to one code for all items; ``sim=0`` keeps it for the record.
 
     The fusion module sees the enhanced image features as constants: it fits its batch within
     two epochs, and its gradient then drags the image encoder into the same overfit.
@@ -142,7 +155,7 @@ class AMGFH(Algorithm):
         net: The network.
         count: Training pairs.
         classes: Label classes, 0 without labels.
-        similarity: Where SIM's target comes from: ``"features"`` (unsupervised) or ``"labels"``.
+        similarity: Where T of ``sim`` comes from: ``"features"`` (unsupervised) or ``"labels"``.
         sim_loss: ``"cosine"``: (cos(u, v) - T)^2 with T = 2S - 1 for labels; or
             ``"likelihood"``: softplus(theta) - S theta with theta = ``scale`` U V^T, for labels.
         scale: Factor of the likelihood's inner products.
@@ -157,15 +170,16 @@ class AMGFH(Algorithm):
             target (see :func:`~crosshash.similarity.neighbourhood_similarity`).
         neighbourhood: Share of the anchors that make a neighbourhood.
         sharpen: Factor of the features' target, which is cut to [-1, 1] afterwards.
-        sim: Weight of SIM over (f(H), f(H)) and (F, G); 0 leaves both SIM terms out.
-        intra: Weight of SIM over (F, F) and (G, G).
-        fit: Weight of FIT (Eq. 8).
-        dis: Weight of DIS (Eq. 9); the paper's 1.
-        reg: Weight of REG (Eq. 10), an explicit L2 term; the paper's 0.001.
-        adv: Weight of ADV (Eq. 11); the paper's 0.01.
+        sim: Weight of ``sim``; 0 leaves ``intra`` out too.
+        intra: Weight of ``intra``.
+        fit: Weight of ``fit``.
+        dis: Weight of ``dis``; the paper's 1.
+        reg: Weight of ``reg``, an explicit L2 term; the paper's 0.001.
+        adv: Weight of ``adv``; the paper's 0.01.
     """
 
     Network = AMGFHNet
+    net: AMGFHNet
 
     def __init__(
         self,
@@ -273,7 +287,7 @@ class AMGFH(Algorithm):
         return partial(cosine_regression, target=self.target(batch))
 
     def hash_loss(self, batch: Batch) -> Terms:
-        """SIM, FIT, DIS, REG and ADV, unweighted; a term of weight 0 is not computed."""
+        """All terms but ``adversary``, unweighted; a term of weight 0 is not computed."""
         x_image = self.net.enhanced(self.net.image_features(batch.images))
         x_text = self.net.pooled_text(self.net.text_features(batch.texts))
         F, G = self.net.hash_enhanced(x_image), self.net.hash_pooled(x_text)
@@ -297,10 +311,7 @@ class AMGFH(Algorithm):
         return terms
 
     def adversary_loss(self, batch: Batch) -> Terms:
-        """The discriminator's side: uniform random codes are real, F and G are generated.
-
-        The paper does not say what its real sample Z is.
-        """
+        """The discriminator's side: uniform random codes are real, F and G are generated."""
         generated = batch.shared.get("generated")
         if generated is None:
             with torch.no_grad():

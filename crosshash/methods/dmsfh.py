@@ -11,7 +11,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from crosshash.algorithms.code_bank import CodeBank
+from crosshash.algorithms.code_bank import CodeBank, require_labels
 from crosshash.algorithms.laplacian import LabelLaplacian
 from crosshash.algorithms.phases import Algorithm, BatchPhase, Phase, SolvePhase, Terms, Update
 from crosshash.backbones.base import Features, ImageBackbone, TextEncoder
@@ -96,18 +96,28 @@ class DMSFHNet(HashModel):
 class DMSFH(Algorithm):
     """Training of DMSFH: L1 + L2 + L3 + gamma L4 + beta L5 (Eq. 13), by Algorithm 1.
 
-    L1 inter-modal and L2 intra-modal likelihood (Eqs. 4-6; "F text, G image" below Eq. 3 is the
-    other way round elsewhere, and Eq. 17 prints S^vv for S^tt), L3 cross-entropy of the labels,
-    L4 ``tr(B^T Lap B)``, L5 ``|B - F|^2 + |B - G|^2``. Eq. 18 exchanges gamma and beta; Eq. 13
-    holds.
+    The printed sums are means here, over all n^2 pairs, n c or n k entries. S_ij = 1 where pairs i
+    and j share a label; nll(U, V) is softplus(phi_ij) - S_ij phi_ij, phi = ``scale`` U V^T.
+
+    - ``inter`` (L1, Eq. 3): nll(F, G).
+    - ``intra`` (L2, Eqs. 5-7): nll(F, F) in the image phase, nll(G, G) in the text phase. As in
+      DCMH's family, a batch's codes meet the bank's as constants. Algorithm 1 stores the batch's
+      own codes in the bank before, here they are stored after the step: b of n rows are the ones of
+      the epoch before.
+    - ``label`` (L3, Eqs. 8-10): softplus(l_ij) - L_ij l_ij of the label logits l of the phase's
+      modality, the cross-entropy of each label.
+    - ``graph`` (L4, Eq. 11): tr(B^T Lap B), Lap = D - S; a figure of the B step, logged as a mean
+      over B's entries.
+    - ``quantization`` (L5, Eq. 12): |B - F|^2 in the image phase, |B - G|^2 in the text phase.
+
+    "F text, G image" above Eq. 4 is the other way round elsewhere, Eq. 16 prints S^vv for S^tt, and
+    Eq. 18 exchanges gamma and beta; Eq. 13 holds.
 
     **B step.** Eq. 19 as printed inverts a singular Laplacian and multiplies matrices that do not
     fit. The minimiser of the relaxed problem is ``(2 beta I + gamma Lap)^-1 beta (F + G)``, and B
     its sign. With the unnormalised Laplacian the degrees are in the thousands, and B tends to one
     code for all; the symmetric normalised one is the default (figures in benchmarks/RESULTS.md).
     Share of different codes and balance of B's bits are logged every epoch.
-
-    In L2, as in DCMH's family, a batch's codes meet the bank's as constants.
 
     Args:
         net: The network.
@@ -122,10 +132,12 @@ class DMSFH(Algorithm):
         normalization: ``"sums"``: terms weigh as in the printed sums; ``"means"``: as means.
 
     Raises:
-        ValueError: ``beta`` is not above 0, where ``gamma`` is: B would not be determined.
+        ValueError: There are no labels; ``beta`` is not above 0, where ``gamma`` is: B would not be
+            determined.
     """
 
     Network = DMSFHNet
+    net: DMSFHNet
 
     def __init__(
         self,
@@ -142,6 +154,7 @@ class DMSFH(Algorithm):
         normalization: Normalization = "sums",
     ) -> None:
         super().__init__()
+        require_labels(classes)
         if gamma and beta <= 0:
             raise ValueError(f"algorithm.beta is above 0 where gamma is, got beta {beta}")
         self.net = net
@@ -171,23 +184,25 @@ class DMSFH(Algorithm):
             image += self.heads["image"].parameters()
             text += self.heads["text"].parameters()
         return [
-            BatchPhase("image", [Update(image, self.image_loss, self.weights)]),
-            BatchPhase("text", [Update(text, self.text_loss, self.weights)]),
+            BatchPhase(
+                "image", [Update(image, self.image_loss, self.weights, after=self.bank.keep)]
+            ),
+            BatchPhase("text", [Update(text, self.text_loss, self.weights, after=self.bank.keep)]),
             SolvePhase("codes", self.solve_codes),
         ]
 
     def image_loss(self, batch: Batch) -> Terms:
-        """Eq. 13 as a function of the batch's F and label logits."""
+        """Eq. 13 as a function of the batch's F and label logits (gradients: Eqs. 14-15)."""
         vector = self.net.image_vector(self.net.image_features(batch.images))
         F = self.net.image_net["codes"](vector)
-        self.bank.store(batch.index, F=F)
+        batch.shared["F"] = F.detach()
         return self._terms(batch, "image", vector, F, own="F", other="G")
 
     def text_loss(self, batch: Batch) -> Terms:
-        """Eq. 13 as a function of the batch's G and label logits."""
+        """Eq. 13 as a function of the batch's G and label logits (gradients: Eqs. 16-17)."""
         vector = self.net.text_vector(self.net.text_features(batch.texts))
         G = self.net.text_net["codes"](vector)
-        self.bank.store(batch.index, G=G)
+        batch.shared["G"] = G.detach()
         return self._terms(batch, "text", vector, G, own="G", other="F")
 
     def _terms(

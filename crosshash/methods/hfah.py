@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from crosshash.algorithms.code_bank import CodeBank
+from crosshash.algorithms.code_bank import CodeBank, require_labels
 from crosshash.algorithms.phases import Algorithm, BatchPhase, Phase, SolvePhase, Terms, Update
 from crosshash.backbones.base import Features, ImageBackbone, TextEncoder
 from crosshash.codes import sign
@@ -117,45 +117,74 @@ class HFAHNet(HashModel):
 
 # Loss and algorithm
 
+# Label rows that go through their network together, so that a large set's hidden layer fits.
+_ROWS = 8192
+
 
 @METHODS.register("hfah")
 class HFAH(Algorithm):
     """Training of HFAH by Algorithm 1: label network, then both modalities, then discriminators.
 
-    Errata and silences, with our reading. A superscript is the modality of the code, a subscript
-    the one generated; Eq. 7 prints f^x twice, where each generated feature is compared with the
-    real one of its own modality. That one is a constant there: features that learn to be easy to
-    reconstruct become equal. B in Eqs. 9-10 is the unified code (Algorithm 1 updates one B), and
-    B' the code that the hash head gives to the modality's own reconstruction. alpha, beta and gamma
-    are not given. The paper prints one min-max objective; generators use the non-saturating form.
-    Sums over all pairs are estimated by those of a batch.
+    Sums over all pairs are estimated by means over those of a batch, as are sums over items. S_ij =
+    1 where pairs i and j share a label; nll(U, V) is softplus(theta_ij) - S_ij theta_ij with theta
+    = ``scale`` U V^T (Eq. 2), ``feature_scale`` for features. x is text, y image, l the labels.
 
-    Section 3.2 trains the label network first, Algorithm 1 all together. Together, B starts at the
-    nearly constant codes of untrained networks and holds them there; so the label network learns
-    alone for ``label_epochs`` before the first epoch, and B starts as sign(H^l).
+    Label network (Eq. 3), ``alpha`` and ``classification`` weighing the last two:
+
+    - ``label_feature``: nll(f^l, f^l).
+    - ``label_hash``: nll(H^l, H^l).
+    - ``label_quantization``: |H^l - B|^2. Below Eq. 3 B^l is sign(H^l), Algorithm 1 updates one B.
+    - ``label_classification``: |L - L^|^2.
+
+    Both modalities (Eqs. 5-6, ``beta`` and ``gamma`` weighing the middle two; Eqs. 13, 15):
+
+    - ``guidance`` (Eq. 4): nll(f^l, f^x) + nll(f^l, f^y), f^l a constant.
+    - ``consistency`` (Eqs. 9-10): |H^x - B|^2 + |B'^x - B|^2 and the same of y. B is the unified
+      code, B' the code that the hash head gives to the modality's own reconstruction.
+    - ``reconstruction`` (Eqs. 7-8): |f^x - f_x^x|^2 + |f^y - f_y^x|^2 and the same from y. A
+      superscript is the modality of the code, a subscript the one generated; Eq. 7 prints f^x
+      twice, where each generated feature is compared with the real one of its own modality. That
+      one is a constant: features that learn to be easy to reconstruct become equal.
+    - ``adv``: -E log D1(f_x^y) - E log D2(f_y^x), the generators' side of Eqs. 11-12. The paper
+      prints one min-max objective (Eqs. 15-16); this is the non-saturating form.
+
+    Discriminators (Eqs. 11-12, 14), a modality's own reconstruction being real:
+
+    - ``text_adversary``: -E log D1(f_x^x) - E log(1 - D1(f_x^y)).
+    - ``image_adversary``: -E log D2(f_y^y) - E log(1 - D2(f_y^x)).
+
+    alpha, beta and gamma are not given. Section 3.2 trains the label network first, Algorithm 1 all
+    together. Together, B starts at the nearly constant codes of untrained networks and holds them
+    there; so the label network learns alone for ``label_epochs`` before the first epoch, and B
+    starts as sign(H^l).
 
     Args:
         net: The network.
         count: Training pairs.
         classes: Label classes.
         label_hidden: Width of the label network's hidden layer; the paper's 4096.
-        alpha: Weight of |H^l - B|^2 in Eq. 3. A strong one holds H^l at the first B as well.
-        classification: Weight of |L - L^|^2 in Eq. 3, printed as beta too.
-        beta: Weight of the consistency terms (Eqs. 9-10).
-        gamma: Weight of the reconstruction terms (Eqs. 7-8).
-        adv: Weight of the generators' side of Eqs. 11-12; printed as 1.
+        alpha: Weight of ``label_quantization``. A strong one holds H^l at the first B as well.
+        classification: Weight of ``label_classification``, printed as beta too.
+        beta: Weight of ``consistency``.
+        gamma: Weight of ``reconstruction``.
+        adv: Weight of ``adv``; printed as 1.
         vote: Weight of H^l in B = sign(vote H^l + H^x + H^y); printed as 1. With 1 and without
             ``label_epochs`` both modalities outvote it (bits of mean 0.6 to 0.9 on flickr8k,
             benchmarks/RESULTS.md).
-        label_epochs: Passes over the training labels before all else, at ``label_rate`` by AdamW.
+        label_epochs: Passes over the training labels before the first epoch, at ``label_rate`` by
+            AdamW.
         label_rate: Learning rate of these passes.
         reconstruct: False is the ablation HFAH-3: no decoders, no discriminators, no B'.
         scale: Factor of the codes' inner products; the paper's 1/2.
         feature_scale: Factor of the features' inner products; the paper's 1/2.
         normalization: ``"sums"``: terms weigh as in the printed sums; ``"means"``: as means.
+
+    Raises:
+        ValueError: There are no labels.
     """
 
     Network = HFAHNet
+    net: HFAHNet
 
     def __init__(
         self,
@@ -178,6 +207,7 @@ class HFAH(Algorithm):
         normalization: Normalization = "means",
     ) -> None:
         super().__init__()
+        require_labels(classes)
         self.net = net
         self.bank = CodeBank(count, net.bits, classes, more=("H",))
         self.labels = LabelNet(classes, label_hidden, net.feature, net.bits)
@@ -199,39 +229,49 @@ class HFAH(Algorithm):
         }
 
     def begin(self, batches: Iterable[Batch]) -> None:
-        """Keep labels and first codes of the training set; train the label network alone."""
+        """Keep labels and first codes of the training set."""
         self.bank.fill(batches, self.net.codes)
-        labels = self.bank.labels
 
-        def loss(some: Tensor) -> Tensor:
-            return torch.stack(list(self._label_terms(some)[1].values())).sum()
-
-        self.labels.learn(labels, loss, epochs=self.label_epochs, rate=self.label_rate)
-        every = torch.arange(len(labels), device=labels.device)
-        self.bank.store(every, H=self.labels(labels)[1])
-        self.bank.B.copy_(sign(self.bank.get_buffer("H")))
+    def preliminary(self) -> list[Phase]:
+        """Section 3.2: the label network alone, then B = sign(H^l)."""
+        learn = Update(
+            self.labels.parameters(),
+            self.semantic_loss,
+            self.label_weights,
+            learning_rate=self.label_rate,
+            optimizer="adamw",
+        )
+        return [
+            BatchPhase("labels", [learn], passes=self.label_epochs, sees_data=False),
+            SolvePhase("first_codes", self.solve_first_codes),
+        ]
 
     def phases(self) -> list[Phase]:
         """Algorithm 1: three updates an iteration, B at the end of an epoch."""
-        trained = list(self.net.parameters())
-        updates = [Update(self.labels.parameters(), self.label_loss, self.label_weights, "label")]
+        labels, trained, keep = self.labels.parameters(), [*self.net.parameters()], self.bank.keep
+        updates = [Update(labels, self.label_loss, self.label_weights, "label", keep)]
         if self.reconstruction is not None:
             trained += self.reconstruction.decoders.parameters()
-        updates.append(Update(trained, self.modality_loss, self.weights, "modalities"))
+        updates.append(Update(trained, self.modality_loss, self.weights, "modalities", keep))
         if self.reconstruction is not None:
             discriminators = self.reconstruction.discriminators.parameters()
             updates.append(Update(discriminators, self.adversary_loss, name="discriminators"))
         return [BatchPhase("networks", updates), SolvePhase("codes", self.solve_codes)]
 
+    def semantic_loss(self, batch: Batch) -> Terms:
+        """L^l (Eq. 3) before there is a B: without its third term."""
+        return self._label_terms(batch)[1]
+
     def label_loss(self, batch: Batch) -> Terms:
         """L^l (Eq. 3)."""
-        H, terms = self._label_terms(self.bank.labels[batch.index])
-        self.bank.store(batch.index, H=H)
+        H, terms = self._label_terms(batch)
+        batch.shared["H"] = H.detach()
         terms["label_quantization"] = quantization(self.bank.B[batch.index], H)
         return terms
 
-    def _label_terms(self, labels: Tensor) -> tuple[Tensor, Terms]:
+    def _label_terms(self, batch: Batch) -> tuple[Tensor, Terms]:
         """H^l and the terms of Eq. 3 without B."""
+        labels = self.bank.labels[batch.index]
         S = label_similarity(labels, labels)
         f, H = self.labels(labels)
         return H, {
@@ -247,7 +287,7 @@ class HFAH(Algorithm):
         with torch.no_grad():
             guide = self.labels(labels)[0]
         f, H = self._features(batch)
-        self.bank.store(batch.index, F=H["image"], G=H["text"])
+        batch.shared.update(F=H["image"].detach(), G=H["text"].detach())
         B = self.bank.B[batch.index]
         terms = {
             "guidance": torch.stack(
@@ -258,9 +298,9 @@ class HFAH(Algorithm):
         if self.reconstruction is None:
             return terms
         made = self.reconstruction(H)
-        nets = {"text": self.net.text_net, "image": self.net.image_net}
         for modality in MODALITIES:
-            again = nets[modality]["hash"].codes(made[f"{modality}_{modality}"])
+            head = self.net.get_submodule(f"{modality}_net.hash.codes")
+            again = head(made[f"{modality}_{modality}"])
             terms["consistency"] = terms["consistency"] + quantization(B, again)
         errors = [
             functional.mse_loss(value, f[pair.partition("_")[2]].detach())
@@ -293,6 +333,13 @@ class HFAH(Algorithm):
             real, generated = made[f"{target}_{target}"], made[f"{other}_{target}"]
             terms[f"{target}_adversary"] = discriminator_loss(judge(real), judge(generated))
         return terms
+
+    def solve_first_codes(self) -> dict[str, float]:
+        """H^l of all rows, and B = sign(H^l)."""
+        parts = [self.labels(labels)[1] for labels in self.bank.labels.split(_ROWS)]
+        H = self.bank.get_buffer("H").copy_(torch.cat(parts))
+        self.bank.B.copy_(sign(H))
+        return self.bank.figures()
 
     def solve_codes(self) -> dict[str, float]:
         """B = sign(vote H^l + H^x + H^y)."""

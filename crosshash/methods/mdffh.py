@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from crosshash.algorithms.code_bank import CodeBank
+from crosshash.algorithms.code_bank import CodeBank, require_labels
 from crosshash.algorithms.phases import Algorithm, BatchPhase, Phase, SolvePhase, Terms, Update
 from crosshash.backbones.base import Features, ImageBackbone, TextEncoder
 from crosshash.layers.heads import Encoder, HashHead
@@ -89,10 +89,17 @@ class MDFFHNet(HashModel):
 
 @METHODS.register("mdffh")
 class MDFFH(Algorithm):
-    """Training of MDFFH: Eq. 5, ``nll(F, G, S) + eta (|B - F|^2 + |B - G|^2)``, by Algorithm 1.
+    """Training of MDFFH by Algorithm 1: ``inter + eta quantization`` (Eq. 5).
 
-    Printed below Eq. 5: sigma is 1 / (1 + e^-phi), V stands for Q, and the parameter study's gamma
-    is eta.
+    The printed sums are means here, over all n^2 pairs and n k entries. F, G and B are the paper's
+    P, Q and H; S_ij = 1 where pairs i and j share a label.
+
+    - ``inter`` (Eq. 3): softplus(phi_ij) - S_ij phi_ij, phi = ``scale`` F G^T, of a batch's rows
+      against the bank's codes of the other modality.
+    - ``quantization`` (Eq. 4): |B - F|^2 in the image phase, |B - G|^2 in the text phase.
+
+    Eq. 2 prints sigma as 1 / (1 + e^phi), which is 1 / (1 + e^-phi); V in Eq. 5 stands for Q, and
+    the parameter study's gamma is eta.
 
     Args:
         net: The network.
@@ -101,9 +108,13 @@ class MDFFH(Algorithm):
         eta: Weight of the quantization terms; the paper's 1.
         scale: Factor of the inner products; the paper's 1/2.
         normalization: ``"sums"``: terms weigh as in the printed sums; ``"means"``: as means.
+
+    Raises:
+        ValueError: There are no labels.
     """
 
     Network = MDFFHNet
+    net: MDFFHNet
 
     def __init__(
         self,
@@ -116,6 +127,7 @@ class MDFFH(Algorithm):
         normalization: Normalization = "sums",
     ) -> None:
         super().__init__()
+        require_labels(classes)
         self.net = net
         self.bank = CodeBank(count, net.bits, classes)
         self.scale = scale
@@ -127,33 +139,37 @@ class MDFFH(Algorithm):
 
     def phases(self) -> list[Phase]:
         """Algorithm 1: images with G and B fixed, texts with F and B fixed, then B."""
+        image = Update(
+            self.net.image_parameters(), self.image_loss, self.weights, after=self.bank.keep
+        )
+        text = Update(
+            self.net.text_parameters(), self.text_loss, self.weights, after=self.bank.keep
+        )
         return [
-            BatchPhase(
-                "image", [Update(self.net.image_parameters(), self.image_loss, self.weights)]
-            ),
-            BatchPhase("text", [Update(self.net.text_parameters(), self.text_loss, self.weights)]),
+            BatchPhase("image", [image]),
+            BatchPhase("text", [text]),
             SolvePhase("codes", self.solve_codes),
         ]
 
     def image_loss(self, batch: Batch) -> Terms:
-        """Eq. 5 as a function of the batch's F."""
+        """Eq. 5 as a function of the batch's F (Eq. 6 is its gradient)."""
         F = self.net.hash_image(self.net.image_features(batch.images))
-        self.bank.store(batch.index, F=F)
+        batch.shared["F"] = F.detach()
         return {
             "inter": self.bank.nll(batch, F, "G", scale=self.scale),
             "quantization": quantization(self.bank.B[batch.index], F),
         }
 
     def text_loss(self, batch: Batch) -> Terms:
-        """Eq. 5 as a function of the batch's G."""
+        """Eq. 5 as a function of the batch's G (Eq. 7 is its gradient)."""
         G = self.net.hash_text(self.net.text_features(batch.texts))
-        self.bank.store(batch.index, G=G)
+        batch.shared["G"] = G.detach()
         return {
             "inter": self.bank.nll(batch, G, "F", scale=self.scale),
             "quantization": quantization(self.bank.B[batch.index], G),
         }
 
     def solve_codes(self) -> dict[str, float]:
-        """B = sign(eta (F + G)), Algorithm 1; any eta above 0 gives the same."""
+        """B = sign(eta (F + G)) (Eq. 9); any eta above 0 gives the same."""
         self.bank.B.copy_(self.bank.signs())
         return self.bank.figures()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, ClassVar, Literal
@@ -46,8 +46,10 @@ class HashModel(nn.Module):
         text: The text encoder.
         bits: K, a multiple of 8.
         standardize: ``"image"`` and/or ``"text"``: bring each pooled feature to mean 0 and variance
-            1 (BatchNorm without scale and shift, statistics from training) before all else; for
-            features of unequal scale, such as histograms and topics.
+            1 over the training set before all else; for features of unequal scale, such as
+            histograms and topics. :meth:`fit_norms` sets the statistics, which the trainer calls
+            before training; from then on they are fixed, in training mode as well, so that a
+            feature is the same number in every batch, in training and after it.
 
     Raises:
         ValueError: The slots are not the class's, or the bits cannot be packed.
@@ -88,7 +90,7 @@ class HashModel(nn.Module):
             widths["text"] = text.dim
         self.norms = nn.ModuleDict(
             {part: nn.BatchNorm1d(width, affine=False) for part, width in widths.items()}
-        )
+        ).eval()
         self.backbones = nn.ModuleDict(dict(backbones))
         self.text: TextEncoder = text
         self.method = ""
@@ -142,8 +144,9 @@ class HashModel(nn.Module):
         return [*self.text.parameters(), *self.text_net.parameters()]
 
     def train(self, mode: bool = True) -> HashModel:
-        """Set training mode; frozen parts stay in eval mode."""
+        """Set training mode; frozen parts and fixed statistics stay in eval mode."""
         super().train(mode)
+        self.norms.eval()
         for part in self.frozen:
             self._part(part).eval()
         return self
@@ -152,19 +155,51 @@ class HashModel(nn.Module):
 
     def image_features(self, images: Mapping[str, Tensor | Features]) -> dict[str, Features]:
         """Features of each slot, from pixels or from a backbone's features."""
-        features = {}
-        for slot, value in images.items():
-            if not isinstance(value, Features):
-                backbone = self.backbones[slot]
-                value = backbone(value.to(floating_type(backbone)))
-            features[slot] = self._standardized(slot, value)
-        return features
+        return {
+            slot: self._standardized(slot, self._image(slot, value))
+            for slot, value in images.items()
+        }
 
     def text_features(self, texts: Mapping[str, Tensor] | Features) -> Features:
         """Features of the texts, from prepared texts or from an encoder's features."""
-        return self._standardized(
-            "text", texts if isinstance(texts, Features) else self.text(texts)
-        )
+        return self._standardized("text", self._text(texts))
+
+    def _image(self, slot: str, value: Tensor | Features) -> Features:
+        if isinstance(value, Features):
+            return value
+        backbone = self.backbones[slot]
+        return backbone(value.to(floating_type(backbone)))  # type: ignore[no-any-return]
+
+    def _text(self, texts: Mapping[str, Tensor] | Features) -> Features:
+        return texts if isinstance(texts, Features) else self.text(texts)
+
+    @torch.no_grad()
+    def fit_norms(self, batches: Iterable[Batch]) -> None:
+        """Set mean and variance of standardized features to those of a training set, exactly.
+
+        Sums are float64. Without ``standardize`` no batch is read.
+
+        Args:
+            batches: Every row once.
+        """
+        if not self.norms:
+            return
+        count, sums = 0, dict.fromkeys(self.norms, torch.zeros((), dtype=torch.float64))
+        with evaluating(self):
+            for batch in batches:
+                count += len(batch)
+                for part in self.norms:
+                    raw = (
+                        self._text(batch.texts)
+                        if part == "text"
+                        else self._image(part, batch.images[part])
+                    )
+                    x = raw.pooled.double()
+                    sums[part] = torch.stack([x.sum(dim=0), x.square().sum(dim=0)]) + sums[part]
+        for part, norm in self.norms.items():
+            mean, square = sums[part] / count
+            norm.get_buffer("running_mean").copy_(mean)
+            norm.get_buffer("running_var").copy_((square - mean.square()).clamp_min(0))
 
     def _standardized(self, part: str, features: Features) -> Features:
         if part in self.norms:

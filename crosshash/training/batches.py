@@ -21,6 +21,24 @@ class BatchSource(Protocol):
         ...
 
 
+class RowNumbers:
+    """A training set of which a phase sees the row numbers alone.
+
+    Args:
+        count: n.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitems__(self, rows: list[int]) -> Batch:
+        """A batch of nothing but its rows."""
+        return Batch(torch.tensor(rows, dtype=torch.int64), {}, {})
+
+
 class Batches:
     """Batches of given rows, read by worker processes, on the device.
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from crosshash.files import atomic_file
 
 FILE = "history.jsonl"
+PRELIMINARY_FILE = "preliminary.jsonl"
 
 
 class TermMeans:
@@ -39,6 +40,8 @@ class TermMeans:
 
     def read(self, accelerator: Any) -> dict[str, float]:
         """The mean of each term over steps and processes; waits for the device."""
+        if not self._seen:
+            return {}
         means = torch.stack([torch.stack(values).mean() for _, values in self._seen.values()])
         return dict(zip(self._seen, accelerator.reduce(means, "mean").tolist(), strict=True))
 
@@ -47,9 +50,11 @@ class TrainingLog:
     """Progress on the terminal and one line of figures per epoch on disk.
 
     Args:
-        folder: Where ``history.jsonl`` goes; None keeps the history in memory only.
+        folder: Where ``history.jsonl`` goes, and ``preliminary.jsonl`` where something is trained
+            before the first epoch; None keeps both in memory only.
         epochs: All epochs of the training, for the bar.
-        history: Epochs that were logged before a resume.
+        history: Epochs that were logged before a resume; grows.
+        preliminary: Passes of preliminary phases that were logged before a resume; grows.
         progress: Show the bar (on standard error).
         tensorboard: Write TensorBoard events below ``folder`` too.
 
@@ -63,11 +68,13 @@ class TrainingLog:
         epochs: int,
         *,
         history: list[dict[str, float]],
+        preliminary: list[dict[str, float]],
         progress: bool = True,
         tensorboard: bool = False,
     ) -> None:
         self.folder = folder
         self.history = history
+        self.preliminary = preliminary
         self._writer: Any = None
         if tensorboard:
             if folder is None:
@@ -113,20 +120,38 @@ class TrainingLog:
         """Move the bar to a (fractional) number of epochs."""
         self._bar.update(self._task, completed=epochs)
 
+    def pass_done(self, figures: Mapping[str, float], *, left: int) -> None:
+        """Store the figures of a pass before the first epoch; ``left`` are to come."""
+        number = len(self.preliminary) + 1
+        self.preliminary.append({"pass": number, **figures})
+        phase = next(iter(figures), "").partition("/")[0]
+        self._show(
+            figures, list(figures)[:3], f"before training ({phase}, pass {number}/{number + left})"
+        )
+        self._scalars(figures, number)
+        self._write(PRELIMINARY_FILE, self.preliminary)
+
     def epoch(self, figures: Mapping[str, float]) -> None:
         """Store the figures of an epoch that is done."""
         self.history.append(dict(figures))
         # The bar has one line: validation figures where there are some, else the first losses.
         names = [name for name in figures if "map" in name] or list(figures)[1:4]
+        self._show(figures, names, "training")
+        self.advance(figures["epoch"])
+        self._scalars(figures, int(figures["epoch"]))
+        self._write(FILE, self.history)
+
+    def _show(self, figures: Mapping[str, float], names: list[str], what: str) -> None:
         text = "  ".join(f"{name} {figures[name]:.3f}" for name in names)
-        self._bar.update(self._task, completed=figures["epoch"], figures=text)
+        self._bar.update(self._task, description=what, figures=text)
+
+    def _scalars(self, figures: Mapping[str, float], step: int) -> None:
         if self._writer is not None:
             for name, value in figures.items():
-                self._writer.add_scalar(name, value, int(figures["epoch"]))
-        self.write()
+                self._writer.add_scalar(name, value, step)
 
-    def write(self) -> None:
-        """Write the whole history; epochs that a kill cut off are not in it."""
+    def _write(self, name: str, lines: list[dict[str, float]]) -> None:
+        """Write the lines anew; what a kill cut off is not in them."""
         if self.folder is not None:
-            with atomic_file(self.folder / FILE) as path:
-                path.write_text("".join(json.dumps(line) + "\n" for line in self.history))
+            with atomic_file(self.folder / name) as path:
+                path.write_text("".join(json.dumps(line) + "\n" for line in lines))

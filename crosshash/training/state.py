@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,34 @@ class Best:
     value: float = -math.inf
     epoch: int = 0
     net: dict[str, Tensor] | None = None
+
+
+@dataclass
+class Progress:
+    """How far a training has come.
+
+    Attributes:
+        epoch: The next, 0 for the first; below it, passes of preliminary phases that are left.
+        best: The best network so far.
+        stopped: Whether a callback has ended the training.
+        history: A line of figures for each epoch that is done.
+        preliminary: A line of figures for each pass of a preliminary phase that is done.
+    """
+
+    epoch: int
+    best: Best = field(default_factory=Best)
+    stopped: bool = False
+    history: list[dict[str, float]] = field(default_factory=list)
+    preliminary: list[dict[str, float]] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the state's file."""
+        return {**vars(self), "best": vars(self.best)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Progress:
+        """From what :meth:`as_dict` gave."""
+        return cls(**{**values, "best": Best(**values["best"])})
 
 
 def learned_state(module: nn.Module, frozen: set[str]) -> dict[str, Tensor]:
@@ -63,7 +91,7 @@ def write_state(folder: Path, state: Mapping[str, Any]) -> None:
 
 
 def read_state(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The state in ``folder``, or None where training has not got through an epoch.
+    """The state in ``folder``, or None where training has not got through a pass or an epoch.
 
     Args:
         folder: Where the training writes.

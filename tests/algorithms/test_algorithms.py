@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from crosshash.algorithms.code_bank import CodeBank
+from crosshash.algorithms.code_bank import CodeBank, require_labels
 from crosshash.algorithms.phases import Algorithm, BatchPhase, Update
 from crosshash.backbones.base import Features
 from crosshash.model.batch import Batch
@@ -83,6 +83,12 @@ def test_updates_of_one_name_in_a_phase_are_refused() -> None:
         BatchPhase("both", updates)
     with pytest.raises(ValueError, match="phase 'none' needs one or more"):
         BatchPhase("none", [])
+
+
+def test_passes_are_not_negative() -> None:
+    update = Update([nn.Parameter(torch.ones(1))], lambda batch: {})
+    with pytest.raises(ValueError, match="phase 'back': passes are at least 0, got -1"):
+        BatchPhase("back", [update], passes=-1)
 
 
 def test_an_algorithm_must_say_its_phases() -> None:
@@ -169,9 +175,42 @@ def test_a_filled_bank_has_the_labels_and_the_sign_of_the_sum_of_all_codes() -> 
     assert torch.equal(bank.B, torch.where(total >= 0, 1.0, -1.0))
 
 
-def test_a_bank_needs_labels() -> None:
-    with pytest.raises(ValueError, match="has none"):
-        CodeBank(2, 8, 2).fill([Batch(torch.arange(2), {}, {})], lambda batch: {})
+def test_a_bank_without_labels_is_filled_from_batches_with_or_without_them() -> None:
+    codes = {"F": draw(4, 8), "G": draw(4, 8, seed=1)}
+    for labels in (None, torch.ones(4, 3)):
+        bank = CodeBank(4, 8)
+        bank.fill([Batch(torch.arange(4), {}, {}, labels)], lambda batch: codes)
+        assert torch.equal(bank.F, codes["F"])
+        assert torch.equal(bank.B, torch.where(codes["F"] + codes["G"] >= 0, 1.0, -1.0))
+        assert bank.labels.shape == (4, 0)
+
+
+def test_a_bank_of_labels_is_not_filled_without_them() -> None:
+    bank = CodeBank(2, 8, 2)
+    with pytest.raises(ValueError, match="keeps labels of 2 classes, but a batch has none"):
+        bank.fill([Batch(torch.arange(2), {}, {})], lambda batch: {})
+
+
+def test_a_method_that_needs_labels_says_so() -> None:
+    require_labels(1)
+    with pytest.raises(ValueError, match="learns from labels, but the data set has none"):
+        require_labels(0)
+
+
+def test_codes_that_a_loss_left_are_kept_once() -> None:
+    bank = CodeBank(4, 8, more=("H",))
+    before = {name: value.clone() for name, value in bank.state_dict().items()}
+    batch = Batch(torch.tensor([3, 1]), {}, {})
+    batch.shared.update(G=draw(2, 8), H=draw(2, 8, seed=1), other=torch.ones(1))
+    G, H = batch.shared["G"], batch.shared["H"]
+    bank.keep(batch)
+    assert torch.equal(bank.G[[3, 1]], G)
+    assert torch.equal(bank.get_buffer("H")[[3, 1]], H)
+    assert torch.equal(bank.G[[0, 2]], before["G"][[0, 2]])
+    assert torch.equal(bank.F, before["F"])
+    assert list(batch.shared) == ["other"]
+    with pytest.raises(LookupError, match=r"under one of \['F', 'G', 'H'\], found \['other'\]"):
+        bank.keep(batch)
 
 
 def test_a_banks_figures_say_when_all_codes_are_one() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from crosshash.algorithms.phases import Algorithm, BatchPhase
+from crosshash.algorithms.phases import Algorithm, BatchPhase, Phase, SolvePhase
 from crosshash.backbones import create_text_encoder
 from crosshash.backbones.base import Features
 from crosshash.methods.build import METHODS, build_model
@@ -51,19 +54,55 @@ def make_batch(slots: tuple[str, ...], count: int = PAIRS, seed: int = 0) -> Bat
     )
 
 
+def run_phase(phase: Phase, batch: Batch) -> None:
+    """Run a phase once on one batch, by plain gradient steps."""
+    if isinstance(phase, SolvePhase):
+        with torch.no_grad():
+            phase.solve([batch]) if phase.sees_data else phase.solve()
+        return
+    for update in phase.updates:
+        loss = update.total(update.loss(batch))
+        gradients = torch.autograd.grad(loss, update.parameters, allow_unused=True)
+        with torch.no_grad():
+            for parameter, gradient in zip(update.parameters, gradients, strict=True):
+                if gradient is not None:
+                    parameter -= 0.05 * gradient
+            if update.after is not None:
+                update.after(batch)
+
+
+def begin_training(algorithm: Algorithm, batch: Batch) -> None:
+    """All that comes before the first epoch."""
+    algorithm.net.fit_norms([batch])
+    with torch.no_grad():
+        algorithm.begin([batch])
+    for phase in algorithm.preliminary():
+        for _ in range(phase.passes if isinstance(phase, BatchPhase) else 1):
+            run_phase(phase, batch)
+
+
 def take_steps(algorithm: Algorithm, batch: Batch, steps: int) -> None:
-    """Run the batch phases on one batch."""
-    phases = [phase for phase in algorithm.phases() if isinstance(phase, BatchPhase)]
+    """Run the phases on one batch."""
     for _ in range(steps):
         batch.shared.clear()
-        for phase in phases:
-            for update in phase.updates:
-                loss = update.total(update.loss(batch))
-                gradients = torch.autograd.grad(loss, update.parameters, allow_unused=True)
-                with torch.no_grad():
-                    for parameter, gradient in zip(update.parameters, gradients, strict=True):
-                        if gradient is not None:
-                            parameter -= 0.05 * gradient
+        for phase in algorithm.phases():
+            run_phase(phase, batch)
+
+
+def load_cca_itq() -> ModuleType:
+    path = Path(__file__).with_name("cca_itq.py")
+    spec = importlib.util.spec_from_file_location("crosshash_test_cca_itq", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(autouse=True)
+def closed_form(monkeypatch: pytest.MonkeyPatch) -> type[Algorithm]:
+    """The method ``cca_itq`` of this folder, registered while a test runs."""
+    kind = load_cca_itq().CCAITQ
+    monkeypatch.setitem(METHODS._entries, "cca_itq", kind)
+    return kind
 
 
 @pytest.fixture
@@ -79,3 +118,8 @@ def batch_of() -> Callable[..., Batch]:
 @pytest.fixture
 def steps() -> Callable[[Algorithm, Batch, int], None]:
     return take_steps
+
+
+@pytest.fixture
+def begin() -> Callable[[Algorithm, Batch], None]:
+    return begin_training

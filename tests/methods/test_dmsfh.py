@@ -50,6 +50,24 @@ def test_the_loss_is_equation_13(model_of: Any, batch_of: Any) -> None:
         torch.testing.assert_close(ours, printed, rtol=1e-4, atol=1e-2)
 
 
+@pytest.mark.parametrize(("phase", "own"), [(0, "F"), (1, "G")])
+def test_a_batchs_intra_term_meets_the_codes_that_were_stored_before_it(
+    model_of: Any, batch_of: Any, phase: int, own: str
+) -> None:
+    algorithm, batch = build(model_of, batch_of)
+    algorithm.eval()
+    stored = torch.randn(48, 16)
+    algorithm.bank.store(batch.index, **{own: stored})
+    update = algorithm.phases()[phase].updates[0]
+    terms = update.loss(batch)
+    codes = batch.shared[own]
+    assert torch.equal(algorithm.bank.get_buffer(own), stored)
+    S = label_similarity(batch.labels, batch.labels)
+    torch.testing.assert_close(terms["intra"].detach(), nll(codes, stored, S) / 48**2)
+    update.after(batch)
+    assert torch.equal(algorithm.bank.get_buffer(own), codes)
+
+
 @pytest.mark.parametrize("laplacian", ["normalized", "unnormalized"])
 def test_the_b_step_minimises_the_graph_and_quantization_terms(
     model_of: Any, batch_of: Any, laplacian: Any

@@ -11,10 +11,13 @@ from torch.nn import functional
 from crosshash.backbones import create_text_encoder
 from crosshash.backbones.base import Features
 from crosshash.codes import sign
+from crosshash.data.model_inputs import PairInputs
 from crosshash.layers.hybrid_attention import KINDS, HybridAttention
 from crosshash.methods.build import build_model
 from crosshash.methods.hfah import HFAH
+from crosshash.settings import TrainerSettings
 from crosshash.similarity import label_similarity
+from crosshash.training.trainer import Trainer
 
 
 def build(model_of: Any, batch_of: Any, network: Any = None, **objective: Any) -> tuple[HFAH, Any]:
@@ -84,16 +87,45 @@ def test_discriminators_do_not_move_in_generator_updates_nor_networks_in_theirs(
     assert not set(label.parameters) & set(modalities.parameters)
 
 
+def before_the_first_epoch(model_of: Any, batch_of: Any, label_epochs: int) -> tuple[HFAH, Any]:
+    """State of a training that a callback would see first, were it called then."""
+    model = model_of("hfah")
+    batch = batch_of(model.slots)
+    data = PairInputs(batch.images, batch.texts, batch.labels)
+    algorithm = HFAH(model, len(batch), 4, label_epochs=label_epochs)
+    algorithm.phases = list  # type: ignore[method-assign]
+    settings = TrainerSettings(epochs=1, batch_size=16, device="cpu")
+    Trainer(algorithm, data, settings, progress=False).run()
+    return algorithm, batch
+
+
 def test_the_label_network_is_trained_before_all_else_and_gives_the_first_codes(
     model_of: Any, batch_of: Any
 ) -> None:
-    trained, batch = build(model_of, batch_of, label_epochs=60)
-    raw, _ = build(model_of, batch_of, label_epochs=0)
+    trained, batch = before_the_first_epoch(model_of, batch_of, 30)
+    raw, _ = before_the_first_epoch(model_of, batch_of, 0)
     S = label_similarity(batch.labels, batch.labels)
     H = trained.bank.get_buffer("H")
     torch.testing.assert_close(H, trained.labels(batch.labels)[1].detach())
     assert torch.equal(trained.bank.B, sign(H))
     assert nll(H, H, S) < 0.5 * nll(raw.bank.get_buffer("H"), raw.bank.get_buffer("H"), S)
+    before = model_of("hfah").state_dict()
+    assert all(torch.equal(value, before[name]) for name, value in trained.net.state_dict().items())
+
+
+def test_losses_leave_the_bank_as_it_is(model_of: Any, batch_of: Any) -> None:
+    algorithm, batch = build(model_of, batch_of)
+    for name in algorithm.bank.codes:
+        algorithm.bank.get_buffer(name).zero_()
+    before = {name: value.clone() for name, value in algorithm.bank.state_dict().items()}
+    label, modalities, discriminators = algorithm.phases()[0].updates
+    for update in (label, modalities, discriminators):
+        update.loss(batch)
+    after = algorithm.bank.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    label.after(batch)  # all that is there; in training each update's own
+    assert [n for n in before if not torch.equal(before[n], after[n])] == ["F", "G", "H"]
+    assert discriminators.after is None
 
 
 def test_the_label_network_gets_no_gradient_from_the_modalities(

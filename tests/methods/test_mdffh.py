@@ -9,6 +9,7 @@ import torch
 
 from crosshash.algorithms.phases import BatchPhase, SolvePhase
 from crosshash.backbones.base import Features
+from crosshash.methods.build import METHODS
 from crosshash.methods.mdffh import MDFFH
 
 
@@ -65,16 +66,24 @@ def test_codes_are_the_sign_of_the_sum(model_of: Any, batch_of: Any) -> None:
     assert set(figures) == {"unique", "balance"}
 
 
-def test_a_pass_stores_its_codes_for_the_other(model_of: Any, batch_of: Any) -> None:
+@pytest.mark.parametrize(("phase", "own", "other"), [(0, "F", "G"), (1, "G", "F")])
+def test_a_batchs_codes_are_stored_after_its_step_and_not_by_its_loss(
+    model_of: Any, batch_of: Any, phase: int, own: str, other: str
+) -> None:
     algorithm, batch = build(model_of, batch_of)
-    before = algorithm.bank.G.clone()
+    before = {name: value.clone() for name, value in algorithm.bank.state_dict().items()}
     with torch.no_grad():
-        for parameter in algorithm.net.image_net.parameters():
+        for parameter in algorithm.net.parameters():
             parameter.mul_(2)
-    algorithm.image_loss(batch)
-    F = algorithm.net.hash_image(algorithm.net.image_features(batch.images))
-    torch.testing.assert_close(algorithm.bank.F, F.detach())
-    assert torch.equal(algorithm.bank.G, before)
+    update = algorithm.phases()[phase].updates[0]
+    update.loss(batch)
+    left = batch.shared[own].clone()
+    after = algorithm.bank.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    update.after(batch)
+    assert torch.equal(after[own], left)
+    assert not torch.equal(after[own], before[own])
+    assert torch.equal(after[other], before[other])
 
 
 def test_without_the_transformer_it_is_mdffh_1(model_of: Any, batch_of: Any, steps: Any) -> None:
@@ -118,9 +127,7 @@ def test_both_slots_tell_in_the_code(model_of: Any, batch_of: Any) -> None:
         assert not torch.allclose(model.hash_image(changed), whole)
 
 
-def test_labels_are_needed(model_of: Any, batch_of: Any) -> None:
-    model = model_of("mdffh")
-    batch = batch_of(model.slots)
-    batch.labels = None
-    with pytest.raises(ValueError, match="learns from labels"):
-        MDFFH(model, 48, 4).begin([batch])
+@pytest.mark.parametrize("method", ["mdffh", "dmsfh", "hfah"])
+def test_labels_are_needed(model_of: Any, method: str) -> None:
+    with pytest.raises(ValueError, match="learns from labels, but the data set has none"):
+        METHODS[method](model_of(method), 48, 0)

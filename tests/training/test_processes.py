@@ -59,7 +59,7 @@ def test_two_processes_hold_the_same_weights_and_codes_and_train_as_one_of_twice
     for name, value in first["state"].items():
         assert torch.equal(value, second["state"][name]), name
 
-    alone, pairs = toy.make(dropout=0)
+    alone, pairs = toy.make(dropout=0, kind=toy.EarlyToy)
     history = toy.trainer(
         alone,
         pairs,

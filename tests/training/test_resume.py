@@ -6,6 +6,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType
 
@@ -45,33 +46,74 @@ def half_trained(toy: ModuleType, folder: Path, epochs: int = 2, **options) -> N
         toy.trainer(algorithm, pairs, folder=folder, validate=toy.agreement, **options).run()
 
 
+@pytest.mark.parametrize(
+    ("killed", "early", "epochs", "left"),
+    [
+        ("--kill-at-text-step=8", 4, 2, 3 * 2 * 3),  # in the third epoch of three batches a phase
+        ("--kill-at-early-step=5", 1, 0, 2 * 3 + 4 + 5 * 2 * 3),  # in the second pass of three
+    ],
+)
 def test_a_killed_training_ends_as_an_uninterrupted_one_bit_for_bit(
-    toy: ModuleType, tmp_path: Path
+    toy: ModuleType, tmp_path: Path, killed: str, early: int, epochs: int, left: int
 ) -> None:
-    batches = 3  # of 31 pairs in batches of 8
     process = subprocess.run(
-        [sys.executable, toy.__file__, tmp_path, f"--kill-at-text-step={2 * batches + 2}"],
+        [sys.executable, toy.__file__, tmp_path, killed],
         env={**os.environ, "PYTHONPATH": str(Path(crosshash.__file__).parents[1])},
         timeout=120,
         check=False,
     )
     assert process.returncode == -signal.SIGKILL
-    assert len((tmp_path / "history.jsonl").read_text().splitlines()) == 2
+    assert len(lines(tmp_path / "preliminary.jsonl")) == early
+    history = tmp_path / "history.jsonl"
+    assert len(lines(history) if history.exists() else []) == epochs
 
-    resumed, pairs = toy.make()
+    resumed, pairs = toy.make(kind=toy.EarlyToy)
     second = toy.trainer(resumed, pairs, folder=tmp_path, validate=toy.agreement)
-    history = second.run(resume=True)
-    steps_of_three_epochs = 3 * 2 * batches
-    assert len(pairs.asked) == 4 + steps_of_three_epochs  # 4: all pairs, seen once at the start
+    figures = second.run(resume=True)
+    assert len(pairs.asked) == 4 + left  # 4: all pairs, seen once at the start
 
-    whole, pairs = toy.make()
-    first = toy.trainer(whole, pairs, validate=toy.agreement)
-    assert first.run() == history
+    whole, pairs = toy.make(kind=toy.EarlyToy)
+    other = tmp_path / "whole"
+    first = toy.trainer(whole, pairs, folder=other, validate=toy.agreement)
+    assert first.run() == figures
     assert equal(whole.state_dict(), resumed.state_dict())
     assert first.best_epoch == second.best_epoch
-    lines = (tmp_path / "history.jsonl").read_text().splitlines()
-    assert [json.loads(line) for line in lines] == history
-    assert [line["epoch"] for line in history] == [1, 2, 3, 4, 5]
+    assert lines(history) == lines(other / "history.jsonl") == figures
+    assert lines(tmp_path / "preliminary.jsonl") == lines(other / "preliminary.jsonl")
+    assert [line["epoch"] for line in figures] == [1, 2, 3, 4, 5]
+
+
+def lines(path: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("done", range(1, 4))
+def test_a_preliminary_phase_resumes_after_each_of_its_passes(
+    toy: ModuleType, tmp_path: Path, done: int
+) -> None:
+    algorithm, pairs = toy.make(kind=toy.EarlyToy)
+    loss, steps = algorithm.early_loss, [0]
+
+    def failing(batch):
+        steps[0] += 1
+        if steps[0] > 3 * done:
+            raise StopError
+        return loss(batch)
+
+    if done < 3:
+        algorithm.early_loss = failing
+    else:
+        algorithm.early_solve = lambda batches: failing(None)
+        steps[0] = 9
+    options = {"folder": tmp_path, "optimizer": "adam"}
+    with pytest.raises(StopError):
+        toy.trainer(algorithm, pairs, **options).run()
+    resumed, pairs = toy.make(kind=toy.EarlyToy)
+    history = toy.trainer(resumed, pairs, **options).run(resume=True)
+    assert resumed.order.count("judge") == 9 - 3 * done
+    whole, pairs = toy.make(kind=toy.EarlyToy)
+    assert toy.trainer(whole, pairs, optimizer="adam").run() == history
+    assert equal(whole.state_dict(), resumed.state_dict())
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
@@ -151,9 +193,21 @@ def test_patience_that_has_run_out_stays_so(toy: ModuleType, tmp_path: Path) -> 
     assert len(pairs.asked) == 4
 
 
-def test_resuming_where_nothing_stands_starts_anew(toy: ModuleType, tmp_path: Path) -> None:
+def test_resuming_where_nothing_stands_says_so_and_starts_anew(
+    toy: ModuleType, tmp_path: Path
+) -> None:
     algorithm, pairs = toy.make()
-    assert len(toy.trainer(algorithm, pairs, folder=tmp_path / "new").run(resume=True)) == 5
+    trainer = toy.trainer(algorithm, pairs, folder=tmp_path / "new")
+    with pytest.warns(UserWarning, match=r"nothing to resume in .*new; training starts anew"):
+        assert len(trainer.run(resume=True)) == 5
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(trainer.run(resume=True)) == 5
+
+
+def test_resuming_without_a_folder_is_refused(toy: ModuleType) -> None:
+    with pytest.raises(ValueError, match="nothing to resume without a folder"):
+        toy.trainer(*toy.make()).run(resume=True)
 
 
 def test_without_resume_a_training_starts_anew(toy: ModuleType, tmp_path: Path) -> None:
@@ -194,7 +248,8 @@ def test_a_resume_with_other_settings_of_the_caller_is_refused(
         trainer = toy.trainer(algorithm, pairs, folder=tmp_path, epochs=1)
         trainer.run(resume=True, settings=settings)
 
-    run(objective={"widths": (4, 4)})
+    with pytest.warns(UserWarning, match="nothing to resume"):
+        run(objective={"widths": (4, 4)})
     run(objective={"widths": (4, 4)})
     with pytest.raises(ValueError, match=r"objective: .* -> "):
         run(objective={"widths": (4, 5)})
@@ -236,12 +291,12 @@ def test_frozen_weights_are_not_stored_and_stay_as_they_are(
 ) -> None:
     half_trained(toy, tmp_path)
     state = torch.load(tmp_path / FILE, weights_only=True)
-    stored = [*state["algorithm"], *state["best"]["net"]]
-    assert "net.image.1.weight" in stored
-    assert "image.1.weight" in stored
-    assert not [name for name in stored if "images." in name]
+    stored = [*state["algorithm"], *state["progress"]["best"]["net"]]
+    assert "net.image_net.1.weight" in stored
+    assert "image_net.1.weight" in stored
+    assert not [name for name in stored if "backbones." in name]
     resumed, pairs = toy.make()
     with torch.no_grad():
-        resumed.net.backbones["image"].weight.fill_(0.5)
+        resumed.net.backbones["image"].linear.weight.fill_(0.5)
     toy.trainer(resumed, pairs, folder=tmp_path, validate=toy.agreement).run(resume=True)
-    assert (resumed.net.backbones["image"].weight == 0.5).all()
+    assert (resumed.net.backbones["image"].linear.weight == 0.5).all()

@@ -15,29 +15,27 @@ from accelerate.state import PartialState
 from torch import nn
 
 from crosshash.algorithms.phases import Algorithm, BatchPhase, SolvePhase, Update
+from crosshash.backbones.text.features import TextFeatures
+from crosshash.model.hash_model import HashModel
 from crosshash.training.optimization import schedule_factor
 
 SGD: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 1.0, "momentum": 0.0}
 
 
-class Net(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.head = nn.Linear(6, 4)
-        self.backbone = nn.Linear(6, 4)
-
-    def backbone_parameters(self) -> list[nn.Parameter]:
-        return list(self.backbone.parameters())
-
-
 class Plain(Algorithm):
-    """Phases that the test writes."""
+    """Phases that the test writes, around a network of one layer and a trained backbone."""
 
-    def __init__(self, phases: Callable[[Plain], list]) -> None:
+    def __init__(self, toy: ModuleType, phases: Callable[[Plain], list]) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.net = Net()
+        backbone = toy.LinearBackbone(6)
+        self.net = HashModel({"image": backbone}, TextFeatures(dim=6), 8)
+        self.net.head = nn.Linear(6, 4)
         self.make = phases
+
+    @property
+    def parts(self) -> dict[str, nn.Module]:
+        return {"head": self.net.head, "backbone": self.net.backbones["image"].linear}
 
     def phases(self) -> list:
         return self.make(self)
@@ -53,9 +51,10 @@ def falling(parameters: list[nn.Parameter], seen: list[float]) -> Callable:
     return loss
 
 
-def single(loss: Callable[[Plain], Callable]) -> Plain:
+def single(toy: ModuleType, loss: Callable[[Plain], Callable]) -> Plain:
     """One phase with one update of the head."""
     return Plain(
+        toy,
         lambda a: [BatchPhase("only", [Update(a.net.head.parameters(), loss(a))])],
     )
 
@@ -78,8 +77,8 @@ def snapshot(module: nn.Module) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(
     ("phase", "update", "moves"),
     [
-        (0, 0, {"net.image.1.weight", "net.image.1.bias", "bank.F"}),
-        (1, 0, {"net.text.1.weight", "net.text.1.bias", "bank.G", "seen"}),
+        (0, 0, {"net.image_net.1.weight", "net.image_net.1.bias", "bank.F"}),
+        (1, 0, {"net.text_net.1.weight", "net.text_net.1.bias", "bank.G", "seen"}),
         (1, 1, {"judge.weight", "judge.bias"}),
     ],
 )
@@ -143,10 +142,12 @@ def test_training_agrees_with_a_loop_written_out_by_hand(toy: ModuleType) -> Non
                 if number == 0:
                     terms = other.image_loss(batch)
                     nlls.append(terms["nll"].item())
-                    step(other.net.image, terms["nll"] + 0.5 * terms["fit"], rate)
+                    step(other.net.image_net, terms["nll"] + 0.5 * terms["fit"], rate)
+                    other.bank.store(batch.index, F=batch.shared["F"])
                 else:
                     terms = other.text_loss(batch)
-                    step(other.net.text, terms["nll"] + terms["fooled"], rate)
+                    step(other.net.text_net, terms["nll"] + terms["fooled"], rate)
+                    other.bank.store(batch.index, G=batch.shared["G"])
                     step(other.judge, other.judge_loss(batch)["judged"], rate)
         other.solve()
     for name, value in other.state_dict().items():
@@ -160,9 +161,10 @@ def test_terms_are_reported_without_their_weights(toy: ModuleType) -> None:
     def make(weight: float) -> Plain:
         loss = lambda a: lambda batch: {"t": 0 * a.net.head.weight.sum() + 3.0}  # noqa: E731
         return Plain(
+            toy,
             lambda a: [
                 BatchPhase("only", [Update(a.net.head.parameters(), loss(a), {"t": weight})])
-            ]
+            ],
         )
 
     for weight in (0.0, 0.5, 9.0):
@@ -170,7 +172,7 @@ def test_terms_are_reported_without_their_weights(toy: ModuleType) -> None:
 
 
 def test_two_phases_of_one_name_are_refused(toy: ModuleType) -> None:
-    algorithm = Plain(lambda a: [SolvePhase("x", dict), SolvePhase("x", dict)])
+    algorithm = Plain(toy, lambda a: [SolvePhase("x", dict), SolvePhase("x", dict)])
     with pytest.raises(ValueError, match=r"a name of its own, got \['x', 'x'\]"):
         toy.trainer(algorithm, toy.Pairs()).run()
 
@@ -182,7 +184,7 @@ def test_two_updates_with_a_term_of_one_name_are_refused(toy: ModuleType) -> Non
         return [BatchPhase("both", updates)]
 
     with pytest.raises(ValueError, match="'a' and 'b' of one phase both have a loss term 'sum'"):
-        toy.trainer(Plain(phases), toy.Pairs()).run()
+        toy.trainer(Plain(toy, phases), toy.Pairs()).run()
 
 
 def test_losses_see_training_mode_and_beginning_and_validation_do_not(toy: ModuleType) -> None:
@@ -223,7 +225,7 @@ def test_every_step_has_the_rate_of_its_place_in_the_training(
     toy: ModuleType, schedule: str
 ) -> None:
     seen: list[float] = []
-    algorithm = single(lambda a: falling(list(a.net.head.parameters()), seen))
+    algorithm = single(toy, lambda a: falling(list(a.net.head.parameters()), seen))
     toy.trainer(
         algorithm,
         toy.Pairs(8),
@@ -252,7 +254,7 @@ def test_phases_share_an_epochs_part_of_the_schedule(toy: ModuleType) -> None:
             BatchPhase("c", [Update(a.net.head.parameters(), loss)]),
         ]
 
-    algorithm = Plain(phases)
+    algorithm = Plain(toy, phases)
     toy.trainer(
         algorithm, toy.Pairs(8), batch_size=4, epochs=1, **SGD, final_learning_rate=0.01
     ).run()
@@ -265,7 +267,7 @@ def test_a_backbone_has_its_own_rate_on_the_same_course(toy: ModuleType) -> None
     seen: dict[str, list[float]] = {"head": [], "backbone": []}
 
     def phases(a: Plain) -> list:
-        parts = {name: list(getattr(a.net, name).parameters()) for name in seen}
+        parts = {name: list(a.parts[name].parameters()) for name in seen}
         losses = {name: falling(part, seen[name]) for name, part in parts.items()}
 
         def loss(batch):
@@ -273,11 +275,11 @@ def test_a_backbone_has_its_own_rate_on_the_same_course(toy: ModuleType) -> None
 
         return [BatchPhase("only", [Update([*parts["head"], *parts["backbone"]], loss)])]
 
-    algorithm = Plain(phases)
+    algorithm = Plain(toy, phases)
     settings = {**SGD, "backbone_learning_rate": 0.1}
     toy.trainer(algorithm, toy.Pairs(8), batch_size=4, epochs=2, **settings).run()
     head, backbone = (
-        steps(values, getattr(algorithm.net, name).weight.flatten()[0].item())
+        steps(values, algorithm.parts[name].weight.flatten()[0].item())
         for name, values in seen.items()
     )
     assert backbone == pytest.approx([0.1 * rate for rate in head], abs=1e-5)
@@ -291,7 +293,7 @@ def test_an_updates_gradient_is_clipped_as_a_whole(
     def loss(a: Plain) -> Callable:
         return lambda batch: {"t": 100 * sum(p.sum() for p in a.net.head.parameters())}
 
-    algorithm = single(loss)
+    algorithm = single(toy, loss)
     before = snapshot(algorithm.net.head)
     toy.trainer(
         algorithm,
@@ -464,8 +466,8 @@ def test_mixed_precision_runs_on_the_cpu_and_keeps_full_weights(toy: ModuleType)
 
     def precise(precision: str) -> list[dict[str, float]]:
         algorithm, pairs = toy.make(dropout=0)
-        inner = algorithm.net.image.forward
-        algorithm.net.image.forward = lambda x: types.append(inner(x).dtype) or inner(x)
+        inner = algorithm.net.image_net.forward
+        algorithm.net.image_net.forward = lambda x: types.append(inner(x).dtype) or inner(x)
         history = toy.trainer(algorithm, pairs, precision=precision).run()
         assert {p.dtype for p in algorithm.parameters()} == {torch.float32}
         return history
@@ -490,7 +492,7 @@ def test_trainers_made_before_they_run_keep_their_own_precision(toy: ModuleType)
         return noting
 
     trainers = [
-        toy.trainer(single(loss), toy.Pairs(8), epochs=1, precision=precision)
+        toy.trainer(single(toy, loss), toy.Pairs(8), epochs=1, precision=precision)
         for precision in ("bf16", "no")
     ]
     for trainer in trainers:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,14 @@ from torch import Tensor, nn
 
 from crosshash.algorithms.code_bank import CodeBank
 from crosshash.algorithms.phases import Algorithm, BatchPhase, Phase, SolvePhase, Terms, Update
-from crosshash.backbones.base import Features
+from crosshash.backbones.base import Features, ImageBackbone
+from crosshash.backbones.text.features import TextFeatures
 from crosshash.codes import sign
 from crosshash.losses.adversarial import discriminator_loss, generator_loss
 from crosshash.losses.likelihood import pairwise_nll
 from crosshash.losses.quantization_error import quantization
 from crosshash.model.batch import Batch
+from crosshash.model.hash_model import HashModel
 from crosshash.settings import TrainerSettings
 from crosshash.similarity import label_similarity
 from crosshash.training.trainer import Trainer
@@ -46,40 +48,62 @@ class Pairs:
         self.asked.append(list(rows))
         return Batch(
             torch.tensor(rows),
-            {"image": Features(self.image[rows])},
+            {"image": self.image[rows]},
             Features(self.text[rows]),
             self.labels[rows],
         )
 
 
-class ToyNet(nn.Module):
+class LinearBackbone(ImageBackbone):
+    """One layer over vectors."""
+
+    name = "linear"
+    reads_pixels = False
+    channels = 0
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+        self.linear = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor) -> Features:
+        return Features(self.linear(x))
+
+    def spec(self) -> dict[str, Any]:
+        return {"name": self.name, "dim": self.dim}
+
+
+class ToyNet(HashModel):
     """A frozen backbone and two linear hash functions."""
 
-    def __init__(self, dim: int = 6, bits: int = 8, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.backbones = nn.ModuleDict({"image": nn.Linear(dim, dim).requires_grad_(False)})
-        self.frozen_prefixes = {"backbones.image."}
-        self.image = nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, bits))
-        self.text = nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, bits))
+    def __init__(
+        self, dim: int = 6, bits: int = 8, dropout: float = 0.0, standardize: Sequence[str] = ()
+    ) -> None:
+        text = TextFeatures(dim=dim)
+        super().__init__({"image": LinearBackbone(dim)}, text, bits, standardize=standardize)
+        self.freeze("image")
+        self.image_net = nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, bits))
+        self.text_net = nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, bits))
 
-    def hash_image(self, features: Features) -> Tensor:
-        return self.image(self.backbones["image"](features.pooled)).tanh()
+    def hash_image(self, features: Mapping[str, Features]) -> Tensor:
+        return self.image_net(features["image"].pooled).tanh()
 
     def hash_text(self, features: Features) -> Tensor:
-        return self.text(features.pooled).tanh()
+        return self.text_net(features.pooled).tanh()
 
 
 class Toy(Algorithm):
     """Alternates between the two hash functions, then sets B in closed form."""
 
+    net: ToyNet
+
     def __init__(self, net: ToyNet, count: int, classes: int) -> None:
         super().__init__()
         self.net = net
-        bits = net.text[1].out_features
-        self.judge = nn.Linear(bits, 1)
-        self.bank = CodeBank(count, bits, classes)
+        self.judge = nn.Linear(net.bits, 1)
+        self.bank = CodeBank(count, net.bits, classes)
         self.seen: Tensor
-        self.register_buffer("seen", torch.zeros(net.text[1].in_features))  # as BatchNorm's mean
+        self.register_buffer("seen", torch.zeros(net.text.dim))  # as BatchNorm's mean
         self.modes: list[tuple[str, bool]] = []
 
     def begin(self, batches: Iterable[Batch]) -> None:
@@ -93,12 +117,25 @@ class Toy(Algorithm):
     def phases(self) -> list[Phase]:
         return [
             BatchPhase(
-                "image", [Update(self.net.image.parameters(), self.image_loss, {"fit": 0.5})]
+                "image",
+                [
+                    Update(
+                        self.net.image_parameters(),
+                        self.image_loss,
+                        {"fit": 0.5},
+                        after=self.bank.keep,
+                    )
+                ],
             ),
             BatchPhase(
                 "text",
                 [
-                    Update(self.net.text.parameters(), self.text_loss, name="text"),
+                    Update(
+                        self.net.text_parameters(),
+                        self.text_loss,
+                        name="text",
+                        after=self.bank.keep,
+                    ),
                     Update(self.judge.parameters(), self.judge_loss, name="judge"),
                 ],
             ),
@@ -107,8 +144,8 @@ class Toy(Algorithm):
 
     def image_loss(self, batch: Batch) -> Terms:
         self.modes.append(("image", self.training))
-        F = self.net.hash_image(batch.images["image"])
-        self.bank.store(batch.index, F=F)
+        F = self.net.hash_image(self.net.image_features(batch.images))
+        batch.shared["F"] = F.detach()
         S = label_similarity(batch.labels, self.bank.labels)
         return {
             "nll": pairwise_nll(F, self.bank.G, S),
@@ -117,9 +154,8 @@ class Toy(Algorithm):
 
     def text_loss(self, batch: Batch) -> Terms:
         self.seen.lerp_(batch.texts.pooled.mean(dim=0), 0.1)
-        G = self.net.hash_text(batch.texts)
-        self.bank.store(batch.index, G=G)
-        batch.shared["generated"] = G.detach()
+        G = self.net.hash_text(self.net.text_features(batch.texts))
+        batch.shared.update(G=G.detach(), generated=G.detach())
         S = label_similarity(batch.labels, self.bank.labels)
         return {
             "nll": pairwise_nll(G, self.bank.F, S),
@@ -137,10 +173,49 @@ class Toy(Algorithm):
         return {"balance": float(B.mean())}
 
 
-class KilledToy(Toy):
-    """Kills its own process in the middle of a pass over the texts."""
+class EarlyToy(Toy):
+    """Has three passes of the judge, then a solution for B, before the first epoch."""
 
-    last = 0
+    def __init__(self, net: ToyNet, count: int, classes: int) -> None:
+        super().__init__(net, count, classes)
+        self.order: list[str] = []
+
+    def preliminary(self) -> list[Phase]:
+        learn = Update(self.judge.parameters(), self.early_loss, learning_rate=0.1, optimizer="sgd")
+        return [
+            BatchPhase("judge", [learn], passes=3),
+            SolvePhase("codes", self.early_solve, sees_data=True),
+        ]
+
+    def early_loss(self, batch: Batch) -> Terms:
+        self.order.append("judge")
+        with torch.no_grad():
+            G = self.net.hash_text(self.net.text_features(batch.texts))
+        real, generated = self.judge(self.bank.B[batch.index]), self.judge(G)
+        return {"early": discriminator_loss(real[:, 0], generated[:, 0])}
+
+    def early_solve(self, batches: Iterable[Batch]) -> Mapping[str, float]:
+        self.order.append("codes")
+        self.modes.append(("solve", self.training or torch.is_grad_enabled()))
+        for batch in batches:
+            self.bank.store(batch.index, **self.net.codes(batch))
+        return self.solve()
+
+    def image_loss(self, batch: Batch) -> Terms:
+        self.order.append("image")
+        return super().image_loss(batch)
+
+
+class KilledToy(EarlyToy):
+    """Kills its own process in the middle of a pass over the texts, or of the judge's first."""
+
+    last = early_last = 0
+
+    def early_loss(self, batch: Batch) -> Terms:
+        self.early_last -= 1
+        if not self.early_last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().early_loss(batch)
 
     def text_loss(self, batch: Batch) -> Terms:
         self.last -= 1
@@ -150,17 +225,24 @@ class KilledToy(Toy):
 
 
 def make(
-    *, count: int = 31, bits: int = 8, dropout: float = 0.2, seed: int = 0, kind: type[Toy] = Toy
+    *,
+    count: int = 31,
+    bits: int = 8,
+    dropout: float = 0.2,
+    seed: int = 0,
+    kind: type[Toy] = Toy,
+    standardize: Sequence[str] = (),
 ) -> tuple[Toy, Pairs]:
     torch.manual_seed(seed)
     pairs = Pairs(count)
-    return kind(ToyNet(bits=bits, dropout=dropout), count, 3), pairs
+    net = ToyNet(bits=bits, dropout=dropout, standardize=standardize)
+    return kind(net, count, 3), pairs
 
 
 def agreement(net: ToyNet) -> dict[str, float]:
     """A figure for validation: how far the codes of the two modalities agree."""
     pairs = Pairs(12)
-    F, G = net.hash_image(Features(pairs.image)), net.hash_text(Features(pairs.text))
+    F, G = net({"image": pairs.image}, Features(pairs.text))
     return {"map_mean": -float((F - G).square().mean())}
 
 
@@ -175,6 +257,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--kill-at-text-step", type=int, default=0)
+    parser.add_argument("--kill-at-early-step", type=int, default=0)
     parser.add_argument("--dropout", type=float, default=0.2)
     parser.add_argument("--seed-of-weights-by-rank", action="store_true")
     parser.add_argument("--sgd", action="store_true")
@@ -186,6 +269,7 @@ def main() -> None:
         seed=rank if arguments.seed_of_weights_by_rank else 0,
     )
     algorithm.last = arguments.kill_at_text_step
+    algorithm.early_last = arguments.kill_at_early_step
     optimizer = "sgd" if arguments.sgd else "adamw"
     run = trainer(
         algorithm, pairs, folder=arguments.folder, validate=agreement, optimizer=optimizer
