@@ -25,6 +25,7 @@ __all__ = [
     "create_image_backbone",
     "create_text_encoder",
     "fingerprint",
+    "list_backbones",
     "takes_weights",
 ]
 

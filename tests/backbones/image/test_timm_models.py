@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,15 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from crosshash.backbones import ImageBackbone, create_image_backbone, fingerprint
+from crosshash.backbones import (
+    IMAGE_BACKBONES,
+    ImageBackbone,
+    create_image_backbone,
+    fingerprint,
+    list_backbones,
+)
 from crosshash.backbones.extract import iterate_features
+from crosshash.backbones.image.timm_models import TimmBackbone
 from crosshash.images import ImageFiles
 
 # Name, options, image size, channels, dim, side of the map.
@@ -135,6 +143,24 @@ def test_unknown_names_are_refused_with_the_nearest_of_timm_and_ours() -> None:
         create_image_backbone("alexnt")
     with pytest.raises(LookupError, match=r"tag.*mobilenetv2_100\.ra_in1k"):
         create_image_backbone("mobilenetv2_100.ra_in2k", weights="random")
+
+
+@pytest.mark.parametrize("name", ["alexnt", "feature", "cnn_f", "nothing-like-it"])
+def test_an_answer_to_an_unknown_name_says_no_name_twice(name: str) -> None:
+    with pytest.raises(LookupError, match=r"list_backbones\(\) has all") as caught:
+        create_image_backbone(name)
+    said = re.findall(r"\w+", str(caught.value).partition(":")[2])
+    for known in ("alexnet", "cnnf", "features"):
+        assert said.count(known) <= 1
+
+
+def test_a_name_of_timm_and_of_ours_is_listed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(IMAGE_BACKBONES._entries, "resnet18", TimmBackbone)
+    listed = list_backbones("resnet18*")
+    assert listed.count("resnet18") == 1
+    assert listed[0] == "resnet18"
+    assert "resnet18d" in listed
+    assert len(set(list_backbones())) == len(list_backbones())
 
 
 @pytest.mark.parametrize(

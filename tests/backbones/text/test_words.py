@@ -28,14 +28,41 @@ def test_bow_marks_which_words_occur() -> None:
     assert pooled.shape == (2, encoder.dim)
 
 
-def test_bow_agrees_with_count_vectorizer() -> None:
+STRANGE = [
+    "L'été à Zürich: 42 DOGS, dogs & dog's d'og_s!",
+    "ΑΘΗΝΑ αθηνα Straße STRASSE İstanbul ﬁsh",
+    "日本語 の 文 x y zz",
+    "well-known e-mail: me@example.org, 3.14 and 3,14 the of",
+    "the\u00a0dog\tran\nhome 🐕🐕 dog",
+]
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+@pytest.mark.parametrize("stop_words", [None, "english", ["dog", "été"]])
+@pytest.mark.parametrize("min_df", [1, 2])
+def test_bow_agrees_with_count_vectorizer(
+    lowercase: bool, stop_words: str | list[str] | None, min_df: int
+) -> None:
     from sklearn.feature_extraction.text import CountVectorizer
 
-    encoder = create_text_encoder("bow", size=1000).fit(TEXTS)
-    oracle = CountVectorizer(binary=True)
-    expected = oracle.fit_transform(TEXTS).toarray()
+    texts = [*TEXTS, *STRANGE]
+    options = {"lowercase": lowercase, "stop_words": stop_words, "min_df": min_df}
+    encoder = create_text_encoder("bow", size=1000, **options).fit(texts)
+    oracle = CountVectorizer(binary=True, **options)
+    expected = oracle.fit_transform(texts).toarray()
+    assert set(encoder.vocabulary) == set(oracle.vocabulary_)
     order = [oracle.vocabulary_[word] for word in encoder.vocabulary]
-    np.testing.assert_array_equal(encoder.prepare(TEXTS)["bow"], expected[:, order])
+    found = encoder.prepare(texts, unknown="allow")["bow"]
+    np.testing.assert_array_equal(found, expected[:, order])
+
+
+def test_bow_refuses_options_that_leave_it_no_words() -> None:
+    with pytest.raises(ValueError, match="min_df is a number of texts, at least 1, got 0"):
+        create_text_encoder("bow", min_df=0)
+    with pytest.raises(ValueError, match="stop_words are 'english' or a list, got 'german'"):
+        create_text_encoder("bow", stop_words="german")
+    with pytest.raises(ValueError, match="no word can be learnt from these 4 texts; check min_df"):
+        create_text_encoder("bow", min_df=5).fit(TEXTS)
 
 
 def test_vocabulary_is_the_words_of_most_texts_with_ties_by_alphabet() -> None:
