@@ -48,7 +48,7 @@ def train(
     output: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(
-            "--output", "-o", help="Folder of the run; default: runs/<config>, with its bits."
+            "--output", "-o", help="Folder of the run; default: runs/CONFIG, with its bits."
         ),
     ] = None,
     bits: Annotated[Optional[int], typer.Option(help="Length of the codes.")] = None,  # noqa: UP045
