@@ -47,7 +47,9 @@ def train(
     overrides: Overrides = None,
     output: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--output", "-o", help="Folder of the run; default: runs/CONFIG-BITS."),
+        typer.Option(
+            "--output", "-o", help="Folder of the run; default: runs/CONFIG, with its bits."
+        ),
     ] = None,
     bits: Annotated[Optional[int], typer.Option(help="Length of the codes.")] = None,  # noqa: UP045
     epochs: Annotated[Optional[int], typer.Option(help="Train for so many epochs.")] = None,  # noqa: UP045
