@@ -18,7 +18,6 @@ from crosshash.training.devices import average_gradients, share
 from crosshash.training.log import TermMeans
 from crosshash.training.optimization import build_optimizer, schedule_factor
 
-
 # Between the seeds of a phase's passes in an epoch; a generator of torch's heeds 32 bits of a seed.
 _STRIDE = 0x9E3779B1
 
