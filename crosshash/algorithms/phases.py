@@ -116,7 +116,7 @@ Phase = BatchPhase | SolvePhase
 class Algorithm(nn.Module):
     """A method in training: the network that will be kept, and all that only guides it.
 
-    Subclasses take ``(net, *, count, classes)`` and the objective's settings as keywords, and
+    Subclasses take ``(net, count, classes)`` and the objective's settings as keywords, and
     keep guiding modules and code banks as attributes, so that ``state_dict`` holds the whole
     state of training. What phases leave behind is parameters and buffers, for the same reason.
 

@@ -17,9 +17,9 @@ MODALITIES = ("text", "image")
 class Reconstruction(nn.Module):
     """Features of both modalities from the code of either, and what tells real from generated.
 
-    HFAH, section 3.4: a decoder K -> 512 -> 512 for each source and target. Section 3.5: a
-    discriminator for each target, D1 of text and D2 of image. The paper gives no widths; ours are
-    those of its features. Generated features end in tanh, as the real ones do.
+    HFAH, section 3.4: a decoder for each source and target; section 3.5: a discriminator for each
+    target, D1 of text and D2 of image. The paper gives no widths: decoders have two layers as wide
+    as the features. Generated features end in tanh, as the real ones do.
 
     Args:
         bits: K.

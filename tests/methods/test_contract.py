@@ -183,7 +183,7 @@ def test_pictures_go_through_all_that_features_go_through(method: str, batch_of:
     model.eval()
     expected = model.hash_image(model.image_features(dict.fromkeys(model.slots, pixels)))
     codes = model.encode_image(list(pictures), output="real")
-    assert_close(codes, expected.detach(), 1e-4)
+    assert_close(codes, expected.detach(), 1e-3)  # other sizes of batches go through the backbone
 
 
 def test_outputs_agree_with_each_other(method: str, model_of: Model, batch_of: Any) -> None:

@@ -19,6 +19,7 @@ from crosshash.backbones.base import Features
 from crosshash.backbones.text.features import TextFeatures
 from crosshash.model.batch import Batch
 from crosshash.model.hash_model import HashModel
+from crosshash.training.log import TrainingLog
 
 SGD: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 1.0, "momentum": 0.0}
 
@@ -122,14 +123,26 @@ def test_a_preliminary_optimiser_is_gone_when_its_phase_is_over(
     assert states == [{"judge.update"}, {"judge.update"}, set(), set(), names]
 
 
-def test_progress_names_the_preliminary_phase(
-    toy: ModuleType, capsys: pytest.CaptureFixture[str]
+def test_progress_names_the_preliminary_phase_and_its_pass(
+    toy: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    shown: list[str] = []
+    show = TrainingLog._show
+
+    def noting(log: TrainingLog, *given: Any) -> None:
+        show(log, *given)
+        shown.append(log._bar.tasks[0].description)
+
+    monkeypatch.setattr(TrainingLog, "_show", noting)
     algorithm, pairs = toy.make(kind=toy.EarlyToy)
-    algorithm.phases = list
-    toy.trainer(algorithm, pairs, epochs=1, progress=True).run()
-    shown = capsys.readouterr().err
-    assert "epoch 1/1" in shown
+    toy.trainer(algorithm, pairs, epochs=1).run()
+    assert shown == [
+        "before training (judge, pass 1/4)",
+        "before training (judge, pass 2/4)",
+        "before training (judge, pass 3/4)",
+        "before training (codes, pass 4/4)",
+        "training",
+    ]
 
 
 # Updates
