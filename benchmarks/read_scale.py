@@ -111,7 +111,8 @@ def read(root: Path) -> None:
 def train(root: Path) -> None:
     """Train a small network from pixels for an epoch on 1,000 of the pairs, print as JSON."""
     from crosshash.config import parse_config
-    from crosshash.experiment import build, build_algorithm, prepare_inputs, read_data
+    from crosshash.data.model_inputs import prepare_inputs
+    from crosshash.experiment.assembly import build, build_algorithm, read_data
     from crosshash.settings import TrainerSettings
     from crosshash.training.trainer import Trainer
 

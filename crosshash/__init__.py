@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from crosshash.backbones import list_backbones as list_backbones
     from crosshash.data.load import list_datasets as list_datasets
     from crosshash.data.load import load_dataset as load_dataset
-    from crosshash.experiment import evaluate as evaluate
-    from crosshash.experiment import train as train
+    from crosshash.experiment.run import evaluate as evaluate
+    from crosshash.experiment.run import train as train
     from crosshash.hub.load import load as load
     from crosshash.hub.manifest import list_models as list_models
     from crosshash.hub.publish import publish as publish
@@ -43,7 +43,7 @@ else:
             "crosshash._version": ["__version__"],
             "crosshash.backbones": ["list_backbones"],
             "crosshash.data.load": ["list_datasets", "load_dataset"],
-            "crosshash.experiment": ["evaluate", "train"],
+            "crosshash.experiment.run": ["evaluate", "train"],
             "crosshash.hub.load": ["load"],
             "crosshash.hub.manifest": ["list_models"],
             "crosshash.hub.publish": ["publish"],

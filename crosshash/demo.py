@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from crosshash.config import ExperimentConfig, read_config
-from crosshash.experiment import Result, train
+from crosshash.experiment.run import Result, train
 from crosshash.reports.gallery import Hit, Item, Query, Section, write_gallery
 from crosshash.reports.plots import loss_plot, precision_recall_plot
 from crosshash.reports.tables import map_table

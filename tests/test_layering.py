@@ -21,18 +21,7 @@ FLOORS = [
     {"methods"},
     {"training", "retrieval", "data", "reports"},
     {"hub"},
-    {
-        "__init__",
-        "__main__",
-        "assemble",
-        "cli",
-        "demo",
-        "environment",
-        "experiment",
-        "plan",
-        "run_folder",
-        "zoo_build",
-    },
+    {"__init__", "__main__", "cli", "demo", "environment", "experiment"},
 ]
 DOOR = len(FLOORS) - 1
 HEAVY = {"faiss", "huggingface_hub", "matplotlib", "numba", "timm", "transformers", "typer"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -171,6 +172,7 @@ def test_a_training_is_resumed_with_its_parts_in_another_place(parts: Path, tmp_
     moved = tmp_path / "elsewhere" / parts.name
     moved.parent.mkdir()
     parts.rename(moved)
+    shutil.rmtree(tmp_path / "run" / "checkpoint")  # as if it was killed after its last epoch
     trained(moved, tmp_path / "run", resume=True)
     lines = (tmp_path / "run" / "history.jsonl").read_text().splitlines()
     forget(moved)

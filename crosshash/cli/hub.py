@@ -113,8 +113,8 @@ def build(
 
     Example: `crosshash zoo build "amgfh-wiki-*" -o zoo --set training.device=cuda`
     """
+    from crosshash.experiment.zoo import Outcome, build_zoo
     from crosshash.reports.tables import rich_table
-    from crosshash.zoo_build import Outcome, build_zoo
 
     def tell(outcome: Outcome) -> None:
         typer.echo(f"{outcome.name}: {outcome.state} {outcome.error}".rstrip(), err=True)
@@ -147,9 +147,9 @@ def figures(
 
     Example: `crosshash zoo figures built -o zoo`
     """
+    from crosshash.experiment.zoo import copy_figures
     from crosshash.hub.manifest import model_rows
     from crosshash.reports.tables import rich_table
-    from crosshash.zoo_build import copy_figures
 
     rows = model_rows(copy_figures(source, output))
     print_result(rows, json_, rich_table(rows) if rows else "nothing new")

@@ -77,7 +77,7 @@ def train(
     Example: `crosshash train amgfh/flickr8k-64 data.root=photos --bits 32 --epochs 5`
     """
     from crosshash.config import read_config
-    from crosshash.experiment import train as run
+    from crosshash.experiment.run import train as run
     from crosshash.reports.tables import map_table
 
     flags = {
@@ -139,9 +139,9 @@ def run_name(config: str, overrides: Sequence[str] = ()) -> str:
 def _show_plan(
     config: Any, folder: Path, start: str | None, resume: bool, overwrite: bool, json_: int
 ) -> None:
-    from crosshash.plan import plan
+    from crosshash.experiment.dry_run import plan
+    from crosshash.experiment.run_folder import check_folder
     from crosshash.reports.tables import rich_table
-    from crosshash.run_folder import check_folder
 
     check_folder(folder, resume=resume, overwrite=overwrite)
     with _hints():
@@ -173,7 +173,7 @@ def evaluate(
 
     Example: `crosshash evaluate runs/amgfh-flickr8k-64/checkpoint data.root=photos --json`
     """
-    from crosshash.experiment import evaluate as run
+    from crosshash.experiment.run import evaluate as run
     from crosshash.reports.tables import map_table, rich_table
 
     with _hints():

@@ -15,6 +15,7 @@ from crosshash.backbones.forward import evaluating, floating_type
 from crosshash.codes import check_bits
 from crosshash.model.batch import Batch
 from crosshash.model.encoding import Output, collect, image_chunks, text_chunks
+from crosshash.model.standardization import Standardization
 
 Standardize = Literal["image", "text"]
 
@@ -88,9 +89,7 @@ class HashModel(nn.Module):
         widths = {slot: backbones[slot].dim for slot in self.slots if "image" in standardize}
         if "text" in standardize:
             widths["text"] = text.dim
-        self.norms = nn.ModuleDict(
-            {part: nn.BatchNorm1d(width, affine=False) for part, width in widths.items()}
-        ).eval()
+        self.norms = Standardization(widths)
         self.backbones = nn.ModuleDict(dict(backbones))
         self.text: TextEncoder = text
         self.method = ""
@@ -144,9 +143,8 @@ class HashModel(nn.Module):
         return [*self.text.parameters(), *self.text_net.parameters()]
 
     def train(self, mode: bool = True) -> HashModel:
-        """Set training mode; frozen parts and fixed statistics stay in eval mode."""
+        """Set training mode; frozen parts stay in eval mode."""
         super().train(mode)
-        self.norms.eval()
         for part in self.frozen:
             self._part(part).eval()
         return self
@@ -177,35 +175,28 @@ class HashModel(nn.Module):
     def fit_norms(self, batches: Iterable[Batch]) -> None:
         """Set mean and variance of standardized features to those of a training set, exactly.
 
-        Sums are float64. Without ``standardize`` no batch is read.
+        Without ``standardize`` no batch is read.
 
         Args:
             batches: Every row once.
         """
         if not self.norms:
             return
-        count, sums = 0, dict.fromkeys(self.norms, torch.zeros((), dtype=torch.float64))
         with evaluating(self):
-            for batch in batches:
-                count += len(batch)
-                for part in self.norms:
-                    raw = (
-                        self._text(batch.texts)
-                        if part == "text"
-                        else self._image(part, batch.images[part])
-                    )
-                    x = raw.pooled.double()
-                    sums[part] = torch.stack([x.sum(dim=0), x.square().sum(dim=0)]) + sums[part]
-        for part, norm in self.norms.items():
-            mean, square = sums[part] / count
-            norm.get_buffer("running_mean").copy_(mean)
-            norm.get_buffer("running_var").copy_((square - mean.square()).clamp_min(0))
+            self.norms.fit(self._raw(batch) for batch in batches)
+
+    def _raw(self, batch: Batch) -> dict[str, Tensor]:
+        """Pooled features of the parts that are standardized, as they come."""
+        return {
+            part: (
+                self._text(batch.texts) if part == "text" else self._image(part, batch.images[part])
+            ).pooled
+            for part in self.norms
+        }
 
     def _standardized(self, part: str, features: Features) -> Features:
-        if part in self.norms:
-            norm = self.norms[part]
-            features = Features(norm(features.pooled.to(floating_type(norm))), features.map)
-        return features.to(self.dtype)
+        found: Features = self.norms(part, features)
+        return found.to(self.dtype)
 
     def hash_image(self, features: Mapping[str, Features]) -> Tensor:
         """Real-valued image codes (n, k), from the features of each slot."""

@@ -23,7 +23,8 @@ from crosshash.backbones import (
 from crosshash.backbones.round_trip import RoundTripError, check_round_trip
 from crosshash.config import parse_config
 from crosshash.data import load_dataset
-from crosshash.experiment import build, train
+from crosshash.experiment.assembly import build
+from crosshash.experiment.run import train
 from crosshash.images import ImageArrays
 
 PICTURES = ImageArrays(np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8))

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from crosshash import zoo_build
 from crosshash.cli.hub import models, publish, zoo
 from crosshash.config import bundled
-from crosshash.zoo_build import Outcome
+from crosshash.experiment.zoo import Outcome
 
 app = typer.Typer()
 app.command()(models)

@@ -11,15 +11,15 @@ import yaml
 
 import crosshash
 from crosshash import config as config_module
+from crosshash.algorithms.phases import Algorithm
 from crosshash.data.dataset import PairedDataset
 from crosshash.data.load import DATASETS
 from crosshash.data.protocol import Protocol
+from crosshash.experiment.zoo import build_zoo, copy_figures
 from crosshash.hub import manifest as manifest_module
 from crosshash.hub import resolve as resolve_module
 from crosshash.hub.golden import has_golden
 from crosshash.hub.manifest import read_manifest
-from crosshash.training.trainer import Trainer
-from crosshash.zoo_build import build_zoo, copy_figures
 
 
 def toy(root: str, *, scale: float = 1.0) -> tuple[PairedDataset, Protocol]:
@@ -129,15 +129,14 @@ def test_a_killed_build_goes_on_where_it_stopped(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = build_zoo(["amgfh-toy-16"], "other", runs="other-runs", progress=False)[0].manifest
-    epoch, seen = Trainer._epoch, []
+    seen: list[int] = []
 
-    def watched(self: Trainer, number: int, *rest: Any) -> Any:
-        seen.append(number)
+    def watched(self: Algorithm, epoch: int, epochs: int) -> None:
+        seen.append(epoch)
         if seen == [0, 1]:
             raise KeyboardInterrupt
-        return epoch(self, number, *rest)
 
-    monkeypatch.setattr(Trainer, "_epoch", watched)
+    monkeypatch.setattr(Algorithm, "epoch_starts", watched)
     with pytest.raises(KeyboardInterrupt):
         build_zoo(["amgfh-toy-16"], progress=False)
     assert states(names=["amgfh-toy-16"]) == {"amgfh-toy-16": "built"}

@@ -21,7 +21,8 @@ from crosshash.backbones import create_text_encoder
 from crosshash.config import ConfigError, ExperimentConfig, bundled, parse_config, read_config
 from crosshash.data.features.cache import FeatureCache
 from crosshash.data.model_inputs import encode_pairs, prepare_inputs
-from crosshash.experiment import build, read_data, train
+from crosshash.experiment.assembly import build, read_data
+from crosshash.experiment.run import train
 from crosshash.retrieval.metrics import mean_average_precision
 
 TINY = {

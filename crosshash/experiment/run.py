@@ -10,7 +10,6 @@ from typing import Any
 
 from torch import nn
 
-from crosshash.assemble import assemble, build, build_algorithm, check_parts, read_data
 from crosshash.codes import Packed
 from crosshash.config import (
     ExperimentConfig,
@@ -23,25 +22,16 @@ from crosshash.data.dataset import PairedDataset
 from crosshash.data.features.cache import FeatureCache
 from crosshash.data.model_inputs import PairInputs, encode_pairs, prepare_inputs
 from crosshash.data.protocol import Protocol
+from crosshash.experiment.assembly import assemble, check_parts, read_data
+from crosshash.experiment.run_folder import CHECKPOINT, check_folder, clear_folder
 from crosshash.hub.load import load
 from crosshash.hub.save import save
 from crosshash.model.hash_model import HashModel, ModelInfo
 from crosshash.plugins import import_parts, missing_parts
 from crosshash.retrieval.evaluate import Report, evaluate_both, make_record
 from crosshash.retrieval.metrics import mean_average_precision
-from crosshash.run_folder import CHECKPOINT, check_folder, clear_folder
+from crosshash.training.callbacks import Callback
 from crosshash.training.trainer import Trainer
-
-__all__ = [
-    "Codes",
-    "Result",
-    "build",
-    "build_algorithm",
-    "evaluate",
-    "prepare_inputs",
-    "read_data",
-    "train",
-]
 
 
 @dataclass(frozen=True)
@@ -101,7 +91,7 @@ def train(
     folder: str | Path,
     *,
     overrides: Overrides = (),
-    callbacks: Sequence[Any] = (),
+    callbacks: Sequence[Callback] = (),
     validate: Callable[[nn.Module], Mapping[str, float]] | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -116,7 +106,8 @@ def train(
         folder: For state, history and the ``checkpoint`` folder.
         overrides: Settings over the config: ``key=value`` with dotted keys, or a mapping, nested
             or with dotted keys.
-        callbacks: Handed to the :class:`~crosshash.training.trainer.Trainer`.
+        callbacks: Called after each epoch with its figures and the network; one that returns True
+            ends the training, as :class:`~crosshash.training.callbacks.Callback` says.
         validate: From the network to named figures, in place of MAP on the pairs of
             ``data.validation``; ``training.monitor`` names the one by which the best network is
             kept.
@@ -125,7 +116,7 @@ def train(
         overwrite: Train anew over the run in ``folder``, finished or not, whose files are removed
             when the data is read and the training begins.
         start: A model, zoo name or checkpoint folder to fine-tune: its vocabulary and all weights
-            that fit are taken over, as :func:`~crosshash.assemble.build` says.
+            that fit are taken over, as :func:`~crosshash.experiment.assembly.build` says.
         cache: Features of frozen backbones; default: the user's cache folder.
         progress: Show progress bars, and on standard error what is made of the labels.
 
@@ -170,10 +161,10 @@ def train(
         inputs.select(made.rows, augment=config.data.augment),
         settings,
         validate=validate,
+        callbacks=callbacks,
         folder=folder,
         seed=config.seed,
         progress=progress,
-        **({"callbacks": callbacks} if callbacks else {}),
     )
     if overwrite:
         clear_folder(folder)

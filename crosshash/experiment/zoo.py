@@ -15,7 +15,9 @@ import torch
 
 from crosshash.config import read_config
 from crosshash.data.dataset import PairedDataset
-from crosshash.experiment import Result, evaluate, read_data, train
+from crosshash.experiment.assembly import read_data
+from crosshash.experiment.run import Result, evaluate, train
+from crosshash.experiment.run_folder import CHECKPOINT
 from crosshash.files import atomic_file
 from crosshash.hub.checkpoint import files_of
 from crosshash.hub.errors import CheckpointError
@@ -32,7 +34,6 @@ from crosshash.hub.manifest import (
 from crosshash.hub.resolve import local_folder
 from crosshash.hub.save import save
 from crosshash.model.hash_model import HashModel
-from crosshash.run_folder import CHECKPOINT
 from crosshash.training.state import FILE as STATE
 
 CHECKPOINTS = "checkpoints"

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crosshash.assemble import assemble
 from crosshash.config import ExperimentConfig, read_config
 from crosshash.data.features.cache import FeatureCache
-from crosshash.experiment import Result, train
+from crosshash.experiment.assembly import assemble
+from crosshash.experiment.run import Result, train
 
 WORDS = ("red", "green", "blue")
 

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from crosshash.assemble import assemble
 from crosshash.config import ExperimentConfig
+from crosshash.experiment.assembly import assemble
+from crosshash.experiment.run_folder import CHECKPOINT
 from crosshash.model.hash_model import HashModel
-from crosshash.run_folder import CHECKPOINT
 from crosshash.training.batches import shuffled_rows
 
 
