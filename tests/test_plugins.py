@@ -353,7 +353,7 @@ def test_a_broken_distribution_stops_only_who_asks_for_it(
 
 def test_the_suite_meets_a_plugin_without_asking_for_configs(tmp_path: Path) -> None:
     distribution(tmp_path, "own_parts", {"crosshash_method": {"plain": "own_parts"}})
-    tests = ["tests/methods/test_contract.py", "tests/test_experiment.py"]
+    tests = ["tests/methods/test_contract.py", "tests/experiment/test_run.py"]
     chosen = "(plain and (saved or every_way)) or every_bundled_config"
     options = ["-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "-k", chosen, *tests]
     done = python(options, tmp_path, ROOT / "examples")

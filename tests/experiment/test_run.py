@@ -16,11 +16,11 @@ import pytest
 import torch
 
 import crosshash
-from crosshash import assemble, experiment
 from crosshash.backbones import create_text_encoder
 from crosshash.config import ConfigError, ExperimentConfig, bundled, parse_config, read_config
 from crosshash.data.features.cache import FeatureCache
 from crosshash.data.model_inputs import encode_pairs, prepare_inputs
+from crosshash.experiment import assembly, run
 from crosshash.experiment.assembly import build, read_data
 from crosshash.experiment.run import train
 from crosshash.retrieval.metrics import mean_average_precision
@@ -180,7 +180,7 @@ def test_overrides_hold_for_a_config_object_and_in_evaluating(tmp_path: Path) ->
 def test_a_bad_key_is_refused_before_data_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, override: str, told: str
 ) -> None:
-    monkeypatch.setattr(assemble, "read_dataset", None)
+    monkeypatch.setattr(assembly, "read_dataset", None)
     with pytest.raises(ConfigError, match=told):
         train(tiny(), tmp_path, overrides=[override], progress=False)
     assert not list(tmp_path.iterdir())
@@ -189,7 +189,7 @@ def test_a_bad_key_is_refused_before_data_is_read(
 def test_a_lone_backbone_names_the_slots_of_a_method_that_has_none_called_image() -> None:
     config = read_config("mdffh/shapes-64", ["backbones=resnet18"])
     with pytest.raises(ConfigError, match=r"mdffh has the image slots cnn, vit \(may be null\)"):
-        assemble.check_parts(config)
+        assembly.check_parts(config)
 
 
 def test_a_validation_of_ones_own_chooses_the_network(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_callbacks_are_handed_to_the_trainer(
     def trainer(*_: object, callbacks: object, **__: object) -> None:
         raise RuntimeError(callbacks)
 
-    monkeypatch.setattr(experiment, "Trainer", trainer)
+    monkeypatch.setattr(run, "Trainer", trainer)
     with pytest.raises(RuntimeError) as stopped:
         train(tiny(), tmp_path, callbacks=["mine"], progress=False)
     assert stopped.value.args == (["mine"],)
