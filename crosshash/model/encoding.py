@@ -128,6 +128,11 @@ def _given(backbone: ImageBackbone, value: Any) -> Features | Tensor:
     if isinstance(value, Features):
         return value
     if getattr(value, "ndim", 2) == 4:
+        if value.shape[1] != 3:
+            raise ValueError(
+                "preprocessed pixels have the axes (n, 3, height, width), got the shape "
+                f"{tuple(value.shape)}; pictures are given without naming a slot"
+            )
         return torch.as_tensor(value, dtype=torch.float32)
     return Features(check_features(value, backbone.dim, "image features"))
 

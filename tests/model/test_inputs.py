@@ -122,6 +122,7 @@ def test_a_column_is_decoded_picture_by_picture(model: HashModel, pictures: Pair
         (np.zeros((0, 3, 8, 8)), "nothing to encode"),
         (np.zeros((2, 4, 8, 8)), r"\(n, 3, height, width\).*\(n, height, width, 3\).*\(2, 4, 8, 8"),
         (torch.zeros(3, 8, 8), r"\(n, 3, height, width\).*\(n, height, width, 3\).*\(3, 8, 8\)"),
+        ({"image": np.zeros((2, 8, 9, 3))}, r"\(n, 3, height, width\), got the shape \(2, 8, 9, 3"),
         (np.full((2, 8, 9, 3), 200.0), r"image 0: .*values in \[0, 1\], got 0 to 200; scale it"),
         (np.full((2, 8, 9, 3), -0.5), r"got -0\.5 to 0"),
         (np.full((8, 9, 3), np.nan), r"values in \[0, 1\], got nan"),
