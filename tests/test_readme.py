@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,14 @@ def test_the_first_lines_of_code_load_a_model_and_search(
     code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0]
     exec(compile(code, "README.md", "exec"), {})
     assert "scene-" in capsys.readouterr().out
+
+
+def test_the_lines_that_train_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[1]
+    names: dict[str, Any] = {}
+    exec(compile(f"import crosshash\n{code}", "README.md", "exec"), names)
+    assert names["result"].codes()["query"].images.shape[1] == 4
 
 
 def test_every_command_in_the_table_exists() -> None:

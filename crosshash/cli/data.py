@@ -257,11 +257,11 @@ def show(
 
 def _read(name: str, root: Path | None, options: list[str] | None) -> tuple[Any, Any]:
     """A data set and its protocol."""
-    from crosshash.data.load import read_dataset
+    from crosshash.data.load import load_dataset
     from crosshash.images import CorruptImageError
 
     try:
-        return read_dataset(name, root, settings_of(options))
+        return load_dataset(name, root, **settings_of(options))
     except CorruptImageError as error:  # of a reader that checks images, which has this option
         raise damaged(error, "on_corrupt=skip") from None
 

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from crosshash.data.load import DATASETS as DATASETS
     from crosshash.data.load import list_datasets as list_datasets
     from crosshash.data.load import load_dataset as load_dataset
-    from crosshash.data.load import read_dataset as read_dataset
     from crosshash.data.model_inputs import PairInputs as PairInputs
     from crosshash.data.model_inputs import encode_pairs as encode_pairs
     from crosshash.data.model_inputs import prepare_inputs as prepare_inputs
@@ -27,7 +26,7 @@ else:
             "crosshash.data.dataset": ["PairedDataset"],
             "crosshash.data.features.cache": ["FeatureCache"],
             "crosshash.data.features.export": ["export_features"],
-            "crosshash.data.load": ["DATASETS", "list_datasets", "load_dataset", "read_dataset"],
+            "crosshash.data.load": ["DATASETS", "list_datasets", "load_dataset"],
             "crosshash.data.model_inputs": ["PairInputs", "encode_pairs", "prepare_inputs"],
             "crosshash.data.protocol": ["Protocol"],
             "crosshash.data.protocol_file": ["read_protocol", "write_protocol"],

@@ -21,7 +21,7 @@ from crosshash.config import (
     override_config,
 )
 from crosshash.data.dataset import PairedDataset
-from crosshash.data.load import DATASETS, read_dataset
+from crosshash.data.load import DATASETS, load_dataset
 from crosshash.data.protocol import Protocol
 from crosshash.hub.load import load
 from crosshash.hub.save import check_savable
@@ -125,7 +125,7 @@ def read_data(config: ExperimentConfig) -> tuple[PairedDataset, Protocol]:
         ConfigError: Its options are wrong.
         FileNotFoundError: It is not where ``data.root`` says.
     """
-    dataset, protocol = read_dataset(config.data.name, config.data.root, config.data.options)
+    dataset, protocol = load_dataset(config.data.name, config.data.root, **config.data.options)
     if config.data.holdout:
         protocol = protocol.held_out(config.data.holdout)
     if dataset.skipped:

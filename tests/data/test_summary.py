@@ -8,7 +8,7 @@ from PIL import Image
 
 from crosshash.config import ConfigError
 from crosshash.data.dataset import PairedDataset
-from crosshash.data.load import read_dataset
+from crosshash.data.load import load_dataset
 from crosshash.data.protocol import Protocol
 from crosshash.data.summary import describe, label_frequencies, text_lengths, unusable_pictures
 
@@ -88,9 +88,9 @@ def test_missing_and_damaged_pictures_are_named(paths: list[Path]) -> None:
 
 
 def test_a_data_set_is_read_by_name_with_checked_options() -> None:
-    data, protocol = read_dataset("shapes", options={"n": 20, "query": 4, "train": 10})
+    data, protocol = load_dataset("shapes", n=20, query=4, train=10)
     assert (len(data), len(protocol.query)) == (20, 4)
     with pytest.raises(ConfigError, match="query"):
-        read_dataset("shapes", options={"querry": 4})
+        load_dataset("shapes", querry=4)
     with pytest.raises(LookupError, match="shapes"):
-        read_dataset("shape")
+        load_dataset("shape")

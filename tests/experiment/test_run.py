@@ -180,7 +180,7 @@ def test_overrides_hold_for_a_config_object_and_in_evaluating(tmp_path: Path) ->
 def test_a_bad_key_is_refused_before_data_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, override: str, told: str
 ) -> None:
-    monkeypatch.setattr(assembly, "read_dataset", None)
+    monkeypatch.setattr(assembly, "load_dataset", None)
     with pytest.raises(ConfigError, match=told):
         train(tiny(), tmp_path, overrides=[override], progress=False)
     assert not list(tmp_path.iterdir())
