@@ -9,7 +9,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from crosshash.cli.options import Json, Quiet, Workers, damaged, settings_of
+from crosshash.cli.options import Json, Quiet, Workers, hint_on_damage, settings_of
 from crosshash.cli.output import byte_bars, counted, note, print_result
 
 app = typer.Typer(
@@ -42,7 +42,7 @@ def check(
         typer.Option("--export", help="Write the protocol, as a file others can use."),
     ] = None,
     decode: Annotated[
-        bool, typer.Option("--decode", help="Decode every image, which finds damaged files.")
+        bool, typer.Option("--decode", help="Decode every image, which finds hint_on_damage files.")
     ] = False,
     json_: Json = False,
     quiet: Quiet = False,
@@ -167,7 +167,7 @@ def features(
     batch_size: Annotated[int, typer.Option(min=1, help="Images of a batch.")] = 64,
     workers: Workers = 0,
     skip_corrupt: Annotated[
-        bool, typer.Option("--skip-corrupt", help="Leave damaged images out, and say which.")
+        bool, typer.Option("--skip-corrupt", help="Leave hint_on_damage images out, and say which.")
     ] = False,
     json_: Json = False,
     quiet: Quiet = False,
@@ -180,7 +180,6 @@ def features(
 
     from crosshash.backbones import create_image_backbone
     from crosshash.data.features.export import export_features
-    from crosshash.images import CorruptImageError
     from crosshash.training.devices import check_device
 
     check_device(device)
@@ -191,7 +190,7 @@ def features(
     network = create_image_backbone(
         backbone, **{"weights": weights, **settings_of(backbone_option)}
     )
-    try:
+    with hint_on_damage("--skip-corrupt"):
         values = export_features(
             output,
             dataset,
@@ -203,8 +202,6 @@ def features(
             on_corrupt="skip" if skip_corrupt else "raise",
             progress=not quiet,
         )
-    except CorruptImageError as error:
-        raise damaged(error, "--skip-corrupt") from None
     lost = values["left_out"]
     told = [f"{values['pairs']:,} pairs, {values['dim']} features each ({dtype}): {output}"]
     if lost:
@@ -258,12 +255,8 @@ def show(
 def _read(name: str, root: Path | None, options: list[str] | None) -> tuple[Any, Any]:
     """A data set and its protocol."""
     from crosshash.data.load import load_dataset
-    from crosshash.images import CorruptImageError
 
-    try:
-        return load_dataset(name, root, **settings_of(options))
-    except CorruptImageError as error:  # of a reader that checks images, which has this option
-        raise damaged(error, "on_corrupt=skip") from None
+    return load_dataset(name, root, **settings_of(options))
 
 
 def _samples(dataset: Any, count: int, seed: int) -> list[Any]:

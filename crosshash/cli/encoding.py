@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from PIL import Image as PILImage
 
+from crosshash.cli.options import hint_on_damage
 from crosshash.images import CorruptImageError, ImageFiles
 from crosshash.model.hash_model import HashModel
 
@@ -56,17 +57,13 @@ def encode_pictures(
 
     Raises:
         FileNotFoundError: A file is not there.
-        ValueError: A file is no picture and ``skip_corrupt`` is False; or none is one.
+        CorruptImageError: A file is no picture, and ``skip_corrupt`` is False.
+        ValueError: None is one.
     """
     source = _SkippingFiles(paths) if skip_corrupt else ImageFiles(paths)
     ids = [str(path) for path in paths]
-    try:
+    with hint_on_damage("--skip-corrupt"):
         codes = model.encode_image(source, workers=workers, progress=progress)
-    except CorruptImageError as error:
-        raise ValueError(
-            f"{error.name}: cannot be read as an image ({error.reason}); replace or remove it, or "
-            "leave such pictures out with --skip-corrupt"
-        ) from None
     if not isinstance(source, _SkippingFiles):
         return Encoded(codes, ids, [])
     corrupt = source.corrupt.tolist()

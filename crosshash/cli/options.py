@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import Annotated, Any, Optional
 
 import typer
-
-if TYPE_CHECKING:
-    from crosshash.images import CorruptImageError
 
 # How often --json is given, or stands for, by the form that it asks for.
 JSON = {"short": 1, "full": 2}
@@ -49,12 +48,16 @@ def settings_of(pairs: list[str] | None) -> dict[str, Any]:
     return values
 
 
-def damaged(error: CorruptImageError, skip: str) -> ValueError:
-    """The error of a damaged picture in a command's words, with its option to leave it out."""
-    return ValueError(
-        f"{error.name}: cannot be read as an image ({error.reason}); replace or remove it, or add "
-        f"{skip} to leave such pairs out and see which"
-    )
+@contextmanager
+def hint_on_damage(option: str) -> Iterator[None]:
+    """Say which option of the command leaves damaged pictures out, where one is met."""
+    from crosshash.images import CorruptImageError
+
+    try:
+        yield
+    except CorruptImageError as error:
+        error.hint = f"replace or remove it, or add {option} to leave such pictures out"
+        raise
 
 
 def image_paths(items: list[str]) -> list[Path]:

@@ -6,8 +6,7 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -93,21 +92,20 @@ def train(
     if dry_run:
         _show_plan(experiment, folder, start, resume, overwrite, json_)
         return
-    with _hints():
-        try:
-            result = run(
-                experiment,
-                folder,
-                resume=resume,
-                overwrite=overwrite,
-                start=start,
-                progress=not quiet,
-            )
-        except KeyboardInterrupt:
-            again = [part for part in sys.argv[1:] if part not in ("--overwrite", "--resume")]
-            command = shlex.join(["crosshash", *again, "--resume"])
-            typer.echo(f"crosshash: interrupted; to go on: {command}", err=True)
-            raise typer.Exit(130) from None
+    try:
+        result = run(
+            experiment,
+            folder,
+            resume=resume,
+            overwrite=overwrite,
+            start=start,
+            progress=not quiet,
+        )
+    except KeyboardInterrupt:
+        again = [part for part in sys.argv[1:] if part not in ("--overwrite", "--resume")]
+        command = shlex.join(["crosshash", *again, "--resume"])
+        typer.echo(f"crosshash: interrupted; to go on: {command}", err=True)
+        raise typer.Exit(130) from None
     report = result.report
     values = {
         "checkpoint": str(result.folder),
@@ -144,22 +142,8 @@ def _show_plan(
     from crosshash.reports.tables import rich_table
 
     check_folder(folder, resume=resume, overwrite=overwrite)
-    with _hints():
-        found = plan(config, folder, start=start)
+    found = plan(config, folder, start=start)
     print_result(found.as_dict(), json_, rich_table(found.rows()))
-
-
-@contextmanager
-def _hints() -> Iterator[None]:
-    """What helps with damaged pictures, as the command line says it."""
-    from crosshash.images import CorruptImageError
-
-    try:
-        yield
-    except CorruptImageError as error:
-        raise ValueError(
-            f"{error}. data.options.on_corrupt=skip leaves such pairs of a folder (imagefolder) out"
-        ) from error
 
 
 def evaluate(
@@ -176,8 +160,7 @@ def evaluate(
     from crosshash.experiment.run import evaluate as run
     from crosshash.reports.tables import map_table, rich_table
 
-    with _hints():
-        report = run(model, overrides=overrides or (), imports=imports or (), progress=not quiet)
+    report = run(model, overrides=overrides or (), imports=imports or (), progress=not quiet)
     record = [{"record": key, "value": str(value)} for key, value in report.record_dict().items()]
     tables = map_table(**_maps(report)), rich_table(record)
     print_result(report.as_dict(), json_, *tables, short=headline(report))

@@ -8,7 +8,7 @@ from typing import Any
 
 from crosshash.config import ExperimentConfig
 from crosshash.experiment.assembly import assemble
-from crosshash.experiment.run_folder import CHECKPOINT
+from crosshash.hub.resolve import CHECKPOINT
 from crosshash.model.hash_model import HashModel
 from crosshash.training.batches import shuffled_rows
 

@@ -23,8 +23,9 @@ from crosshash.data.features.cache import FeatureCache
 from crosshash.data.model_inputs import PairInputs, encode_pairs, prepare_inputs
 from crosshash.data.protocol import Protocol
 from crosshash.experiment.assembly import assemble, check_parts, read_data
-from crosshash.experiment.run_folder import CHECKPOINT, check_folder, clear_folder
+from crosshash.experiment.run_folder import check_folder, clear_folder
 from crosshash.hub.load import load
+from crosshash.hub.resolve import CHECKPOINT
 from crosshash.hub.save import save
 from crosshash.model.hash_model import HashModel, ModelInfo
 from crosshash.plugins import import_parts, missing_parts
@@ -145,6 +146,7 @@ def train(
     config, dataset, model = made.config, made.dataset, made.model
     if made.supervision and progress:
         print(made.supervision, file=sys.stderr)
+    algorithm = made.algorithm()  # refuses data without labels, before features are computed
     settings = config.training
     inputs = prepare_inputs(
         model,
@@ -157,7 +159,7 @@ def train(
     if validate is None and made.selection is not None:
         validate = _Validation(inputs, made.selection, settings.workers)
     trainer = Trainer(
-        made.algorithm(),
+        algorithm,
         inputs.select(made.rows, augment=config.data.augment),
         settings,
         validate=validate,

@@ -6,10 +6,9 @@ import shutil
 import warnings
 from pathlib import Path
 
+from crosshash.hub.resolve import CHECKPOINT
 from crosshash.training.log import FILE as HISTORY
 from crosshash.training.state import FILE as STATE
-
-CHECKPOINT = "checkpoint"
 
 
 def check_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:

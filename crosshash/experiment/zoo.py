@@ -17,7 +17,6 @@ from crosshash.config import read_config
 from crosshash.data.dataset import PairedDataset
 from crosshash.experiment.assembly import read_data
 from crosshash.experiment.run import Result, evaluate, train
-from crosshash.experiment.run_folder import CHECKPOINT
 from crosshash.files import atomic_file
 from crosshash.hub.checkpoint import files_of
 from crosshash.hub.errors import CheckpointError
@@ -31,7 +30,7 @@ from crosshash.hub.manifest import (
     read_manifest,
     recipe,
 )
-from crosshash.hub.resolve import local_folder
+from crosshash.hub.resolve import CHECKPOINT, local_folder
 from crosshash.hub.save import save
 from crosshash.model.hash_model import HashModel
 from crosshash.training.state import FILE as STATE

@@ -19,6 +19,7 @@ from crosshash.hub.download import REPOSITORY, hub_errors
 from crosshash.hub.errors import HubError
 from crosshash.hub.golden import check_golden, has_golden
 from crosshash.hub.manifest import Manifest, file_entry, measured, model_name
+from crosshash.hub.resolve import checkpoint_folder
 from crosshash.hub.save import save
 from crosshash.model.hash_model import HashModel
 
@@ -61,8 +62,8 @@ def publish(
     in its JSON, which say how this machine's folders are called, are shortened to their last part.
 
     Args:
-        model: A checkpoint folder, which is loaded first and its golden codes, if any, checked; or
-            a model, which is saved first.
+        model: A checkpoint folder, or a run's, which is loaded first and its golden codes, if any,
+            checked; or a model, which is saved first.
         repository: ``organisation/name``; default: the model's name under the token's account.
         private: Make a new repository private.
         dry_run: Upload nothing, and do not ask the Hub.
@@ -89,7 +90,7 @@ def publish(
             return publish(folder, repository, private=private, dry_run=dry_run, licence=licence)
     if dtype is not None or backbones != "full":
         raise ValueError("dtype and backbones are for a model; a folder is published as it is")
-    path = Path(model)
+    path = checkpoint_folder(Path(model))
     model = read_checkpoint(path)
     if has_golden(path):
         check_golden(model, path)

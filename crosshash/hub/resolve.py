@@ -38,7 +38,7 @@ def locate_model(name: str | Path, revision: str | None = None) -> Path:
     if Path(name).is_dir():
         if revision is not None:
             raise ValueError(f"{name} is a folder, which has no revision {revision!r}")
-        return _folder(Path(name))
+        return checkpoint_folder(Path(name))
     manifest = find_manifest(text)
     if manifest.status == "recipe":
         raise LookupError(
@@ -52,7 +52,7 @@ def locate_model(name: str | Path, revision: str | None = None) -> Path:
     return _published(manifest, revision)
 
 
-def _folder(folder: Path) -> Path:
+def checkpoint_folder(folder: Path) -> Path:
     """The folder, or the ``checkpoint`` in it, whichever has a checkpoint's files."""
     for place in (folder, folder / CHECKPOINT):
         # One of them is enough: which others are missing is told when it is read.

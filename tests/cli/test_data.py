@@ -109,7 +109,7 @@ def test_check_names_damaged_images_only_where_it_decodes(folder: Path) -> None:
     assert "7.png" in json.loads(slow.stdout)["unusable_images"][0]
     told = str(invoke("check", "imagefolder", "--root", folder).exception)
     assert "7.png" in told
-    assert "add on_corrupt=skip" in told  # as the command line takes it
+    assert "option on_corrupt=skip" in told  # as the command line takes it
     shown = run("check", "imagefolder", "on_corrupt=skip", "--root", folder)
     assert "7.png" in shown.partition("skipped: ")[2]
 

@@ -11,9 +11,9 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
-from crosshash import zoo_build
 from crosshash.cli.hub import models, publish, zoo
 from crosshash.config import bundled
+from crosshash.experiment import zoo as zoo_build
 from crosshash.experiment.zoo import Outcome
 
 app = typer.Typer()

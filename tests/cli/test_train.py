@@ -91,7 +91,7 @@ def test_a_config_in_the_present_folder_names_its_run(
 
 
 def test_flags_are_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from crosshash import experiment
+    from crosshash.experiment import run as experiment
 
     seen: list[tuple[ExperimentConfig, Path]] = []
 
@@ -150,7 +150,7 @@ def test_a_run_is_not_trained_over_unasked(
 def test_an_interrupted_training_tells_the_command_that_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from crosshash import experiment
+    from crosshash.experiment import run as experiment
 
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

@@ -107,6 +107,10 @@ def _readable(folder: Path, entries: list[Entry], on_corrupt: str) -> tuple[list
         try:
             source.open(index)
         except CorruptImageError as error:
+            error.hint = (
+                "replace or remove it, or leave such pairs out by the data set's option "
+                "on_corrupt=skip (data.options.on_corrupt=skip in a config)"
+            )
             return error
         return None
 

@@ -61,7 +61,7 @@ def test_bow_refuses_options_that_leave_it_no_words() -> None:
         create_text_encoder("bow", min_df=0)
     with pytest.raises(ValueError, match="stop_words are 'english' or a list, got 'german'"):
         create_text_encoder("bow", stop_words="german")
-    with pytest.raises(ValueError, match="no word can be learnt from these 4 texts; check min_df"):
+    with pytest.raises(ValueError, match=r"no word can be learnt .*; check min_df"):
         create_text_encoder("bow", min_df=5).fit(TEXTS)
 
 
