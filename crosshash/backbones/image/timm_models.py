@@ -13,6 +13,7 @@ from PIL import Image as PILImage
 from torch import Tensor, nn
 
 from crosshash.backbones.base import IMAGE_BACKBONES, Features, ImageBackbone, load_weight_file
+from crosshash.backbones.forward import evaluating
 from crosshash.registry import nearest
 
 # What timm's evaluation transform depends on, beside the image size.
@@ -72,10 +73,8 @@ class TimmBackbone(ImageBackbone):
 
     def _measure(self) -> None:
         """Learn widths and layout from one empty picture."""
-        training = self.model.training
-        self.model.eval()
         try:
-            with torch.no_grad():
+            with evaluating(self.model), torch.no_grad():
                 features = self.model.forward_features(torch.zeros(1, 3, *self.image_size))
                 pooled = self.model.forward_head(features, pre_logits=True)
         except (RuntimeError, AssertionError, ValueError) as error:
@@ -83,7 +82,6 @@ class TimmBackbone(ImageBackbone):
                 f"{self.name}: timm's model does not take pictures of {self.image_size} ({error}); "
                 "leave image_size at the model's own, or try another multiple of its patch size"
             ) from error
-        self.model.train(training)
         if pooled.ndim != 2:
             raise ValueError(
                 f"{self.name}: pooled features have shape {tuple(pooled.shape)} instead of (n, d); "
