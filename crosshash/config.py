@@ -226,7 +226,9 @@ def find_config(name: str | Path) -> list[Path]:
             known[f"{plain}-{variant.stem}"] = [config, variant]
     if inner in known:
         return known[inner]
-    raise FileNotFoundError(f"no config {str(name)!r}: {nearest(inner, list(known))}")
+    raise FileNotFoundError(
+        f"no config {str(name)!r}: {nearest(inner, list(known))} (`crosshash models` lists them)"
+    )
 
 
 def read_config(path: str | Path, overrides: Overrides = ()) -> ExperimentConfig:

@@ -79,6 +79,6 @@ def locate(path: str | Path) -> Path:
         return Path(base) / given
     places = [str(given.absolute())] + ([str(Path(base) / given)] if base else [])
     raise FileNotFoundError(
-        f"{path}: not found at {' or '.join(places)}; give the path (data.root=… for a data set) "
-        "or set CROSSHASH_DATA to the folder that holds it"
+        f"{path}: not found at {' or '.join(places)}; give its path, or "
+        "set CROSSHASH_DATA to the folder that holds it"
     )

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 Object = TypeVar("Object")
+_MOST = 24  # names in a message
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
@@ -22,13 +23,15 @@ def nearest(name: str, choices: Iterable[str]) -> str:
         choices: What exists.
 
     Returns:
-        ``"did you mean 'a' or 'b'?"`` when something is close, else the list of what exists.
+        ``"did you mean 'a' or 'b'?"`` when something is close, else the list of what exists, or its
+        beginning where it is long.
     """
     known = sorted(set(choices))
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     if close:
         return "did you mean " + " or ".join(repr(match) for match in close) + "?"
-    return "known: " + (", ".join(known) if known else "none")
+    more = f" and {len(known) - _MOST} more" if len(known) > _MOST else ""
+    return "known: " + (", ".join(known[:_MOST]) + more if known else "none")
 
 
 def matches(name: str, pattern: str) -> bool:

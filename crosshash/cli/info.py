@@ -8,7 +8,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from crosshash.cli.options import Json
+from crosshash.cli.options import Imports, Json
 from crosshash.cli.output import print_result
 
 
@@ -23,6 +23,7 @@ def info(
         bool, typer.Option("--clear-cache", help="Delete the cached features, after a question.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without a question.")] = False,
+    imports: Imports = None,
     json_: Json = False,
 ) -> None:
     """Show versions, devices and caches; or method, size and figures of a model.
@@ -36,7 +37,7 @@ def info(
     elif model is not None:
         from crosshash.hub.about import about
 
-        values = about(model)
+        values = about(model, imports=imports or ())
         print_result(values, json_, _table("model", model, _model_rows(values)))
     else:
         from crosshash.environment import environment

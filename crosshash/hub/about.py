@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,17 @@ from crosshash.hub.checkpoint import CARD, files_of, read_checkpoint
 from crosshash.hub.golden import has_golden
 from crosshash.hub.manifest import find_manifest
 from crosshash.hub.resolve import PREFIX, locate_model
+from crosshash.plugins import import_parts
 
 _LICENCE = re.compile(r"^license: *(\S+)", re.MULTILINE)
 
 
-def about(name: str | Path) -> dict[str, Any]:
+def about(name: str | Path, *, imports: Sequence[str | Path] = ()) -> dict[str, Any]:
     """A model's facts, JSON-able.
 
     Args:
         name: As :func:`crosshash.load` takes it. What is not there is downloaded.
+        imports: Likewise.
 
     Returns:
         ``name``; ``folder`` and its ``bytes``; ``method`` and ``bits``; ``backbones``, a name for
@@ -32,11 +35,12 @@ def about(name: str | Path) -> dict[str, Any]:
     Raises:
         LookupError, HubError, CheckpointError, FileNotFoundError: As of :func:`crosshash.load`.
     """
+    import_parts(imports)
     folder = locate_model(name)
     model = read_checkpoint(folder)
     figures = model.info.figures
     record = figures.get("record", {})
-    words = getattr(model.text, "vocabulary", None)
+    words = model.text.vocabulary
     counts = [(weight.numel(), weight.requires_grad) for weight in model.parameters()]
     return {
         "name": str(name),

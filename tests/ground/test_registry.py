@@ -101,6 +101,7 @@ def distribution(
         sys.modules.pop(module, None)
 
 
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
 PART = "from zoo_of_parts import PARTS\n@PARTS.register('{name}')\nclass part: pass\n"
 
 
@@ -144,6 +145,7 @@ def test_a_broken_plugin_is_named_and_stops_nothing_else(package: str, distribut
     [
         ("resnet5", ["resnet50", "alexnet"], "did you mean 'resnet50'?"),
         ("resnet5", ["resnet50", "resnet50"], "did you mean 'resnet50'?"),
+        ("qqq", [*LETTERS], f"known: {', '.join(LETTERS[:24])} and 2 more"),
         ("qqq", [], "known: none"),
         ("qqq", ["b", "a"], "known: a, b"),
     ],
