@@ -24,7 +24,7 @@ def run(config: str, seed: int, overrides: list[str], folder: Path) -> dict[str,
     info = folder / "checkpoint" / "info.json"
     if not info.exists():
         command = [sys.executable, "-W", "ignore", "-m", "crosshash", "train", config]
-        command += [f"seed={seed}", *overrides, "-o", str(folder), "--quiet", "--json"]
+        command += [f"seed={seed}", *overrides, "-o", str(folder), "--overwrite", "--quiet"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ})
     values = json.loads(info.read_text())
     history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
