@@ -1,4 +1,4 @@
-"""Similarities between items: shared labels, cosine, and the second-order target of DJSRH."""
+"""Similarities between items: shared labels, their probability, cosine, neighbourhoods."""
 
 from __future__ import annotations
 
@@ -18,6 +18,25 @@ def label_similarity(a: Tensor, b: Tensor) -> Tensor:
         (n, m) of the default floating type, in {0, 1}.
     """
     return (a.float() @ b.float().T > 0).to(torch.get_default_dtype())
+
+
+def posterior_similarity(a: Tensor, b: Tensor) -> Tensor:
+    """Probability that two items share a label, given independent probabilities of their labels.
+
+    1 - prod_c (1 - a_ic b_jc); of labels in {0, 1} it is :func:`label_similarity`.
+
+    Args:
+        a: (n, c) probabilities.
+        b: (m, c) probabilities.
+
+    Returns:
+        (n, m) in [0, 1].
+    """
+    none = torch.ones(len(a), len(b), dtype=a.dtype, device=a.device)
+    one = torch.ones((), dtype=a.dtype, device=a.device)
+    for own, other in zip(a.T, b.T, strict=True):  # (n, m, c) would not fit in the cache
+        none *= torch.addcmul(one, own[:, None], other[None], value=-1)
+    return 1 - none
 
 
 def cosine_similarity(a: Tensor, b: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ class CodeBank(nn.Module):
         bits: k.
         classes: c, 0 without labels.
         more: Names of further real-valued codes to keep, such as ``"H"`` of a label network.
+        beside: Names and widths of other rows to keep, which are no codes, such as probabilities.
         seed: For the random start, before :meth:`fill`.
     """
 
@@ -37,13 +38,23 @@ class CodeBank(nn.Module):
     labels: Tensor
 
     def __init__(
-        self, count: int, bits: int, classes: int = 0, *, more: Sequence[str] = (), seed: int = 0
+        self,
+        count: int,
+        bits: int,
+        classes: int = 0,
+        *,
+        more: Sequence[str] = (),
+        beside: Mapping[str, int] | None = None,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
         self.codes = ("F", "G", *more)
         for name in self.codes:
             self.register_buffer(name, torch.randn(count, bits, generator=generator))
+        self.beside = tuple(beside or ())
+        for name, width in (beside or {}).items():
+            self.register_buffer(name, torch.zeros(count, width))
         self.register_buffer("B", self.signs())
         self.register_buffer("labels", torch.zeros(count, classes))
 
@@ -101,7 +112,8 @@ class CodeBank(nn.Module):
         Raises:
             LookupError: The loss has left no codes under a name of the bank's.
         """
-        left = {name: batch.shared.pop(name) for name in self.codes if name in batch.shared}
+        kept = (*self.codes, *self.beside)
+        left = {name: batch.shared.pop(name) for name in kept if name in batch.shared}
         if not left:
             raise LookupError(
                 f"a loss leaves its codes in batch.shared under one of {list(self.codes)}, found "

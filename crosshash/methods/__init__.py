@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from crosshash.methods.dmsfh import DMSFHNet as DMSFHNet
     from crosshash.methods.hfah import HFAH as HFAH
     from crosshash.methods.hfah import HFAHNet as HFAHNet
+    from crosshash.methods.lpdh import LPDH as LPDH
+    from crosshash.methods.lpdh import LPDHNet as LPDHNet
     from crosshash.methods.mdffh import MDFFH as MDFFH
     from crosshash.methods.mdffh import MDFFHNet as MDFFHNet
 else:
@@ -27,6 +29,7 @@ else:
             "crosshash.methods.build": ["METHODS", "build_model", "create", "list_methods"],
             "crosshash.methods.dmsfh": ["DMSFH", "DMSFHNet"],
             "crosshash.methods.hfah": ["HFAH", "HFAHNet"],
+            "crosshash.methods.lpdh": ["LPDH", "LPDHNet"],
             "crosshash.methods.mdffh": ["MDFFH", "MDFFHNet"],
         },
     )
