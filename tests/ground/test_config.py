@@ -252,6 +252,17 @@ def test_recipes_of_fetchable_encoders_name_no_file(method: str, bits: int) -> N
     assert lite0.model_copy(update={"backbones": plain.backbones, "text": plain.text}) == plain
 
 
+def test_the_fine_tuned_recipe_differs_in_what_learns_alone() -> None:
+    frozen, tuned = (read_config(f"dmsfh/flickr8k-lite0-{name}64") for name in ("", "finetuned-"))
+    before, image = frozen.backbones["image"], tuned.backbones["image"]
+    assert (before.frozen, image.frozen) == (True, False)
+    assert image.options == {**before.options, "image_size": 128, "trainable_blocks": 2}
+    assert (tuned.network, tuned.algorithm) == (frozen.network, frozen.algorithm)
+    assert tuned.training.learning_rate == frozen.training.learning_rate
+    assert tuned.training.backbone_learning_rate == 1e-4
+    assert tuned.data.augment
+
+
 @pytest.mark.parametrize(
     "path",
     sorted(config_module.bundled("configs").glob("*/base.yaml")),

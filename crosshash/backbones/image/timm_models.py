@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from crosshash.backbones.base import IMAGE_BACKBONES, Features, ImageBackbone, load_weight_file
 from crosshash.backbones.forward import evaluating
+from crosshash.backbones.image._blocks import freeze_all_but_last
 from crosshash.registry import nearest
 
 # What timm's evaluation transform depends on, beside the image size.
@@ -40,6 +41,9 @@ class TimmBackbone(ImageBackbone):
         strides: Strides of convolutions by their names in the model, where weights were trained
             with others than timm's: MobileSAM's TinyViT has
             ``{"stages.3.downsample.conv2.conv": 1}``.
+        trainable_blocks: How many of the last blocks are trained where the backbone is not frozen:
+            stages of a CNN, blocks of a transformer, as timm groups layers, with what comes behind
+            them. What comes before keeps its weights and its BatchNorm statistics. Default: all.
 
     Raises:
         LookupError: timm has no such model, no such pretrained tag, or no convolution of a name in
@@ -58,6 +62,7 @@ class TimmBackbone(ImageBackbone):
         preprocess: Mapping[str, Any] | None = None,
         model_options: Mapping[str, Any] | None = None,
         strides: Mapping[str, int] | None = None,
+        trainable_blocks: int | None = None,
     ) -> None:
         super().__init__()
         self.name = name
@@ -76,7 +81,19 @@ class TimmBackbone(ImageBackbone):
             classifier = config.get("classifier") or ()
             drop = (classifier,) if isinstance(classifier, str) else tuple(classifier)
             load_weight_file(self.model, weights, drop=drop)
+        self.trainable_blocks = trainable_blocks
+        self._frozen: list[nn.Module] = []
+        if trainable_blocks is not None:
+            self._frozen = freeze_all_but_last(name, self.model, trainable_blocks)
+            self.train()
         self._measure()
+
+    def train(self, mode: bool = True) -> TimmBackbone:
+        """Set training mode; blocks that are not trained stay in eval mode."""
+        super().train(mode)
+        for module in self._frozen:
+            module.eval()
+        return self
 
     def _measure(self) -> None:
         """Learn widths and layout from one empty picture."""
@@ -142,7 +159,7 @@ class TimmBackbone(ImageBackbone):
         return pooled
 
     def spec(self) -> dict[str, Any]:
-        """Name, image size, whole preprocessing, model options, and strides where given."""
+        """Name, image size, whole preprocessing, model options; what else was given."""
         spec = {
             "name": self.name,
             "weights": "random",
@@ -150,7 +167,8 @@ class TimmBackbone(ImageBackbone):
             "preprocess": self.config,
             "model_options": self.model_options,
         }
-        return {**spec, "strides": self.strides} if self.strides else spec
+        given = {"strides": self.strides, "trainable_blocks": self.trainable_blocks}
+        return {**spec, **{key: value for key, value in given.items() if value}}
 
 
 def check_name(name: str) -> None:
