@@ -106,6 +106,7 @@ def test_a_fine_tuned_model_is_saved_and_loaded(tmp_path: Path) -> None:
             "method": "dmsfh",
             "bits": 16,
             "backbones": {"name": "test_resnet", "frozen": False, "options": options},
+            "text": {"name": "bow", "options": {"size": 32}},
             "network": {"image_hidden": [16], "text_hidden": [16]},
             "data": {"name": "shapes", "options": {"n": 60}},
             "training": {"epochs": 1, "batch_size": 16, "device": "cpu"},
