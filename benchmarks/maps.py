@@ -8,6 +8,7 @@ Runs that stand below --output already are not trained again.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
@@ -53,6 +54,8 @@ def main() -> None:
     overrides = [item for item in options.settings if "=" in item]
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // options.jobs)))
     tag = "".join(f"+{item.replace('/', '_')}" for item in overrides)
+    if len(tag) > 120:  # file systems have names of up to 255 bytes
+        tag = f"+{hashlib.sha256(tag.encode()).hexdigest()[:16]}"
 
     def job(task: tuple[str, int]) -> dict[str, float]:
         config, seed = task

@@ -233,6 +233,36 @@ def test_shared_fragments_are_no_configs_of_their_own() -> None:
     assert read_config("amgfh/wiki-64").data.name == "wiki"
 
 
+@pytest.mark.parametrize("bits", [16, 32, 64])
+@pytest.mark.parametrize("method", ["amgfh", "mdffh", "dmsfh", "hfah"])
+def test_recipes_of_fetchable_encoders_name_no_file(method: str, bits: int) -> None:
+    plain, lite0 = (
+        read_config(f"{method}/{data}-{bits}") for data in ("flickr8k", "flickr8k-lite0")
+    )
+    slots = {"cnn": "tf_efficientnet_lite0", "vit": "tiny_vit_5m_224"}
+    if method != "mdffh":
+        slots = {"image": "tf_efficientnet_lite0"}
+    assert {slot: backbone.name for slot, backbone in lite0.backbones.items()} == slots
+    for backbone in lite0.backbones.values():
+        assert backbone.options["weights"] == "pretrained"
+        # Photographs of any shape are seen whole, as the squares of a prepared folder are.
+        assert backbone.options["preprocess"] == {"crop_pct": 1.0, "crop_mode": "squash"}
+    assert lite0.text.name == "hf:sentence-transformers/all-MiniLM-L6-v2"
+    assert lite0.text.options == {}
+    assert lite0.model_copy(update={"backbones": plain.backbones, "text": plain.text}) == plain
+
+
+def test_the_fine_tuned_recipe_differs_in_what_learns_alone() -> None:
+    frozen, tuned = (read_config(f"dmsfh/flickr8k-lite0-{name}64") for name in ("", "finetuned-"))
+    before, image = frozen.backbones["image"], tuned.backbones["image"]
+    assert (before.frozen, image.frozen) == (True, False)
+    assert image.options == {**before.options, "image_size": 128, "trainable_blocks": 2}
+    assert (tuned.network, tuned.algorithm) == (frozen.network, frozen.algorithm)
+    assert tuned.training.learning_rate == frozen.training.learning_rate
+    assert tuned.training.backbone_learning_rate == 1e-4
+    assert tuned.data.augment
+
+
 @pytest.mark.parametrize(
     "path",
     sorted(config_module.bundled("configs").glob("*/base.yaml")),

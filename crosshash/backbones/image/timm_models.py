@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from crosshash.backbones.base import IMAGE_BACKBONES, Features, ImageBackbone, load_weight_file
 from crosshash.backbones.forward import evaluating
+from crosshash.backbones.image._blocks import freeze_all_but_last
 from crosshash.registry import nearest
 
 # What timm's evaluation transform depends on, beside the image size.
@@ -37,9 +38,16 @@ class TimmBackbone(ImageBackbone):
         preprocess: Replaces parts of the model's own preprocessing: ``mean``, ``std`` (of pixels
             in [0, 1]), ``interpolation``, ``crop_pct``, ``crop_mode``.
         model_options: Further arguments of ``timm.create_model``, such as ``pad_type="same"``.
+        strides: Strides of convolutions by their names in the model, where weights were trained
+            with others than timm's: MobileSAM's TinyViT has
+            ``{"stages.3.downsample.conv2.conv": 1}``.
+        trainable_blocks: How many of the last blocks are trained where the backbone is not frozen:
+            stages of a CNN, blocks of a transformer, as timm groups layers, with what comes behind
+            them. What comes before keeps its weights and its BatchNorm statistics. Default: all.
 
     Raises:
-        LookupError: timm has no such model, or no such pretrained tag.
+        LookupError: timm has no such model, no such pretrained tag, or no convolution of a name in
+            ``strides``.
         ValueError: An option is wrong, or a weight file does not fit.
     """
 
@@ -53,6 +61,8 @@ class TimmBackbone(ImageBackbone):
         image_size: int | tuple[int, int] | None = None,
         preprocess: Mapping[str, Any] | None = None,
         model_options: Mapping[str, Any] | None = None,
+        strides: Mapping[str, int] | None = None,
+        trainable_blocks: int | None = None,
     ) -> None:
         super().__init__()
         self.name = name
@@ -61,6 +71,8 @@ class TimmBackbone(ImageBackbone):
             if option in self.model_options:
                 raise ValueError(f"{name}: model option {option!r} is set by crosshash; remove it")
         self.model: Any = _create(name, weights, _size(image_size), self.model_options)
+        self.strides = dict(strides or {})
+        _set_strides(name, self.model, self.strides)
         config = self.model.pretrained_cfg
         self.image_size = _size(image_size) or _size(config["input_size"][-2:]) or (224, 224)
         self.config = pixel_config(name, config, preprocess)
@@ -69,7 +81,19 @@ class TimmBackbone(ImageBackbone):
             classifier = config.get("classifier") or ()
             drop = (classifier,) if isinstance(classifier, str) else tuple(classifier)
             load_weight_file(self.model, weights, drop=drop)
+        self.trainable_blocks = trainable_blocks
+        self._frozen: list[nn.Module] = []
+        if trainable_blocks is not None:
+            self._frozen = freeze_all_but_last(name, self.model, trainable_blocks)
+            self.train()
         self._measure()
+
+    def train(self, mode: bool = True) -> TimmBackbone:
+        """Set training mode; blocks that are not trained stay in eval mode."""
+        super().train(mode)
+        for module in self._frozen:
+            module.eval()
+        return self
 
     def _measure(self) -> None:
         """Learn widths and layout from one empty picture."""
@@ -135,14 +159,16 @@ class TimmBackbone(ImageBackbone):
         return pooled
 
     def spec(self) -> dict[str, Any]:
-        """Name, image size, whole preprocessing and model options."""
-        return {
+        """Name, image size, whole preprocessing, model options; what else was given."""
+        spec = {
             "name": self.name,
             "weights": "random",
             "image_size": list(self.image_size),
             "preprocess": self.config,
             "model_options": self.model_options,
         }
+        given = {"strides": self.strides, "trainable_blocks": self.trainable_blocks}
+        return {**spec, **{key: value for key, value in given.items() if value}}
 
 
 def check_name(name: str) -> None:
@@ -194,6 +220,18 @@ def _create(
             f"{name}: its pretrained weights could not be fetched ({error}); check the connection, "
             "or pass weights=<path of a safetensors file>"
         ) from error
+
+
+def _set_strides(name: str, model: nn.Module, strides: Mapping[str, int]) -> None:
+    if not strides:
+        return
+    convolutions = {n: m for n, m in model.named_modules() if isinstance(m, nn.Conv2d)}
+    for place, stride in strides.items():
+        if place not in convolutions:
+            raise LookupError(f"{name}: no convolution {place!r}: {nearest(place, convolutions)}")
+        if stride < 1:
+            raise ValueError(f"{name}: the stride of {place} is a positive number, got {stride}")
+        convolutions[place].stride = (stride, stride)
 
 
 def _plain(name: str, options: Mapping[str, Any]) -> dict[str, Any]:

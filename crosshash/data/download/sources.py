@@ -134,8 +134,8 @@ SOURCES: dict[str, Source] = {
         licence="Photographs of Flickr users, for non-commercial research and education.",
         otherwise=(
             "The University of Illinois hands it out by a request form "
-            "(https://forms.illinois.edu/sec/1713398); docs/data/flickr8k.md says which files "
-            "`flickr8k` reads."
+            "(https://forms.illinois.edu/sec/1713398). Unpack its two archives into one folder: "
+            "labels and split come with crosshash (docs/data/flickr8k.md)."
         ),
     ),
     "wiki": Source(

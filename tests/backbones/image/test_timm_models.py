@@ -181,6 +181,32 @@ def test_wrong_options_are_refused(options: dict[str, object], message: str) -> 
         create_image_backbone("test_resnet", **{"weights": "random", "image_size": 32, **options})
 
 
+def test_strides_of_weights_trained_otherwise_are_kept_and_built_again() -> None:
+    place = "stages.3.downsample.conv2.conv"
+    options: dict[str, object] = {"weights": "random", "image_size": 64, "strides": {place: 1}}
+    backbone = create_image_backbone("tiny_vit_5m_224", **options).eval()
+    plain = create_image_backbone("tiny_vit_5m_224", weights="random", image_size=64)
+    assert "strides" not in plain.spec()
+    again = create_image_backbone(**json.loads(json.dumps(backbone.spec())))
+    again.load_state_dict(backbone.state_dict())
+    pixels = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        features = backbone(pixels)
+        assert features.map.shape[2:] == (4, 4)
+        assert plain.eval()(pixels).map.shape[2:] == (2, 2)
+        torch.testing.assert_close(again.eval()(pixels).pooled, features.pooled)
+    assert fingerprint(again) == fingerprint(backbone)
+
+
+@pytest.mark.parametrize(
+    ("strides", "message"),
+    [({"conv2": 1}, r"no convolution 'conv2': .*conv1\.0"), ({"conv1.0": 0}, "positive number")],
+)
+def test_strides_of_nothing_are_refused(strides: dict[str, int], message: str) -> None:
+    with pytest.raises((LookupError, ValueError), match=message):
+        create_image_backbone("test_resnet", weights="random", strides=strides)
+
+
 def test_an_image_size_the_model_cannot_take_is_refused() -> None:
     with pytest.raises(ValueError, match=r"efficientformer_l1.*\(64, 64\)"):
         create_image_backbone("efficientformer_l1", weights="random", image_size=64)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 
 import numpy as np
 import pytest
@@ -30,6 +31,25 @@ def small(tmp_path):
     splits = [("a.jpg", 1, 0, 0), ("b.jpg", 0, 1, 1), ("c.jpg", 0, 1, 0)]
     write(tmp_path / "splits.csv", ["image", "query", "retrieval", "train"], splits)
     np.save(tmp_path / "mobilenetv2_features.npy", np.ones((3, 4), dtype=np.float16))
+    return tmp_path
+
+
+@pytest.fixture
+def official(tmp_path):
+    """The authors' layout under their photographs' numbers: empty files, captions made up."""
+    from crosshash.data.readers.flickr8k import _SHIPPED
+
+    with gzip.open(_SHIPPED, "rt") as file:
+        numbers = [line.partition(",")[0] for line in file][1:]
+    (tmp_path / "Flicker8k_Dataset").mkdir()
+    for number in numbers:
+        (tmp_path / "Flicker8k_Dataset" / f"{number}_0a1b.jpg").touch()
+    lines = [
+        f"{number}_0a1b.jpg#{i}\tcaption {i} of {number} . \n"
+        for number in reversed(numbers)
+        for i in range(2)
+    ]
+    (tmp_path / "Flickr8k.token.txt").write_text("".join([*lines, "1_2.jpg.1#0\ta lost one\n"]))
     return tmp_path
 
 
@@ -108,6 +128,97 @@ def test_missing_photographs_are_counted_and_named(small):
     with pytest.raises(FileNotFoundError, match=r"1 of 3 photographs are missing.*b\.jpg"):
         flickr8k(small)
     assert len(flickr8k(small, images="features")[0]) == 3
+
+
+@pytest.mark.parametrize(
+    ("pictures", "captions"),
+    [
+        ("Flicker8k_Dataset", "Flickr8k.token.txt"),
+        ("Flickr8k_Dataset", "Flickr8k_text/Flickr8k.token.txt"),
+        ("Flickr8k_Dataset/Flicker8k_Dataset", "Flickr8k_text/Flickr8k.token.txt"),
+    ],
+)
+def test_the_official_archives_give_what_the_tables_give(
+    real, shared_data, tmp_path, pictures, captions
+):
+    dataset, protocol = real
+    (tmp_path / pictures).parent.mkdir(exist_ok=True)
+    (tmp_path / pictures).symlink_to(shared_data / "flickr8k" / "images")
+    (tmp_path / captions).parent.mkdir(exist_ok=True)
+    lines = [
+        f"{name}#{i}\t{caption}"
+        for name, texts in zip(dataset.ids, dataset.texts, strict=True)
+        for i, caption in enumerate(texts)
+    ]
+    (tmp_path / captions).write_text("\n".join(lines))
+    ours, split = flickr8k(tmp_path)
+    assert ours.ids == dataset.ids
+    assert ours.texts == dataset.texts
+    assert ours.label_names == dataset.label_names
+    assert np.array_equal(ours.labels, dataset.labels)
+    assert split.digest(ours.ids) == protocol.digest(dataset.ids) == SPLIT
+    assert [ours.images.digest(row) for row in (0, 8090)] == [
+        dataset.images.digest(row) for row in (0, 8090)
+    ]
+
+
+def test_labels_and_split_come_with_the_package(official):
+    dataset, protocol = flickr8k(official)
+    assert (len(dataset), dataset.summary()["unlabelled"]) == (8091, 73)
+    assert protocol.counts() == {"query": 1000, "retrieval": 7018, "train": 5000}
+    # In the order of the package's table, whatever the order of the captions' lines.
+    assert dataset.ids[0] == "1000268201_0a1b.jpg"
+    assert dataset.texts[0] == ["caption 0 of 1000268201 .", "caption 1 of 1000268201 ."]
+    assert [dataset.label_names[i] for i in np.flatnonzero(dataset.labels[1])] == ["dog", "street"]
+    assert dataset.images.name(1).endswith("1001773457_0a1b.jpg")
+
+
+def test_what_comes_with_the_package_is_small_and_has_no_caption():
+    from crosshash.data.readers.flickr8k import _SHIPPED
+
+    assert _SHIPPED.stat().st_size < 100_000
+    with gzip.open(_SHIPPED, "rt") as file:
+        concepts, *rows = [line.strip().split(",") for line in file]
+    assert {name for *_, named in rows for name in named.split("|")} <= {
+        "",
+        *concepts[2].split("|"),
+    }
+
+
+def test_tables_go_before_the_official_archives(official, small):
+    assert official == small
+    assert len(flickr8k(official)[0]) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda text: text.partition("\n")[2].partition("\n")[2],
+            "8,090 photographs, of which 8,090",
+        ),
+        (lambda text: "9_9.jpg#0\tanother\n" + text, "8,092 photographs, of which 8,091"),
+        (lambda text: "a line without a tab\n" + text, r"line 1 is 'a line.*expected name\.jpg#0"),
+    ],
+)
+def test_a_damaged_official_file_is_refused(official, change, message):
+    path = official / "Flickr8k.token.txt"
+    path.write_text(change(path.read_text()))
+    with pytest.raises(ValueError, match=message):
+        flickr8k(official)
+
+
+def test_what_is_missing_of_the_official_archives_is_named(official):
+    picture = official / "Flicker8k_Dataset" / "1000268201_0a1b.jpg"
+    picture.unlink()
+    with pytest.raises(FileNotFoundError, match=r"1 of 8091 photographs.*1000268201_0a1b\.jpg"):
+        flickr8k(official)
+    (official / "Flicker8k_Dataset").rename(official / "pictures")
+    with pytest.raises(FileNotFoundError, match="unpack the archive of the photographs"):
+        flickr8k(official)
+    (official / "Flickr8k.token.txt").unlink()
+    with pytest.raises(FileNotFoundError, match=r"neither labels\.csv nor .*Flickr8k\.token\.txt"):
+        flickr8k(official)
 
 
 @pytest.mark.parametrize("name", ["captions.csv", "labels.csv", "splits.csv"])
