@@ -91,8 +91,10 @@ class MDFFHNet(HashModel):
 class MDFFH(Algorithm):
     """Training of MDFFH by Algorithm 1: ``inter + eta quantization`` (Eq. 5).
 
-    The printed sums are means here, over all n^2 pairs and n k entries. F, G and B are the paper's
-    P, Q and H; S_ij = 1 where pairs i and j share a label.
+    The printed sums are means here, over all n^2 pairs and n k entries, which with
+    ``normalization="sums"`` stand in the proportion of the sums: the whole is Eq. 5 over n^2, as in
+    DCMH's code, and the printed rates are for that. F, G and B are the paper's P, Q and H; S_ij = 1
+    where pairs i and j share a label.
 
     - ``inter`` (Eq. 3): softplus(phi_ij) - S_ij phi_ij, phi = ``scale`` F G^T, of a batch's rows
       against the bank's codes of the other modality.
