@@ -18,9 +18,13 @@ Fuse = Literal["conv", "concat"]
 class MultiScaleText(nn.Module):
     """Average-pooled views of a text vector at several scales, beside the vector itself.
 
-    MDFFH's text multi-dimensional fusion, DMSFH's MS model and HFAH's multi-scale fusion; all
-    three descend from SSAH (Li et al. 2018). For each scale s: average pooling with kernel and
-    stride s, 1x1 convolution, ReLU, and back to width d; stacked with the input as six channels.
+    MDFFH's text multi-dimensional fusion, DMSFH's MS model and HFAH's multi-scale fusion (its
+    section 4.3); all three descend from SSAH (Li et al. 2018). For each scale s: average pooling
+    with kernel and stride s, 1x1 convolution, ReLU, and back to width d; stacked with the input as
+    six channels. What the papers say: scales of 5, 10, 15, 30 and 50, each with a 1x1 convolution
+    and an activation that is not named (DMSFH, section 3.2); scales of a, 2a, 3a, 6a and 10a, a not
+    given, joined by a 1x1 convolution (MDFFH, section 3.2); scales not given, "spliced" (HFAH).
+    Widening back to d and the input among the channels are SSAH's.
 
     A pooled value comes back to the very positions that it is the average of; where s does not
     divide d, the last window is the average of what is left. (Nearest interpolation to d would

@@ -32,17 +32,18 @@ class DMSFHNet(HashModel):
 
     Section 3.2: the last layer of each side has K + c outputs, codes and label logits. Here it is
     two layers side by side, which is the same; that for labels stands in the algorithm, since only
-    training needs it.
+    training needs it. (On the image side a hash layer and a label layer are said to follow the
+    K + c nodes; we read them as their two parts, as on the text side.)
 
     Args:
         backbones: ``{"image": backbone}``; the paper's is ``resnet34``.
         text: The text encoder; the paper's is ``bow``.
         bits: K.
-        image_hidden: Widths of layers between backbone and codes; the paper has none, a frozen
-            backbone needs one.
+        image_hidden: Widths of layers between backbone and codes; the paper has none, and trains
+            the backbone.
         text_hidden: Widths of the text layers before the codes; the paper's 4096, 512.
-        dropout: In the fully connected layers; the paper has none.
-        norm: BatchNorm in the fully connected layers; the paper has none.
+        dropout: In the fully connected layers; the paper names none.
+        norm: BatchNorm in the fully connected layers; the paper names none.
         standardize: See :class:`~crosshash.model.hash_model.HashModel`.
     """
 
@@ -97,8 +98,8 @@ class DMSFH(Algorithm):
     """Training of DMSFH: L1 + L2 + L3 + gamma L4 + beta L5 (Eq. 13), by Algorithm 1.
 
     The printed sums are means here, over all n^2 pairs, n c or n k entries, which with
-    ``normalization="sums"`` stand in the proportion of the sums: the whole is Eq. 13 over n^2, as in
-    DCMH's code, and the printed rates are for that. S_ij = 1 where pairs i and j share a label;
+    ``normalization="sums"`` stand in the proportion of the sums: the whole is Eq. 13 over n^2, as
+    in DCMH's code, and the printed rates are for that. S_ij = 1 where pairs i and j share a label;
     nll(U, V) is softplus(phi_ij) - S_ij phi_ij, phi = ``scale`` U V^T.
 
     - ``inter`` (L1, Eq. 3): nll(F, G).

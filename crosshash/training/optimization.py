@@ -39,9 +39,7 @@ def schedule_factor(
         return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
     if schedule == "geometric":
         return float(final**progress)
-    raise ValueError(
-        f"schedule is 'constant', 'linear', 'cosine' or 'geometric', got {schedule!r}"
-    )
+    raise ValueError(f"schedule is 'constant', 'linear', 'cosine' or 'geometric', got {schedule!r}")
 
 
 def build_optimizer(
