@@ -8,12 +8,15 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import ConfigDict, Field
 
 OptimizerName = Literal["adamw", "adam", "sgd"]
-Schedule = Literal["constant", "cosine", "geometric"]
+Schedule = Literal["constant", "linear", "cosine", "geometric"]
 
 
 @dataclass(frozen=True)
 class TrainerSettings:
     """Optimisation; learning rates are for losses that are means over their terms.
+
+    The rates that DCMH's family prints are for means too, although its papers print sums: DCMH's
+    code divides the loss by n b, training pairs times batch, and steps by plain gradient descent.
 
     Attributes:
         epochs: Passes over the training set.
@@ -22,8 +25,8 @@ class TrainerSettings:
         optimizer: Of every update that does not name its own.
         learning_rate: Its first rate.
         backbone_learning_rate: That of backbones and text encoder; None: the same.
-        final_learning_rate: Where ``cosine`` and ``geometric`` end.
-        momentum: Of ``sgd``.
+        final_learning_rate: Where ``linear``, ``cosine`` and ``geometric`` end.
+        momentum: Of ``sgd``; 0 is plain gradient descent.
         weight_decay: Decoupled with ``adamw``, an L2 term of the gradient with the others.
         schedule: Course of the learning rates over all steps.
         warmup_epochs: Epochs of linear warm-up.

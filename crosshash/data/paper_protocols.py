@@ -11,17 +11,17 @@ from crosshash.registry import nearest
 
 # (queries, training pairs). A paper without an entry for a data set says nothing about it. In all
 # of them the queries are drawn at random, everything else is searched, and a random part of that
-# trains the model.
+# trains the model. "any" is ours.
 _MIRFLICKR, _NUSWIDE, _COCO, _ANY = "mirflickr", "nuswide", "coco", "any"
 PAPERS: dict[str, dict[str, tuple[int, int]]] = {
-    # "Across all data sets", Section 4.1.
+    # Section 4.1, of each of its three data sets.
     "amgfh": {_ANY: (2000, 5000)},
     # Section 4.1: NUS-WIDE's partition "is consistent with the MIRFLICKR-25 dataset".
     "mdffh": {_MIRFLICKR: (2000, 10000), _NUSWIDE: (2000, 10000)},
     # Table 2.
     "dmsfh": {_MIRFLICKR: (2000, 10000), _NUSWIDE: (2100, 10500)},
-    # The paper gives no sizes and takes its baselines' figures over, so these are the ones that
-    # DCMH and SSAH use on MIRFLICKR-25K and NUS-WIDE with 21 concepts.
+    # The paper gives no split, and 25,000 pairs of MIRFLICKR-25K. It takes its baselines' figures
+    # over, so these are the sizes of DCMH, one of them, on both data sets.
     "hfah": {_MIRFLICKR: (2000, 10000), _NUSWIDE: (2100, 10500)},
 }
 

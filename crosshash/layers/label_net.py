@@ -14,14 +14,15 @@ class FeatureHash(nn.Module):
     """A semantic feature f, bounded by tanh, and the code H = tanh(W f) that is made from it.
 
     The end of all three networks of HFAH: f^l, H^l (section 3.2), f^x, H^x and f^y, H^y (section
-    3.3). The paper is silent about f's activation. Inner products of rectified features cannot be
-    negative, so that no two items could be told apart by the likelihood.
+    3.3). The paper gives tanh for H^l alone and is silent about f's activation. Inner products of
+    rectified features cannot be negative, so that no two items could be told apart by the
+    likelihood.
 
     Shapes: (n, dim) to (n, feature) and (n, bits), both in (-1, 1).
 
     Args:
         dim: Width of the input.
-        feature: Width of f; the paper's 512.
+        feature: Width of f; the label network's is 512 (section 4.3), and Eq. 4 needs one for all.
         bits: K.
     """
 
@@ -40,7 +41,8 @@ class LabelNet(nn.Module):
     """Labels to a semantic feature f^l, a code H^l and the labels again (HFAH, section 3.2).
 
     Section 4.3: "the first three full connection parts are used to extract feature", of c, 4096 and
-    512 neurons, then K with tanh. ``classifier`` gives L^ of Eq. 3 from f^l.
+    512 neurons, then K with tanh. ``classifier`` gives L^ of Eq. 3, which the paper takes from
+    nowhere, from f^l.
 
     Args:
         classes: c.

@@ -18,10 +18,18 @@ Fuse = Literal["conv", "concat"]
 class MultiScaleText(nn.Module):
     """Average-pooled views of a text vector at several scales, beside the vector itself.
 
-    MDFFH's text multi-dimensional fusion, DMSFH's MS model and HFAH's multi-scale fusion; all
-    three descend from SSAH (Li et al. 2018). For each scale s: average pooling with kernel and
-    stride s, 1x1 convolution, ReLU, nearest interpolation back to d; stacked with the input as
-    six channels.
+    MDFFH's text multi-dimensional fusion, DMSFH's MS model and HFAH's multi-scale fusion (its
+    section 4.3); all three descend from SSAH (Li et al. 2018). For each scale s: average pooling
+    with kernel and stride s, 1x1 convolution, ReLU, and back to width d; stacked with the input as
+    six channels. What the papers say: scales of 5, 10, 15, 30 and 50, each with a 1x1 convolution
+    and an activation that is not named (DMSFH, section 3.2); scales of a, 2a, 3a, 6a and 10a, a not
+    given, joined by a 1x1 convolution (MDFFH, section 3.2); scales not given, "spliced" (HFAH).
+    Widening back to d and the input among the channels are SSAH's.
+
+    A pooled value comes back to the very positions that it is the average of; where s does not
+    divide d, the last window is the average of what is left. (Nearest interpolation to d would
+    stretch the windows: with d = 1386 it gives 13 to 38 % of the positions, by scale, the value of
+    a neighbouring window. Where s divides d, as the scales 5 and 10 divide 10, both are the same.)
 
     Shapes: (n, d) to (n, d) with ``fuse="conv"`` (1x1 convolution over the channels, MDFFH) or
     (n, d * (len(scales) + 1)) with ``fuse="concat"`` (DMSFH, HFAH). ``out_dim`` says which.
@@ -70,7 +78,7 @@ class MultiScaleText(nn.Module):
         views = [line]
         for scale, conv in zip(self.scales, self.convs, strict=True):
             pooled = functional.avg_pool1d(line, scale, stride=scale, ceil_mode=True)
-            views.append(functional.interpolate(conv(pooled).relu(), size=self.dim))
+            views.append(conv(pooled).relu().repeat_interleave(scale, dim=2)[..., : self.dim])
         stacked = torch.cat(views, dim=1)
         if self.fuse is None:
             return rearrange(stacked, "n s d -> n (s d)")

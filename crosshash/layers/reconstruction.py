@@ -18,8 +18,8 @@ class Reconstruction(nn.Module):
     """Features of both modalities from the code of either, and what tells real from generated.
 
     HFAH, section 3.4: a decoder for each source and target; section 3.5: a discriminator for each
-    target, D1 of text and D2 of image. The paper gives no widths: decoders have two layers as wide
-    as the features. Generated features end in tanh, as the real ones do.
+    target, D1 of text and D2 of image. The paper gives neither their layers nor widths; ours:
+    decoders of two layers as wide as the features, which end in tanh, as the real ones do.
 
     Args:
         bits: K.

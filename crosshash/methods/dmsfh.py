@@ -32,17 +32,18 @@ class DMSFHNet(HashModel):
 
     Section 3.2: the last layer of each side has K + c outputs, codes and label logits. Here it is
     two layers side by side, which is the same; that for labels stands in the algorithm, since only
-    training needs it.
+    training needs it. (On the image side a hash layer and a label layer are said to follow the
+    K + c nodes; we read them as their two parts, as on the text side.)
 
     Args:
         backbones: ``{"image": backbone}``; the paper's is ``resnet34``.
         text: The text encoder; the paper's is ``bow``.
         bits: K.
-        image_hidden: Widths of layers between backbone and codes; the paper has none, a frozen
-            backbone needs one.
+        image_hidden: Widths of layers between backbone and codes; the paper has none, and trains
+            the backbone.
         text_hidden: Widths of the text layers before the codes; the paper's 4096, 512.
-        dropout: In the fully connected layers; the paper has none.
-        norm: BatchNorm in the fully connected layers; the paper has none.
+        dropout: In the fully connected layers; the paper names none.
+        norm: BatchNorm in the fully connected layers; the paper names none.
         standardize: See :class:`~crosshash.model.hash_model.HashModel`.
     """
 
@@ -96,8 +97,10 @@ class DMSFHNet(HashModel):
 class DMSFH(Algorithm):
     """Training of DMSFH: L1 + L2 + L3 + gamma L4 + beta L5 (Eq. 13), by Algorithm 1.
 
-    The printed sums are means here, over all n^2 pairs, n c or n k entries. S_ij = 1 where pairs i
-    and j share a label; nll(U, V) is softplus(phi_ij) - S_ij phi_ij, phi = ``scale`` U V^T.
+    The printed sums are means here, over all n^2 pairs, n c or n k entries, which with
+    ``normalization="sums"`` stand in the proportion of the sums: the whole is Eq. 13 over n^2, as
+    in DCMH's code, and the printed rates are for that. S_ij = 1 where pairs i and j share a label;
+    nll(U, V) is softplus(phi_ij) - S_ij phi_ij, phi = ``scale`` U V^T.
 
     - ``inter`` (L1, Eq. 3): nll(F, G).
     - ``intra`` (L2, Eqs. 5-7): nll(F, F) in the image phase, nll(G, G) in the text phase. As in
@@ -109,6 +112,9 @@ class DMSFH(Algorithm):
     - ``graph`` (L4, Eq. 11): tr(B^T Lap B), Lap = D - S; a figure of the B step, logged as a mean
       over B's entries.
     - ``quantization`` (L5, Eq. 12): |B - F|^2 in the image phase, |B - G|^2 in the text phase.
+
+    A term whose weight is 0 is left out. DMSFH-P is L1 and L2 "only", ``label=0, gamma=0, beta=0``;
+    B is then sign(F + G), and nothing learns from it.
 
     "F text, G image" above Eq. 4 is the other way round elsewhere, Eq. 16 prints S^vv for S^tt, and
     Eq. 18 exchanges gamma and beta; Eq. 13 holds.
@@ -124,16 +130,16 @@ class DMSFH(Algorithm):
         count: Training pairs.
         classes: Label classes.
         intra: Weight of L2; the paper's 1.
-        label: Weight of L3; the paper's 1. DMSFH-P has ``label=0, gamma=0``.
+        label: Weight of L3; the paper's 1.
         gamma: Weight of L4; the paper's 1. DMSFH-S has ``gamma=0``.
-        beta: Weight of L5; the paper's 1.
+        beta: Weight of L5; the paper's 1. Without the graph term it may be 0.
         scale: Factor of the inner products; the paper's 1/2.
         laplacian: ``"normalized"``, or ``"unnormalized"`` as printed.
         normalization: ``"sums"``: terms weigh as in the printed sums; ``"means"``: as means.
 
     Raises:
-        ValueError: There are no labels; ``beta`` is not above 0, where ``gamma`` is: B would not be
-            determined.
+        ValueError: There are no labels; ``beta`` is below 0, or 0 where ``gamma`` is not: B would
+            not be determined.
     """
 
     Network = DMSFHNet
@@ -155,8 +161,10 @@ class DMSFH(Algorithm):
     ) -> None:
         super().__init__()
         require_labels(classes)
-        if gamma and beta <= 0:
-            raise ValueError(f"algorithm.beta is above 0 where gamma is, got beta {beta}")
+        if beta < 0 or (gamma and not beta):
+            raise ValueError(
+                f"algorithm.beta is above 0, or 0 where gamma is 0 as well, got {beta}"
+            )
         self.net = net
         self.bank = CodeBank(count, net.bits, classes)
         self.heads = nn.ModuleDict()
@@ -215,7 +223,8 @@ class DMSFH(Algorithm):
             labels = self.bank.labels[batch.index]
             logits = self.heads[modality](vector)
             terms["label"] = functional.binary_cross_entropy_with_logits(logits, labels)
-        terms["quantization"] = quantization(self.bank.B[batch.index], codes)
+        if self.beta:
+            terms["quantization"] = quantization(self.bank.B[batch.index], codes)
         return terms
 
     def solve_codes(self) -> dict[str, float]:

@@ -27,8 +27,9 @@ from crosshash.model.hash_model import HashModel, Standardize
 class MDFFHNet(HashModel):
     """Image: features of a transformer and a CNN side by side; text: scales joined by convolution.
 
-    Section 3: ViT's pooled feature through one layer of its own, concatenated with CNN-F's fc6,
-    then fully connected layers with ReLU between them and none after the last.
+    Section 3.2: ViT's pooled feature through one layer of its own, concatenated with the output of
+    CNN-F's first six layers (through fc6), then fully connected layers. The paper names no
+    activation; ours is ReLU after every layer but the last and ViT's own.
 
     Args:
         backbones: ``{"cnn": …, "vit": …}``, the paper's ``cnnf`` (fc6) and
@@ -38,8 +39,8 @@ class MDFFHNet(HashModel):
         branch: Width of the transformer's own layer; the paper's 4096.
         image_hidden: Widths of the image layers before the codes; the paper's 8192, 4096.
         text_hidden: Widths of the text layers before the codes; the paper's 4096, 4096.
-        dropout: In the fully connected layers; the paper has none.
-        norm: BatchNorm in the fully connected layers; the paper has none.
+        dropout: In the fully connected layers; the paper names none.
+        norm: BatchNorm in the fully connected layers; the paper names none.
         standardize: See :class:`~crosshash.model.hash_model.HashModel`.
     """
 
@@ -91,8 +92,10 @@ class MDFFHNet(HashModel):
 class MDFFH(Algorithm):
     """Training of MDFFH by Algorithm 1: ``inter + eta quantization`` (Eq. 5).
 
-    The printed sums are means here, over all n^2 pairs and n k entries. F, G and B are the paper's
-    P, Q and H; S_ij = 1 where pairs i and j share a label.
+    The printed sums are means here, over all n^2 pairs and n k entries, which with
+    ``normalization="sums"`` stand in the proportion of the sums: the whole is Eq. 5 over n^2, as in
+    DCMH's code, and the printed rates are for that. F, G and B are the paper's P, Q and H; S_ij = 1
+    where pairs i and j share a label.
 
     - ``inter`` (Eq. 3): softplus(phi_ij) - S_ij phi_ij, phi = ``scale`` F G^T, of a batch's rows
       against the bank's codes of the other modality.

@@ -17,8 +17,10 @@ def schedule_factor(
     """Learning rate at a point of training, as a share of the initial one.
 
     Args:
-        schedule: ``constant``; ``cosine`` from 1 to ``final``; ``geometric``: from 1 to ``final``
-            by a constant ratio, as DCMH's family lowers it.
+        schedule: ``constant``; or from 1 to ``final``: ``linear`` by equal steps, ``cosine`` along
+            half a wave, ``geometric`` by a constant ratio. DCMH's family lowers its rates linearly,
+            once an epoch (``np.linspace`` over the epochs); here every step has a rate of its own
+            on that line, and DCMH's of an epoch is between those of its first and last steps.
         progress: Share of all steps done, in [0, 1].
         final: Share that is left at the end, in (0, 1].
         warmup: Share of all steps over which the rate rises linearly from 0.
@@ -31,11 +33,13 @@ def schedule_factor(
     progress = (progress - warmup) / (1 - warmup) if warmup < 1 else 1.0
     if schedule == "constant":
         return 1.0
+    if schedule == "linear":
+        return 1 + (final - 1) * progress
     if schedule == "cosine":
         return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
     if schedule == "geometric":
         return float(final**progress)
-    raise ValueError(f"schedule is 'constant', 'cosine' or 'geometric', got {schedule!r}")
+    raise ValueError(f"schedule is 'constant', 'linear', 'cosine' or 'geometric', got {schedule!r}")
 
 
 def build_optimizer(

@@ -92,7 +92,7 @@ def test_bits_that_cannot_be_packed_are_refused(bits: int) -> None:
         {"epochs": 0},
         {"epochs": 1.5},
         {"learning_rate": -1},
-        {"schedule": "linear"},
+        {"schedule": "step"},
         {"device": "gpu"},
         {"patience": 0},
     ],

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 
@@ -22,13 +20,13 @@ def block(dim: int, **options) -> MultiScaleText:
 
 
 def naive_view(row: list[float], scale: int, weight: float, bias: float) -> list[float]:
-    """Pooling with a short last window, 1x1 convolution, ReLU, nearest interpolation."""
+    """Pooling with a short last window, 1x1 convolution, ReLU, each value back to its window."""
     d = len(row)
     pooled = []
     for start in range(0, d, scale):
         window = row[start : min(start + scale, d)]
         pooled.append(max(0.0, weight * sum(window) / len(window) + bias))
-    return [pooled[math.floor(place * len(pooled) / d)] for place in range(d)]
+    return [pooled[place // scale] for place in range(d)]
 
 
 @pytest.mark.parametrize("dim", [60, 57, 50, 12])
@@ -47,6 +45,25 @@ def test_the_block_agrees_with_a_loop_over_windows(dim: int, fuse: str) -> None:
         else:
             expected = pooling.fuse.weight[0, :, 0] @ stacked + pooling.fuse.bias
         torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("scale", [5, 10, 15, 30, 50])
+@pytest.mark.parametrize("dim", [1386, 1000, 143, 60, 50])
+def test_what_is_constant_in_every_window_comes_back_as_it_was(dim: int, scale: int) -> None:
+    pooling = MultiScaleText(dim, scales=(scale,), fuse="concat")
+    x = draw(2, -(-dim // scale)).abs().repeat_interleave(scale, dim=1)[:, :dim]
+    torch.testing.assert_close(pooling(x)[:, dim:], x)
+
+
+@pytest.mark.parametrize("dim", [1386, 57])
+def test_a_word_changes_its_own_window_and_no_other(dim: int) -> None:
+    pooling = MultiScaleText(dim, scales=(50,), fuse="concat")
+    for place in (0, 49, 50, dim - 1):
+        words = torch.zeros(1, dim)
+        words[0, place] = 1
+        changed = pooling(words)[0, dim:].nonzero()[:, 0].tolist()
+        start = place // 50 * 50
+        assert changed == list(range(start, min(start + 50, dim)))
 
 
 @pytest.mark.parametrize(("fuse", "width"), [("conv", 40), ("concat", 40 * 6)])

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 
 from crosshash.codes import sign
+from crosshash.config import read_config
 from crosshash.methods.dmsfh import DMSFH
 from crosshash.similarity import label_similarity
 
@@ -108,12 +109,21 @@ def _with(batch: Any, labels: torch.Tensor) -> Any:
     return batch
 
 
-def test_dmsfh_p_has_likelihoods_and_quantization_only(model_of: Any, batch_of: Any) -> None:
-    algorithm, batch = build(model_of, batch_of, label=0.0, gamma=0.0)
-    assert set(algorithm.image_loss(batch)) == {"inter", "intra", "quantization"}
+def test_dmsfh_p_has_the_two_likelihoods_only(model_of: Any, batch_of: Any) -> None:
+    settings = read_config("dmsfh/wiki-64-p").algorithm
+    algorithm, batch = build(model_of, batch_of, **settings)
+    assert settings["intra"] == 1  # wiki's own recipe leaves L2 out
+    for loss in (algorithm.image_loss, algorithm.text_loss):
+        assert set(loss(batch)) == {"inter", "intra"}
     algorithm.solve_codes()
     assert torch.equal(algorithm.bank.B, sign(algorithm.bank.F + algorithm.bank.G))
     assert not list(algorithm.heads.parameters())
+
+
+def test_dmsfh_p_may_keep_the_quantization_term(model_of: Any, batch_of: Any) -> None:
+    settings = {**read_config("dmsfh/wiki-64-p").algorithm, "beta": 1.0}
+    algorithm, batch = build(model_of, batch_of, **settings)
+    assert set(algorithm.image_loss(batch)) == {"inter", "intra", "quantization"}
 
 
 def test_dmsfh_s_keeps_the_label_term(model_of: Any, batch_of: Any) -> None:
@@ -122,6 +132,7 @@ def test_dmsfh_s_keeps_the_label_term(model_of: Any, batch_of: Any) -> None:
     assert "graph" not in algorithm.solve_codes()
 
 
-def test_codes_that_no_term_holds_are_refused(model_of: Any) -> None:
-    with pytest.raises(ValueError, match="beta is above 0"):
-        DMSFH(model_of("dmsfh"), 48, 4, beta=0.0)
+@pytest.mark.parametrize("weights", [{"beta": 0.0}, {"beta": -1.0, "gamma": 0.0}])
+def test_codes_that_no_term_holds_are_refused(model_of: Any, weights: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="beta is above 0, or 0 where gamma is 0 as well"):
+        DMSFH(model_of("dmsfh"), 48, 4, **weights)

@@ -11,6 +11,8 @@ from crosshash.algorithms.phases import BatchPhase, SolvePhase
 from crosshash.backbones.base import Features
 from crosshash.methods.build import METHODS
 from crosshash.methods.mdffh import MDFFH
+from crosshash.model.batch import Batch
+from crosshash.similarity import label_similarity
 
 
 def build(model_of: Any, batch_of: Any, **objective: Any) -> tuple[MDFFH, Any]:
@@ -44,6 +46,30 @@ def test_the_loss_is_equation_5(model_of: Any, batch_of: Any) -> None:
     torch.testing.assert_close(
         update.total(algorithm.text_loss(batch)) * n * n, printed, rtol=1e-4, atol=1e-2
     )
+
+
+def test_a_batchs_loss_is_the_printed_sum_over_n_b_as_in_dcmhs_code(
+    model_of: Any, batch_of: Any
+) -> None:
+    """So that a rate which DCMH's family prints is a rate for this loss."""
+    algorithm, batch = build(model_of, batch_of)
+    algorithm.eval()
+    n, b, bank = len(batch), 16, algorithm.bank
+    rows = batch.index[7 : 7 + b]
+    part = Batch(
+        rows,
+        {slot: Features(value.pooled[rows]) for slot, value in batch.images.items()},
+        {"bow": batch.texts["bow"][rows]},
+        batch.labels[rows],
+    )
+    update = algorithm.phases()[0].updates[0]
+    ours = update.total(algorithm.image_loss(part))
+    F = algorithm.net.hash_image(part.images)
+    theta = 0.5 * F @ bank.G.T
+    S = label_similarity(part.labels, batch.labels)
+    printed = (torch.nn.functional.softplus(theta) - S * theta).sum()
+    printed = printed + (bank.B[rows] - F).square().sum()
+    torch.testing.assert_close(ours, printed / (n * b), rtol=1e-5, atol=1e-6)
 
 
 def test_algorithm_1_is_images_texts_codes(model_of: Any, batch_of: Any) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -37,7 +38,22 @@ def test_geometric_falls_by_a_constant_ratio() -> None:
     assert ratios == pytest.approx([10**-0.4] * 10)
 
 
-@pytest.mark.parametrize("schedule", ["constant", "cosine", "geometric"])
+def test_linear_falls_by_equal_steps() -> None:
+    values = [schedule_factor("linear", step / 10, final=0.2) for step in range(11)]
+    assert values == pytest.approx(np.linspace(1, 0.2, 11).tolist())
+
+
+def test_a_rate_of_dcmh_lies_within_the_epoch_that_it_is_of() -> None:
+    epochs, first, last = 500, 10**-1.5, 1e-6
+    for epoch, rate in enumerate(np.linspace(first, last, epochs)):
+        begin, end = (
+            first * schedule_factor("linear", e / epochs, final=last / first)
+            for e in (epoch, epoch + 1)
+        )
+        assert begin * (1 + 1e-9) >= rate >= end * (1 - 1e-9)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine", "geometric"])
 def test_warm_up_rises_linearly_and_the_course_begins_where_it_ends(schedule: str) -> None:
     def factor(progress: float) -> float:
         return schedule_factor(schedule, progress, final=0.1, warmup=0.2)
@@ -54,8 +70,8 @@ def test_a_training_may_be_all_warm_up() -> None:
 
 
 def test_an_unknown_schedule_is_named() -> None:
-    with pytest.raises(ValueError, match="'constant', 'cosine' or 'geometric', got 'linear'"):
-        schedule_factor("linear", 0.5, final=0.1)
+    with pytest.raises(ValueError, match="'linear', 'cosine' or 'geometric', got 'line'"):
+        schedule_factor("line", 0.5, final=0.1)
 
 
 def test_backbone_parameters_have_their_own_rate() -> None:

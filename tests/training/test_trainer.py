@@ -220,7 +220,7 @@ def test_an_epoch_sees_a_pair_at_most_once_in_an_order_of_its_own(toy: ModuleTyp
 # Schedule, clipping, numbers
 
 
-@pytest.mark.parametrize("schedule", ["constant", "cosine", "geometric"])
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine", "geometric"])
 def test_every_step_has_the_rate_of_its_place_in_the_training(
     toy: ModuleType, schedule: str
 ) -> None:

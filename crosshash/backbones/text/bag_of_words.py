@@ -39,7 +39,7 @@ class BagOfWords(TextEncoder):
     most frequent first) and kept with the checkpoint.
 
     Args:
-        size: Most words in the vocabulary; 1386 is what the MIRFLICKR experiments use.
+        size: Most words in the vocabulary; 1386 is how many tags of MIRFLICKR-25K papers use.
         tokens: ``"words"``: runs of two or more letters and digits; ``"tags"``: whatever stands
             between spaces, so that the tags "b&w" and "x" survive whole.
         lowercase: Whether "Dog" is "dog".
@@ -47,8 +47,9 @@ class BagOfWords(TextEncoder):
         min_df: Fewest texts in which a word of the vocabulary occurs.
         vocabulary: The words in their order, where they are known already, or a text file of them,
             as given or below ``CROSSHASH_DATA``: one on each line, what follows after a space is
-            not read (so ``common_tags.txt`` of MIRFLICKR and ``TagList1k.txt`` of NUS-WIDE are
-            such files). ``fit`` is then not needed, and ``size`` is not used.
+            not read, and a word that comes again counts once (so ``common_tags.txt`` of MIRFLICKR
+            and ``TagList1k.txt`` of NUS-WIDE are such files, with ``tokens="tags"``). ``fit`` is
+            then not needed, and ``size`` is not used.
         assets: Folder where ``save_assets`` has written the vocabulary.
     """
 
@@ -209,10 +210,14 @@ class BagOfWords(TextEncoder):
 
 
 def _word_file(path: str | Path) -> list[str]:
-    """First words of the lines of a text file, in UTF-8 or else Latin-1."""
-    content = locate(path).read_bytes()
+    """First words of the lines of a text file, each once, in UTF-8 or else Latin-1."""
+    file = locate(path)
+    content = file.read_bytes()
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = content.decode("latin-1")
-    return [line.split()[0] for line in text.split("\n") if line.strip()]
+    words = dict.fromkeys(line.split()[0] for line in text.split("\n") if line.strip())
+    if not words:
+        raise ValueError(f"bow: {file} has no words; expected one on each line")
+    return list(words)

@@ -76,6 +76,9 @@ def mirflickr(
     for each concept. Their ``_r1`` lists (clear cases only) are not used. A pair's text is its tags
     with one space between. Pairs are in the order of the image numbers, concepts by alphabet.
 
+    HFAH has all 25,000 pairs and gives no split; its protocol here has the pairs of the others and
+    the sizes of DCMH's split.
+
     Args:
         root: The folder, as given or below ``CROSSHASH_DATA``.
         tags: Which of its tags are a pair's text: ``"common"``, those of :func:`common_tags`, or

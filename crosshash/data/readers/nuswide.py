@@ -25,7 +25,8 @@ from crosshash.images import ImageFiles
 COUNTS = {"images": 269_648, "concepts": 81, "tags": 1_000}
 # Pairs by the number of concepts and whether tagless ones stay.
 PAIRS = {(10, True): 186_577, (21, True): 195_834, (21, False): 190_421}
-# What each paper takes: the number of most frequent concepts, and whether tagless pairs stay.
+# What each paper takes: the number of most frequent concepts, and whether tagless pairs stay, which
+# none of them says: it follows from their numbers of pairs.
 CHOICES = {"amgfh": (10, True), "mdffh": (21, True), "dmsfh": (21, False), "hfah": (21, True)}
 
 
@@ -50,6 +51,8 @@ def nuswide(
     concepts, which is also the order of the labels. A pair's text is its tags among the official
     1,000, in the order of their list, with one space between. Pairs are in the order of the list of
     images; their ids are its paths, with forward slashes.
+
+    HFAH gives no split; its protocol has the sizes of DCMH's.
 
     Args:
         root: The folder, as given or below ``CROSSHASH_DATA``.

@@ -140,7 +140,8 @@ def test_tags_are_whatever_stands_between_spaces(tmp_path: Path) -> None:
 def test_a_vocabulary_may_be_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
 ) -> None:
-    (tmp_path / "common_tags.txt").write_text("sky 845\r\nété 30\n\nb&w 20", encoding=encoding)
+    lines = "sky 845\r\nété 30\n\nb&w 20\nsky 20"
+    (tmp_path / "common_tags.txt").write_text(lines, encoding=encoding)
     monkeypatch.setenv("CROSSHASH_DATA", str(tmp_path))
     encoder = create_text_encoder("bow", tokens="tags", vocabulary="common_tags.txt")
     assert encoder.fitted
@@ -149,6 +150,9 @@ def test_a_vocabulary_may_be_a_file(
     assert create_text_encoder(**encoder.spec(), assets=tmp_path).vocabulary == encoder.vocabulary
     with pytest.raises(FileNotFoundError, match="nowhere"):
         create_text_encoder("bow", vocabulary="nowhere.txt")
+    (tmp_path / "empty.txt").write_text("\n")
+    with pytest.raises(ValueError, match=r"empty\.txt has no words"):
+        create_text_encoder("bow", vocabulary="empty.txt")
 
 
 @pytest.mark.parametrize("words", [[], ["dog", "dog"], ["dog", 3], {"dog": 0}, "dog"])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from crosshash.backbones import create_text_encoder
 from crosshash.data import DATASETS
 from crosshash.data.readers.nuswide import CHOICES, PAIRS, tag_list
 
@@ -239,3 +240,15 @@ def test_unknown_ways_with_missing_images_are_refused(small):
 
 def test_the_official_tags_are_in_the_order_of_the_columns(small):
     assert tag_list(small) == WORDS
+
+
+def test_the_official_tags_are_a_vocabulary(small):
+    dataset, _ = read(small)
+    path = small / "NUS_WID_Tags" / "TagList1k.txt"
+    encoder = create_text_encoder("bow", tokens="tags", vocabulary=str(path))
+    assert encoder.vocabulary == WORDS
+    texts = [text for text in dataset.captions() if text]
+    rows = encoder.prepare(texts)["bow"]
+    assert [[WORDS[i] for i in np.flatnonzero(row)] for row in rows.numpy()] == [
+        text.split() for text in texts
+    ]
