@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,7 @@ class Assembly:
         rows: (t,) the training pairs.
         model: The network, untrained or with the weights of ``start``.
         supervision: A sentence on the labels, where the config has settings for both cases.
+        start: What is fine-tuned; None: nothing.
     """
 
     config: ExperimentConfig
@@ -51,6 +52,17 @@ class Assembly:
     rows: np.ndarray
     model: HashModel
     supervision: str | None
+    start: HashModel | str | Path | None = None
+
+    def with_all_rows(self) -> Assembly:
+        """The same, built anew for the second training of ``data.refit``.
+
+        It trains on all training pairs of the protocol, learns its vocabulary from all, and selects
+        nothing.
+        """
+        rows = self.protocol.train
+        model = build(self.config, self.dataset, rows, _loaded(self.start))
+        return replace(self, selection=None, rows=rows, model=model)
 
     def algorithm(self) -> Algorithm:
         """The method's training algorithm around the network."""
@@ -67,7 +79,8 @@ def assemble(config: ExperimentConfig, start: HashModel | str | Path | None = No
         start: A model, zoo name or checkpoint folder to fine-tune, as :func:`build` says.
 
     Raises:
-        ConfigError: The config is wrong; it is checked before data is read.
+        ConfigError: The config is wrong; it is checked before data is read. Or ``data.refit`` has
+            nothing to add, as the held-out pairs are no training pairs.
         FileNotFoundError: Data or weights are not there, or a file of ``imports`` is not.
         PluginError: A file of ``imports`` fails.
     """
@@ -79,10 +92,17 @@ def assemble(config: ExperimentConfig, start: HashModel | str | Path | None = No
     if config.data.validation:
         selection = protocol.with_validation(config.data.validation, config.seed)
     rows = (selection or protocol).train
-    if start is not None and not isinstance(start, HashModel):
-        start = load(start)
-    model = build(config, dataset, rows, start)
-    return Assembly(config, dataset, protocol, selection, rows, model, supervision)
+    if config.data.refit and len(rows) == len(protocol.train):
+        raise ConfigError(
+            f"data.refit: {dataset.name!r} has a validation set of its own, so that all "
+            f"{len(rows):,} training pairs train already; leave data.refit out"
+        )
+    model = build(config, dataset, rows, _loaded(start))
+    return Assembly(config, dataset, protocol, selection, rows, model, supervision, start)
+
+
+def _loaded(start: HashModel | str | Path | None) -> HashModel | None:
+    return start if start is None or isinstance(start, HashModel) else load(start)
 
 
 def check_parts(config: ExperimentConfig) -> None:

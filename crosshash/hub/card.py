@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from crosshash.model.hash_model import HashModel
+from crosshash.retrieval.record import training_words
 
 _DIRECTIONS = (("i2t", "image → text"), ("t2i", "text → image"))
 
@@ -116,9 +117,8 @@ def _table(figures: Mapping[str, Any]) -> str:
 
 def _protocol(model: HashModel) -> str:
     values = dict(model.info.figures.get("record", {}))
-    held = model.info.experiment.get("data", {}).get("validation")
-    if held:
-        values["selection"] = f"the best epoch on {held} pairs held out for it"
+    if training := values.pop("training", None):
+        values["training"] = training_words(training)
     return _list(values)
 
 

@@ -20,6 +20,10 @@ class Record:
         overlaps: Pairs that two sets share.
         captions: Which caption of a pair is its text.
         seed: Seed of the training.
+        training: What came before, in numbers: ``pairs`` that trained the network, ``best_epoch``,
+            after which it was kept, and where that epoch was chosen the ``held_out`` pairs by which
+            (0: by a validation of one's own), and ``refit``: whether it was then trained on these
+            pairs too. :func:`training_words` makes a sentence of it.
         bits: Code length.
         versions: Of crosshash and what it computes with.
         ties: Order inside ties.
@@ -35,6 +39,7 @@ class Record:
     overlaps: Mapping[str, int] = field(default_factory=dict)
     captions: str | int | None = None
     seed: int | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
     bits: int | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     ties: str = "expected"
@@ -56,6 +61,24 @@ def installed(*packages: str) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return versions
+
+
+def training_words(training: Mapping[str, Any]) -> str:
+    """What a record's ``training`` says, as a sentence.
+
+    Example:
+        >>> training_words({"pairs": 2173, "best_epoch": 35, "held_out": 300, "refit": True})
+        'epoch 35 chosen on 300 held-out pairs, then trained on all 2,173 pairs'
+    """
+    pairs, epoch = f"{training['pairs']:,}", training["best_epoch"]
+    if "held_out" not in training:
+        return f"{epoch} epochs on {pairs} pairs"
+    held = training["held_out"]
+    chosen = f"on {held:,} held-out pairs" if held else "by a validation of one's own"
+    trained = (
+        f"then trained on all {pairs} pairs" if training["refit"] else f"trained on {pairs} others"
+    )
+    return f"epoch {epoch} chosen {chosen}, {trained}"
 
 
 def make_record(**known: Any) -> Record:

@@ -125,3 +125,37 @@ def test_an_object_with_memory_is_a_callback(toy: ModuleType) -> None:
     ).run()
     assert 1 < len(history) < 200
     assert history[-1]["image/nll"] >= history[-2]["image/nll"]
+
+
+# A training that ends before its schedules do
+
+
+def test_a_training_until_an_epoch_goes_as_one_that_is_stopped_there(
+    toy: ModuleType, tmp_path: Path
+) -> None:
+    stopped, pairs = toy.make()
+    options = {"schedule": "geometric", "warmup_epochs": 1.5}
+    stop = [lambda figures, net: figures["epoch"] == 3]
+    history = toy.trainer(stopped, pairs, callbacks=stop, **options).run()
+    shorter, pairs = toy.make()
+    trainer = toy.trainer(shorter, pairs, until=3, folder=tmp_path, **options)
+    assert trainer.run() == history
+    assert trainer.best_epoch == 3
+    states = stopped.state_dict(), shorter.state_dict()
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    other, pairs = toy.make()
+    with pytest.raises(ValueError, match="until: 3 -> 4"):
+        toy.trainer(other, pairs, until=4, folder=tmp_path, **options).run(resume=True)
+
+
+@pytest.mark.parametrize("until", [0, 6])
+def test_until_is_one_of_the_epochs(toy: ModuleType, until: int) -> None:
+    with pytest.raises(ValueError, match=f"until is one of the 5 epochs .*got {until}"):
+        toy.trainer(*toy.make(), until=until)
+
+
+def test_the_last_epoch_before_until_is_validated(toy: ModuleType) -> None:
+    algorithm, pairs = toy.make()
+    options = {"until": 3, "evaluate_every": 2, "validate": toy.agreement}
+    history = toy.trainer(algorithm, pairs, **options).run()
+    assert ["map_mean" in line for line in history] == [False, True, True]
