@@ -9,7 +9,14 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, create_model, field_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    field_validator,
+)
 
 from crosshash.codes import check_bits
 from crosshash.overlays import (
@@ -104,6 +111,16 @@ class ExperimentConfig(Section):
             return slots
         # null: an overlay leaves a slot of its base out.
         return {slot: value for slot, value in slots.items() if value is not None}
+
+    @field_validator("evaluation")
+    @classmethod
+    def _radii_of_the_codes(
+        cls, evaluation: EvaluationConfig, info: ValidationInfo
+    ) -> EvaluationConfig:
+        bits = info.data.get("bits", 0)  # absent where they are wrong themselves
+        if bits and max(evaluation.radii, default=0) > bits:
+            raise ValueError(f"radii: Hamming radii of {bits}-bit codes are in 0…{bits}")
+        return evaluation
 
 
 def _known_keys(model: type[BaseModel], location: Sequence[Any]) -> list[str]:

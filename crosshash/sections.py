@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+_Rank = Annotated[int, Field(ge=1)]
 
 
 class Section(BaseModel):
@@ -69,9 +71,27 @@ class DataConfig(Section):
 
 
 class EvaluationConfig(Section):
-    """The conventions that change a figure, each by its name."""
+    """The conventions that change a figure, each by its name.
+
+    Attributes:
+        ties: Order of items at the same distance.
+        denominator: Of the MAP@k that is quoted; all four are measured.
+        empty: Queries with nothing relevant: left out of means, or counted as 0.
+        topk: Each k of MAP@k.
+        ranks: Each N of Precision@N; None: 1, 5, 10, 50, … as far as the retrieval set goes.
+        radii: Hamming radii of F1.
+        f1_average: ``query``: mean of the queries' F1; ``curve``: F1 of the mean precision and the
+            mean recall, which is how the DMSFH paper's Table 5 has it.
+        database: Codes of the searched pairs. ``encoded``: by the hash functions. ``both``: these
+            figures, and beside them those of ``learned``: searched pairs that were trained on have
+            their label-learned B, as in the shallow literature, others are encoded.
+    """
 
     ties: Literal["expected", "best", "worst", "index"] = "expected"
     denominator: Literal["total", "min", "retrieved", "first"] = "total"
     empty: Literal["skip", "zero"] = "skip"
-    topk: list[int] = Field(default_factory=lambda: [50])
+    topk: list[_Rank] = Field(default_factory=lambda: [50])
+    ranks: Annotated[list[_Rank], Field(min_length=1)] | None = None
+    radii: list[Annotated[int, Field(ge=0)]] = Field(default_factory=lambda: [0, 1, 2])
+    f1_average: Literal["query", "curve"] = "query"
+    database: Literal["encoded", "both"] = "encoded"

@@ -174,5 +174,6 @@ def evaluate(
 
 
 def _maps(report: Any) -> dict[str, Any]:
-    i2t, t2i = report.i2t, report.t2i
-    return {"i2t": i2t.map, "t2i": t2i.map, "chance": (i2t.chance, t2i.chance)}
+    i2t, t2i, other = report.i2t, report.t2i, report.learned
+    learned = None if other is None else (other.i2t.map, other.t2i.map)
+    return {"i2t": i2t.map, "t2i": t2i.map, "chance": (i2t.chance, t2i.chance), "learned": learned}

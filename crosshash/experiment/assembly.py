@@ -28,6 +28,7 @@ from crosshash.hub.save import check_savable
 from crosshash.methods.build import METHODS, build_model
 from crosshash.model.hash_model import HashModel
 from crosshash.plugins import import_parts
+from crosshash.retrieval.curves import check_ranks
 
 
 @dataclass
@@ -65,10 +66,28 @@ class Assembly:
         return replace(self, selection=None, rows=rows, model=model)
 
     def algorithm(self) -> Algorithm:
-        """The method's training algorithm around the network."""
+        """The method's training algorithm around the network.
+
+        Raises:
+            ConfigError: ``evaluation.database`` asks for learned codes, but the method has none, or
+                no training pair is searched.
+        """
         labels = self.dataset.labels
         classes = 0 if labels is None else labels.shape[1]
-        return build_algorithm(self.config, self.model, classes, len(self.rows))
+        algorithm = build_algorithm(self.config, self.model, classes, len(self.rows))
+        if self.config.evaluation.database == "both":
+            if algorithm.learned_codes() is None:
+                raise ConfigError(
+                    f"evaluation.database=both: {self.config.method} learns no codes of its "
+                    "training pairs; only evaluation.database=encoded can be measured"
+                )
+            if not np.isin(self.rows, self.protocol.retrieval).any():
+                raise ConfigError(
+                    "evaluation.database=both: no training pair of "
+                    f"{self.protocol.name!r} is searched, so that no learned code would be; leave "
+                    "it at encoded"
+                )
+        return algorithm
 
 
 def assemble(config: ExperimentConfig, start: HashModel | str | Path | None = None) -> Assembly:
@@ -83,6 +102,7 @@ def assemble(config: ExperimentConfig, start: HashModel | str | Path | None = No
             nothing to add, as the held-out pairs are no training pairs.
         FileNotFoundError: Data or weights are not there, or a file of ``imports`` is not.
         PluginError: A file of ``imports`` fails.
+        ValueError: ``evaluation.ranks`` go beyond the retrieval set.
     """
     import_parts(config.imports)
     check_parts(config)
@@ -92,6 +112,8 @@ def assemble(config: ExperimentConfig, start: HashModel | str | Path | None = No
     if config.data.validation:
         selection = protocol.with_validation(config.data.validation, config.seed)
     rows = (selection or protocol).train
+    if config.evaluation.ranks is not None:  # known before hours of training
+        check_ranks(config.evaluation.ranks, len(protocol.retrieval))
     if config.data.refit and len(rows) == len(protocol.train):
         raise ConfigError(
             f"data.refit: {dataset.name!r} has a validation set of its own, so that all "

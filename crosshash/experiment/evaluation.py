@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from crosshash.codes import pack
 from crosshash.config import ExperimentConfig, Overrides, override_config, parse_config
 from crosshash.data.dataset import PairedDataset
 from crosshash.data.features.cache import FeatureCache
@@ -32,14 +38,17 @@ def evaluate(
     Args:
         model: A model, a zoo name or a checkpoint folder.
         overrides: Settings over the experiment that the checkpoint carries, as
-            :func:`train` takes them, such as ``data.root=…`` or ``evaluation.topk=[50,500]``.
+            :func:`train` takes them, such as ``data.root=…`` or ``evaluation.topk=[50,500]``. A
+            model has only the codes that it gives: ``evaluation.database`` is ``encoded``, whatever
+            was measured after its training.
         imports: Python files or modules with parts of one's own, as :func:`crosshash.load` takes
             them.
         cache: Features of frozen backbones; default: the user's cache folder.
         progress: Show progress bars.
 
     Raises:
-        ValueError: The model carries no experiment, or the data set has no labels.
+        ValueError: The model carries no experiment, or the data set has no labels; or learned codes
+            are asked for.
 
     Example:
         >>> report = evaluate("amgfh-shapes-64", overrides=["data.options.n=60"], progress=False)
@@ -52,7 +61,14 @@ def evaluate(
     if not model.info.experiment:
         raise ValueError("this model carries no experiment to evaluate it by; train it first")
     config = parse_config(model.info.experiment, where="the checkpoint's experiment")
+    config = override_config(config, {"evaluation.database": "encoded"})
     config = override_config(config, overrides)
+    if config.evaluation.database != "encoded":
+        raise ValueError(
+            f"evaluation.database={config.evaluation.database}: a model does not carry the codes "
+            "that were learned for its training pairs; they are measured at the end of a training "
+            "(crosshash train … evaluation.database=both), whose figures are in info.json"
+        )
     try:
         check_parts(config)
     except LookupError as error:
@@ -77,6 +93,7 @@ def evaluate_inputs(
     protocol: Protocol,
     config: ExperimentConfig,
     training: Mapping[str, Any],
+    learned: tuple[npt.NDArray[np.int64], Tensor] | None = None,
 ) -> Report:
     """Figures of a model on prepared inputs, both directions, with their record.
 
@@ -87,9 +104,11 @@ def evaluate_inputs(
         protocol: Which pairs are queries and which are searched.
         config: Has the conventions.
         training: What the record says of the training.
+        learned: Rows (t,) of the pairs that were trained on, and the codes (t, k) in {-1, +1} that
+            were learned for them; the figures with these are then measured too.
 
     Raises:
-        ValueError: The data set has no labels.
+        ValueError: The data set has no labels, or there is not one learned code for each row.
     """
     if dataset.labels is None:
         raise ValueError(
@@ -99,7 +118,8 @@ def evaluate_inputs(
     workers = config.training.workers
     query = encode_pairs(model, inputs.select(protocol.query), workers=workers)
     retrieval = encode_pairs(model, inputs.select(protocol.retrieval), workers=workers)
-    conventions = config.evaluation
+    conventions = config.evaluation.model_dump(exclude={"database"})
+    labels = dataset.labels[protocol.query], dataset.labels[protocol.retrieval]
     record = make_record(
         dataset=dataset.name,
         protocol=protocol.name,
@@ -111,14 +131,22 @@ def evaluate_inputs(
         training=training,
         bits=model.bits,
     )
-    return evaluate_both(
-        query,
-        retrieval,
-        dataset.labels[protocol.query],
-        dataset.labels[protocol.retrieval],
-        record=record,
-        **conventions.model_dump(),
-    )
+    report = evaluate_both(query, retrieval, *labels, record=record, **conventions)
+    if learned is None:
+        return report
+    rows, codes = learned
+    if codes.shape != (len(rows), model.bits):
+        raise ValueError(
+            f"{config.method} trained on {len(rows)} pairs for {model.bits} bits, but its learned "
+            f"codes are {tuple(codes.shape)}; learned_codes() gives one for each pair, in order"
+        )
+    _, trained, places = np.intersect1d(rows, protocol.retrieval, return_indices=True)
+    images, texts = (part.copy() for part in retrieval)
+    images[places] = texts[places] = pack(codes)[trained]
+    counts = {**record.counts, "learned": len(places)}
+    record = replace(record, database="learned", counts=counts)
+    other = evaluate_both(query, (images, texts), *labels, record=record, **conventions)
+    return replace(report, learned=other)
 
 
 class Validation:

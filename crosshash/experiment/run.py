@@ -171,7 +171,10 @@ def train(
         again = trainer.run(resume=resume and has_state(training.folder), settings=shared)
     model, report = made.model, None
     if dataset.labels is not None:
-        report = evaluate_inputs(model, inputs, dataset, made.protocol, config, told)
+        learned = None
+        if config.evaluation.database == "both" and trainer.learned_codes is not None:
+            learned = made.rows, trainer.learned_codes
+        report = evaluate_inputs(model, inputs, dataset, made.protocol, config, told, learned)
     figures = {} if report is None else report.as_dict()
     model.info = ModelInfo(
         label_names=list(dataset.label_names),

@@ -10,6 +10,11 @@ import yaml
 from crosshash.model.hash_model import HashModel
 from crosshash.retrieval.record import training_words
 
+_LEARNED = (
+    "Database *encoded*: all searched pairs have the codes that this model gives them. *Learned*: "
+    "those that were trained on have the codes that training learned from their labels, which this "
+    "checkpoint does not have."
+)
 _DIRECTIONS = (("i2t", "image → text"), ("t2i", "text → image"))
 
 
@@ -109,6 +114,13 @@ def _usage(model: HashModel, source: str) -> str:
 def _table(figures: Mapping[str, Any]) -> str:
     lines = ["| | image → text | text → image |", "| --- | --- | --- |"]
     image, text = figures["i2t"], figures["t2i"]
+    if other := figures.get("learned"):
+        for name, found in (("encoded", figures), ("learned", other)):
+            maps = f"{found['map_i2t']:.4f} | {found['map_t2i']:.4f}"
+            lines.append(f"| MAP, database {name} | {maps} |")
+        lines.append(f"| chance | {image['chance']:.4f} | {text['chance']:.4f} |")
+        lines.append(f"\n{_LEARNED}")
+        return "\n".join(lines)
     for key, label in (("map", "MAP"), ("map_best", "MAP, best tie order"), ("chance", "chance")):
         if key in image:
             lines.append(f"| {label} | {image[key]:.4f} | {text[key]:.4f} |")

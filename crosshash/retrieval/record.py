@@ -16,6 +16,9 @@ class Record:
         dataset: Name of the data set.
         protocol: Name of its split.
         split: Digest of the ids in each set.
+        database: What codes the retrieval set has: ``"encoded"`` by the hash functions; or
+            ``"learned"``: pairs that were trained on have their label-learned B, others are encoded
+            (``counts`` then says how many are ``learned``).
         counts: Pairs in each set: query, retrieval, train.
         overlaps: Pairs that two sets share.
         captions: Which caption of a pair is its text.
@@ -30,11 +33,14 @@ class Record:
         denominator: The denominator of MAP@k that is quoted; figures have all four.
         empty: What becomes of queries with nothing relevant.
         empty_queries: Number of such queries, by direction.
+        f1_average: How F1 is averaged: ``query`` or ``curve``, see
+            :func:`~crosshash.retrieval.curves.f1_at_radius`.
     """
 
     dataset: str = ""
     protocol: str = ""
     split: str = ""
+    database: str = "encoded"
     counts: Mapping[str, int] = field(default_factory=dict)
     overlaps: Mapping[str, int] = field(default_factory=dict)
     captions: str | int | None = None
@@ -46,6 +52,7 @@ class Record:
     denominator: str = "total"
     empty: str = "skip"
     empty_queries: Mapping[str, int] = field(default_factory=dict)
+    f1_average: str = "query"
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready values."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from crosshash.algorithms.phases import Algorithm, BatchPhase, Phase
 from crosshash.model.hash_model import HashModel
@@ -54,6 +55,11 @@ class Trainer:
             ``settings.epochs`` says; None: all.
         seed: Of order and dropout.
         progress: Show a progress bar.
+
+    Attributes:
+        best_epoch: After a run: the epoch whose network is kept.
+        learned_codes: After a run: the codes B of the training rows of that same epoch, ``int8``
+            (n, k) in {-1, +1}; None for a method that learns none.
 
     Raises:
         ValueError: There are fewer than 2 pairs in a batch or no epochs; ``until`` is not one of
@@ -177,9 +183,11 @@ class Trainer:
                     log.epoch(figures)
                 done.epoch += 1
                 self._write(shared, done, runner)
+        self.learned_codes = self._codes()
         if done.best.net is not None:
             net = self.algorithm.net
             restore_state(net, done.best.net, net.frozen_prefixes)
+            self.learned_codes = done.best.codes
         # Where they differ in a digit, all processes go by the first.
         best = torch.tensor([done.best.epoch or done.epoch], device=self.accelerator.device)
         share(self.accelerator, [best])
@@ -236,8 +244,12 @@ class Trainer:
             )
         if figures[self.settings.monitor] > done.best.value:
             net = learned_state(self.algorithm.net, self.algorithm.net.frozen_prefixes)
-            done.best = Best(figures[self.settings.monitor], epoch + 1, net)
+            done.best = Best(figures[self.settings.monitor], epoch + 1, net, self._codes())
         return figures
+
+    def _codes(self) -> Tensor | None:
+        codes = self.algorithm.learned_codes()
+        return None if codes is None else codes.to("cpu", torch.int8, copy=True)
 
     def _call_back(self, figures: Mapping[str, float]) -> bool:
         """Whether a callback wants to stop; the answer of the first process is that of all."""

@@ -159,3 +159,41 @@ def test_the_last_epoch_before_until_is_validated(toy: ModuleType) -> None:
     options = {"until": 3, "evaluate_every": 2, "validate": toy.agreement}
     history = toy.trainer(algorithm, pairs, **options).run()
     assert ["map_mean" in line for line in history] == [False, True, True]
+
+
+# Codes that were learned for the training rows
+
+
+@pytest.mark.parametrize("kept", [2, 4])
+def test_learned_codes_are_those_of_the_epoch_whose_network_is_kept(
+    toy: ModuleType, tmp_path: Path, kept: int
+) -> None:
+    figures, seen = iter([0.0, 0.9, 0.1, 0.0 if kept == 2 else 1.0]), []
+    algorithm, pairs = toy.make()
+    algorithm.learned_codes = lambda: algorithm.bank.B
+
+    def validate(net) -> dict[str, float]:
+        seen.append(algorithm.bank.B.clone())
+        return {"map_mean": next(figures)}
+
+    options = {"epochs": 4, "folder": tmp_path, "validate": validate}
+    trainer = toy.trainer(algorithm, pairs, **options)
+    trainer.run()
+    assert not torch.equal(seen[1], seen[3])
+    assert torch.equal(trainer.learned_codes.float(), seen[kept - 1])
+    again, pairs = toy.make()
+    again.learned_codes = lambda: again.bank.B
+    resumed = toy.trainer(again, pairs, **options)
+    resumed.run(resume=True)
+    assert torch.equal(resumed.learned_codes, trainer.learned_codes)
+
+
+def test_without_validation_learned_codes_are_the_last(toy: ModuleType) -> None:
+    algorithm, pairs = toy.make()
+    plain = toy.trainer(algorithm, pairs, epochs=2)
+    plain.run()
+    assert plain.learned_codes is None
+    algorithm.learned_codes = lambda: algorithm.bank.B
+    trainer = toy.trainer(algorithm, pairs, epochs=2)
+    trainer.run()
+    assert torch.equal(trainer.learned_codes.float(), algorithm.bank.B)
