@@ -2,7 +2,8 @@
 
 python benchmarks/maps.py amgfh/flickr8k-64 amgfh/wiki-16 --seeds 0 1 2 --jobs 2 [key=value …]
 
-Runs that stand below --output already are not trained again.
+Runs that stand below --output already are not trained again. With evaluation.database=both there
+are columns for learned codes too, and those of the hash functions are then named encoded.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import numpy as np
 
 from crosshash.reports.tables import markdown_table
 
+MAPS = ("i2t", "t2i", "mean")
+
 
 def run(config: str, seed: int, overrides: list[str], folder: Path) -> dict[str, float]:
     info = folder / "checkpoint" / "info.json"
@@ -30,15 +33,20 @@ def run(config: str, seed: int, overrides: list[str], folder: Path) -> dict[str,
     values = json.loads(info.read_text())
     history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
     figures = values["figures"]
+    learned = figures.get("learned")
+    databases = {"": figures} if learned is None else {" encoded": figures, " learned": learned}
+    first = next(iter(databases))
     return {
-        "i2t": figures["i2t"]["map"],
-        "t2i": figures["t2i"]["map"],
-        "mean": (figures["i2t"]["map"] + figures["t2i"]["map"]) / 2,
+        **{
+            f"{column}{name}": found[f"map_{column}"]
+            for name, found in databases.items()
+            for column in MAPS
+        },
         "validation": max(
             (line["map_mean"] for line in history if "map_mean" in line), default=float("nan")
         ),
-        "@50 i2t": figures["i2t"]["map_at"]["50"]["min"],
-        "@50 t2i": figures["t2i"]["map_at"]["50"]["min"],
+        f"@50 i2t{first}": figures["i2t"]["map_at"]["50"]["min"],
+        f"@50 t2i{first}": figures["t2i"]["map_at"]["50"]["min"],
         "unique": figures["health"]["image"]["unique"],
     }
 
@@ -69,7 +77,7 @@ def main() -> None:
     for config in configs:
         of_config = [results[config, seed] for seed in options.seeds]
         row: dict[str, object] = {"config": config}
-        for key in ("i2t", "t2i", "mean", "validation", "@50 i2t", "@50 t2i"):
+        for key in [key for key in of_config[0] if key != "unique"]:
             values = np.array([result[key] for result in of_config])
             spread = f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else ""
             row[key] = "" if np.isnan(values).any() else f"{values.mean():.3f}{spread}"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from crosshash.backbones import list_backbones as list_backbones
     from crosshash.data.load import list_datasets as list_datasets
     from crosshash.data.load import load_dataset as load_dataset
-    from crosshash.experiment.run import evaluate as evaluate
+    from crosshash.experiment.evaluation import evaluate as evaluate
     from crosshash.experiment.run import train as train
     from crosshash.hub.load import load as load
     from crosshash.hub.manifest import list_models as list_models
@@ -44,7 +44,8 @@ else:
             "crosshash._version": ["__version__"],
             "crosshash.backbones": ["list_backbones"],
             "crosshash.data.load": ["list_datasets", "load_dataset"],
-            "crosshash.experiment.run": ["evaluate", "train"],
+            "crosshash.experiment.evaluation": ["evaluate"],
+            "crosshash.experiment.run": ["train"],
             "crosshash.hub.load": ["load"],
             "crosshash.hub.manifest": ["list_models"],
             "crosshash.hub.publish": ["publish"],

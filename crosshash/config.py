@@ -9,7 +9,14 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    field_validator,
+)
 
 from crosshash.codes import check_bits
 from crosshash.overlays import (
@@ -26,6 +33,13 @@ from crosshash.overlays import (
     short_forms,
 )
 from crosshash.registry import nearest
+from crosshash.sections import (
+    BackboneConfig,
+    DataConfig,
+    EvaluationConfig,
+    Section,
+    TextConfig,
+)
 from crosshash.settings import TrainerSettings
 
 __all__ = [
@@ -50,53 +64,7 @@ __all__ = [
 ]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-
-
-class BackboneConfig(_Strict):
-    """One image slot: which backbone, from which weights, trained or not."""
-
-    name: str
-    frozen: bool = True
-    options: dict[str, Any] = Field(default_factory=dict)
-
-
-class TextConfig(_Strict):
-    """The text encoder: ``bow``, ``features`` or ``hf:<name or folder>``."""
-
-    name: str = "bow"
-    frozen: bool = True
-    vocabulary: Literal["train", "all"] = Field(
-        default="train", description="pairs from which a vocabulary is learnt"
-    )
-    options: dict[str, Any] = Field(default_factory=dict)
-
-
-class DataConfig(_Strict):
-    """The data set, and which of an item's captions is its text."""
-
-    name: str
-    root: str | None = None
-    captions: Literal["first", "join"] = "first"
-    validation: int = Field(default=0, ge=0, description="pairs held out of the training set")
-    holdout: int = Field(
-        default=0, ge=0, description="rehearse the protocol on so many held-out training pairs"
-    )
-    augment: bool = Field(default=False, description="mirror and shift the pictures in training")
-    options: dict[str, Any] = Field(default_factory=dict)
-
-
-class EvaluationConfig(_Strict):
-    """The conventions that change a figure, each by its name."""
-
-    ties: Literal["expected", "best", "worst", "index"] = "expected"
-    denominator: Literal["total", "min", "retrieved", "first"] = "total"
-    empty: Literal["skip", "zero"] = "skip"
-    topk: list[int] = Field(default_factory=lambda: [50])
-
-
-class ExperimentConfig(_Strict):
+class ExperimentConfig(Section):
     """One experiment: model, data, training, and the paper's own figures for it.
 
     Attributes:
@@ -143,6 +111,16 @@ class ExperimentConfig(_Strict):
             return slots
         # null: an overlay leaves a slot of its base out.
         return {slot: value for slot, value in slots.items() if value is not None}
+
+    @field_validator("evaluation")
+    @classmethod
+    def _radii_of_the_codes(
+        cls, evaluation: EvaluationConfig, info: ValidationInfo
+    ) -> EvaluationConfig:
+        bits = info.data.get("bits", 0)  # absent where they are wrong themselves
+        if bits and max(evaluation.radii, default=0) > bits:
+            raise ValueError(f"radii: Hamming radii of {bits}-bit codes are in 0…{bits}")
+        return evaluation
 
 
 def _known_keys(model: type[BaseModel], location: Sequence[Any]) -> list[str]:
@@ -330,7 +308,7 @@ def checked_arguments(
         for name, parameter in inspect.signature(target).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY
     }
-    model = create_model(where, __base__=_Strict, **arguments)
+    model = create_model(where, __base__=Section, **arguments)
     try:
         checked = model.model_validate(dict(values))
     except ValidationError as error:

@@ -13,7 +13,7 @@ import crosshash
 
 ROOT = Path(crosshash.__file__).parent
 FLOORS = [
-    {"_lazy", "_version", "registry", "plugins", "config", "overlays", "settings"}
+    {"_lazy", "_version", "registry", "plugins", "config", "overlays", "sections", "settings"}
     | {"codes", "similarity", "files", "images"},
     {"layers", "losses", "backbones"},
     {"model"},

@@ -8,6 +8,7 @@ from crosshash._lazy import attach
 
 if TYPE_CHECKING:
     from crosshash.algorithms.code_bank import CodeBank as CodeBank
+    from crosshash.algorithms.code_bank import bank_codes as bank_codes
     from crosshash.algorithms.laplacian import LabelLaplacian as LabelLaplacian
     from crosshash.algorithms.phases import Algorithm as Algorithm
     from crosshash.algorithms.phases import BatchPhase as BatchPhase
@@ -19,7 +20,7 @@ else:
     __getattr__, __dir__, __all__ = attach(
         __name__,
         {
-            "crosshash.algorithms.code_bank": ["CodeBank"],
+            "crosshash.algorithms.code_bank": ["CodeBank", "bank_codes"],
             "crosshash.algorithms.laplacian": ["LabelLaplacian"],
             "crosshash.algorithms.phases": [
                 "Algorithm",

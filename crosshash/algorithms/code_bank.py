@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -148,6 +149,12 @@ class CodeBank(nn.Module):
             "unique": len(torch.unique(self.B, dim=0)) / len(self.B),
             "balance": float(self.B.mean(dim=0).abs().mean()),
         }
+
+
+def bank_codes(algorithm: Any) -> Tensor:
+    """B of an algorithm's ``bank``, (n, k): what ``learned_codes`` is in a class with a bank."""
+    codes: Tensor = algorithm.bank.B
+    return codes
 
 
 def require_labels(classes: int) -> None:

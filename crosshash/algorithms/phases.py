@@ -149,6 +149,15 @@ class Algorithm(nn.Module):
         """The lines of Algorithm 1, in order."""
         raise NotImplementedError
 
+    def learned_codes(self) -> Tensor | None:
+        """The discrete codes B that the method has learned for its training rows.
+
+        Returns:
+            (n, k) in {-1, +1}, in the order of the training set; None where the method learns none,
+            or only codes of a batch.
+        """
+        return None
+
     def epoch_starts(self, epoch: int, epochs: int) -> None:
         """Learn what epoch comes, for schedules of one's own, such as a weight that grows.
 

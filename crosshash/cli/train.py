@@ -78,6 +78,7 @@ def train(
     from crosshash.config import read_config
     from crosshash.experiment.run import train as run
     from crosshash.reports.tables import map_table
+    from crosshash.retrieval.record import training_words
 
     flags = {
         "bits": bits,
@@ -109,11 +110,13 @@ def train(
     report = result.report
     values = {
         "checkpoint": str(result.folder),
+        "training": result.training,
         "figures": None if report is None else report.as_dict(),
     }
     figures = "no labels, so no figures" if report is None else map_table(**_maps(report))
     short = {**values, "figures": None if report is None else headline(report)}
-    print_result(values, json_, figures, f"checkpoint: {result.folder}", short=short)
+    trained = training_words(result.training)
+    print_result(values, json_, figures, trained, f"checkpoint: {result.folder}", short=short)
 
 
 def run_name(config: str, overrides: Sequence[str] = ()) -> str:
@@ -157,15 +160,20 @@ def evaluate(
 
     Example: `crosshash evaluate runs/amgfh-flickr8k-64/checkpoint data.root=photos --json`
     """
-    from crosshash.experiment.run import evaluate as run
+    from crosshash.experiment.evaluation import evaluate as run
     from crosshash.reports.tables import map_table, rich_table
+    from crosshash.retrieval.record import training_words
 
     report = run(model, overrides=overrides or (), imports=imports or (), progress=not quiet)
-    record = [{"record": key, "value": str(value)} for key, value in report.record_dict().items()]
+    told = report.record_dict()
+    if told["training"]:
+        told["training"] = training_words(told["training"])
+    record = [{"record": key, "value": str(value)} for key, value in told.items()]
     tables = map_table(**_maps(report)), rich_table(record)
     print_result(report.as_dict(), json_, *tables, short=headline(report))
 
 
 def _maps(report: Any) -> dict[str, Any]:
-    i2t, t2i = report.i2t, report.t2i
-    return {"i2t": i2t.map, "t2i": t2i.map, "chance": (i2t.chance, t2i.chance)}
+    i2t, t2i, other = report.i2t, report.t2i, report.learned
+    learned = None if other is None else (other.i2t.map, other.t2i.map)
+    return {"i2t": i2t.map, "t2i": t2i.map, "chance": (i2t.chance, t2i.chance), "learned": learned}

@@ -10,15 +10,16 @@ if TYPE_CHECKING:
     from crosshash.experiment.assembly import build as build
     from crosshash.experiment.assembly import build_algorithm as build_algorithm
     from crosshash.experiment.assembly import read_data as read_data
+    from crosshash.experiment.evaluation import evaluate as evaluate
     from crosshash.experiment.run import Codes as Codes
     from crosshash.experiment.run import Result as Result
-    from crosshash.experiment.run import evaluate as evaluate
     from crosshash.experiment.run import train as train
 else:
     __getattr__, __dir__, __all__ = attach(
         __name__,
         {
             "crosshash.experiment.assembly": ["build", "build_algorithm", "read_data"],
-            "crosshash.experiment.run": ["Codes", "Result", "evaluate", "train"],
+            "crosshash.experiment.evaluation": ["evaluate"],
+            "crosshash.experiment.run": ["Codes", "Result", "train"],
         },
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ from crosshash.hub.save import check_savable
 from crosshash.methods.build import METHODS, build_model
 from crosshash.model.hash_model import HashModel
 from crosshash.plugins import import_parts
+from crosshash.retrieval.curves import check_ranks
 
 
 @dataclass
@@ -42,6 +43,7 @@ class Assembly:
         rows: (t,) the training pairs.
         model: The network, untrained or with the weights of ``start``.
         supervision: A sentence on the labels, where the config has settings for both cases.
+        start: What is fine-tuned; None: nothing.
     """
 
     config: ExperimentConfig
@@ -51,12 +53,41 @@ class Assembly:
     rows: np.ndarray
     model: HashModel
     supervision: str | None
+    start: HashModel | str | Path | None = None
+
+    def with_all_rows(self) -> Assembly:
+        """The same, built anew for the second training of ``data.refit``.
+
+        It trains on all training pairs of the protocol, learns its vocabulary from all, and selects
+        nothing.
+        """
+        rows = self.protocol.train
+        model = build(self.config, self.dataset, rows, _loaded(self.start))
+        return replace(self, selection=None, rows=rows, model=model)
 
     def algorithm(self) -> Algorithm:
-        """The method's training algorithm around the network."""
+        """The method's training algorithm around the network.
+
+        Raises:
+            ConfigError: ``evaluation.database`` asks for learned codes, but the method has none, or
+                no training pair is searched.
+        """
         labels = self.dataset.labels
         classes = 0 if labels is None else labels.shape[1]
-        return build_algorithm(self.config, self.model, classes, len(self.rows))
+        algorithm = build_algorithm(self.config, self.model, classes, len(self.rows))
+        if self.config.evaluation.database == "both":
+            if algorithm.learned_codes() is None:
+                raise ConfigError(
+                    f"evaluation.database=both: {self.config.method} learns no codes of its "
+                    "training pairs; only evaluation.database=encoded can be measured"
+                )
+            if not np.isin(self.rows, self.protocol.retrieval).any():
+                raise ConfigError(
+                    "evaluation.database=both: no training pair of "
+                    f"{self.protocol.name!r} is searched, so that no learned code would be; leave "
+                    "it at encoded"
+                )
+        return algorithm
 
 
 def assemble(config: ExperimentConfig, start: HashModel | str | Path | None = None) -> Assembly:
@@ -67,9 +98,11 @@ def assemble(config: ExperimentConfig, start: HashModel | str | Path | None = No
         start: A model, zoo name or checkpoint folder to fine-tune, as :func:`build` says.
 
     Raises:
-        ConfigError: The config is wrong; it is checked before data is read.
+        ConfigError: The config is wrong; it is checked before data is read. Or ``data.refit`` has
+            nothing to add, as the held-out pairs are no training pairs.
         FileNotFoundError: Data or weights are not there, or a file of ``imports`` is not.
         PluginError: A file of ``imports`` fails.
+        ValueError: ``evaluation.ranks`` go beyond the retrieval set.
     """
     import_parts(config.imports)
     check_parts(config)
@@ -79,10 +112,19 @@ def assemble(config: ExperimentConfig, start: HashModel | str | Path | None = No
     if config.data.validation:
         selection = protocol.with_validation(config.data.validation, config.seed)
     rows = (selection or protocol).train
-    if start is not None and not isinstance(start, HashModel):
-        start = load(start)
-    model = build(config, dataset, rows, start)
-    return Assembly(config, dataset, protocol, selection, rows, model, supervision)
+    if config.evaluation.ranks is not None:  # known before hours of training
+        check_ranks(config.evaluation.ranks, len(protocol.retrieval))
+    if config.data.refit and len(rows) == len(protocol.train):
+        raise ConfigError(
+            f"data.refit: {dataset.name!r} has a validation set of its own, so that all "
+            f"{len(rows):,} training pairs train already; leave data.refit out"
+        )
+    model = build(config, dataset, rows, _loaded(start))
+    return Assembly(config, dataset, protocol, selection, rows, model, supervision, start)
+
+
+def _loaded(start: HashModel | str | Path | None) -> HashModel | None:
+    return start if start is None or isinstance(start, HashModel) else load(start)
 
 
 def check_parts(config: ExperimentConfig) -> None:

@@ -22,6 +22,8 @@ class Plan:
         bits: K.
         dataset: Name of the data set.
         pairs: In each set: train, query, retrieval, and validation where pairs are held out.
+        refit: Pairs of the second training, for as many epochs as were best in the first; None
+            without ``data.refit``.
         labels: Label classes, 0 without labels.
         supervision: What is made of the labels, where the config has settings for both cases.
         text: The text encoder.
@@ -39,6 +41,7 @@ class Plan:
     bits: int
     dataset: str
     pairs: dict[str, int]
+    refit: int | None
     labels: int
     supervision: str | None
     text: str
@@ -63,6 +66,7 @@ class Plan:
             "method": f"{self.method}, {self.bits} bits",
             "data": self.dataset,
             **{f"{part} pairs": f"{count:,}" for part, count in self.pairs.items()},
+            **({"refit": self._refit()} if self.refit else {}),
             "labels": f"{self.labels} classes" if self.labels else "none",
             **({"supervision": self.supervision} if self.supervision else {}),
             **{
@@ -75,6 +79,10 @@ class Plan:
             "checkpoint": self.checkpoint,
         }
         return [{"what": key, "value": value} for key, value in values.items()]
+
+    def _refit(self) -> str:
+        held = f"{self.pairs['validation']:,} held-out pairs"
+        return f"best epoch chosen on {held}, then trained anew on all {self.refit:,} pairs"
 
 
 def plan(
@@ -108,6 +116,7 @@ def plan(
         bits=config.bits,
         dataset=made.dataset.name,
         pairs=pairs,
+        refit=len(protocol.train) if config.data.refit else None,
         labels=0 if made.dataset.labels is None else made.dataset.labels.shape[1],
         supervision=made.supervision,
         text=model.text.name,

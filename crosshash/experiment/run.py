@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from crosshash.codes import Packed
-from crosshash.config import (
-    ExperimentConfig,
-    Overrides,
-    override_config,
-    parse_config,
-    read_config,
-)
+from crosshash.config import ExperimentConfig, Overrides, override_config, read_config
 from crosshash.data.dataset import PairedDataset
 from crosshash.data.features.cache import FeatureCache
 from crosshash.data.model_inputs import PairInputs, encode_pairs, prepare_inputs
 from crosshash.data.protocol import Protocol
-from crosshash.experiment.assembly import assemble, check_parts, read_data
-from crosshash.experiment.run_folder import check_folder, clear_folder
-from crosshash.hub.load import load
+from crosshash.experiment.assembly import Assembly, assemble
+from crosshash.experiment.evaluation import Validation, evaluate_inputs
+from crosshash.experiment.run_folder import REFIT, check_folder, clear_folder, has_state
 from crosshash.hub.resolve import CHECKPOINT
 from crosshash.hub.save import save
 from crosshash.model.hash_model import HashModel, ModelInfo
-from crosshash.plugins import import_parts, missing_parts
-from crosshash.retrieval.evaluate import Report, evaluate_both, make_record
-from crosshash.retrieval.metrics import mean_average_precision
+from crosshash.retrieval.evaluate import Report
+from crosshash.retrieval.record import training_words
+from crosshash.settings import TrainerSettings
 from crosshash.training.callbacks import Callback
 from crosshash.training.trainer import Trainer
 
@@ -55,7 +49,7 @@ class Result:
     """What a training leaves.
 
     Attributes:
-        model: The best network, in eval mode.
+        model: The best network, or with ``data.refit`` that of the second training, in eval mode.
         report: Figures in both directions on the queries; None for data without labels.
         history: Losses and validation figures of each epoch.
         folder: The checkpoint folder.
@@ -64,6 +58,8 @@ class Result:
         captions: Which caption is a pair's text.
         config: What it was trained by, overrides and all.
         inputs: The pairs of ``dataset`` as the model reads them.
+        training: What came before the figures, as the record has it.
+        refit: Losses of each epoch of the second training; empty without ``data.refit``.
     """
 
     model: HashModel
@@ -75,6 +71,8 @@ class Result:
     captions: str
     config: ExperimentConfig
     inputs: PairInputs
+    training: dict[str, Any]
+    refit: list[dict[str, float]] = field(default_factory=list)
 
     def codes(self) -> dict[str, Codes]:
         """Codes of both modalities of the sets ``"query"`` and ``"retrieval"``."""
@@ -102,9 +100,14 @@ def train(
 ) -> Result:
     """Train by a config, evaluate on the queries, and write a checkpoint.
 
+    With ``data.refit`` the held-out pairs only choose the number of epochs: the method is then
+    built anew from the same seed, a vocabulary is learnt from all training pairs, and all of them
+    train it for so many epochs, each at the learning rate that it had before.
+
     Args:
         config: A config, its file, or the name of a bundled one (``"amgfh/flickr8k-64"``).
-        folder: For state, history and the ``checkpoint`` folder.
+        folder: For state, history and the ``checkpoint`` folder; those of a second training are in
+            ``refit`` below it.
         overrides: Settings over the config: ``key=value`` with dotted keys, or a mapping, nested
             or with dotted keys.
         callbacks: Called after each epoch with its figures and the network; one that returns True
@@ -143,46 +146,45 @@ def train(
     folder = Path(folder)
     check_folder(folder, resume=resume, overwrite=overwrite)
     made = assemble(config, start)
-    config, dataset, model = made.config, made.dataset, made.model
+    config, dataset = made.config, made.dataset
     if made.supervision and progress:
         print(made.supervision, file=sys.stderr)
-    algorithm = made.algorithm()  # refuses data without labels, before features are computed
-    settings = config.training
-    inputs = prepare_inputs(
-        model,
-        dataset,
-        captions=config.data.captions,
-        cache=cache,
-        workers=settings.workers,
-        progress=progress,
-    )
-    if validate is None and made.selection is not None:
-        validate = _Validation(inputs, made.selection, settings.workers)
-    trainer = Trainer(
-        algorithm,
-        inputs.select(made.rows, augment=config.data.augment),
-        settings,
-        validate=validate,
-        callbacks=callbacks,
-        folder=folder,
-        seed=config.seed,
-        progress=progress,
-    )
-    if overwrite:
+    training, shared = _Training(folder, cache, progress), _resumed_settings(config)
+    trainer, inputs = training.prepare(made, validate=validate, callbacks=callbacks)
+    if not (resume and has_state(folder)):
         clear_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    history = trainer.run(resume=resume, settings=_resumed_settings(config))
-    report = None
+    history = trainer.run(resume=resume, settings=shared)
+    told: dict[str, Any] = {"pairs": len(made.rows), "best_epoch": trainer.best_epoch}
+    if validate is not None or made.selection is not None:
+        held = len(made.selection.query) if validate is None and made.selection else 0
+        told.update(held_out=held, refit=config.data.refit)
+    again: list[dict[str, float]] = []
+    if config.data.refit:
+        del trainer, inputs  # one network in memory is enough
+        made = made.with_all_rows()
+        told["pairs"] = len(made.rows)
+        if progress:
+            print(f"training anew: {training_words(told)}", file=sys.stderr)
+        training = replace(training, folder=folder / REFIT)
+        trainer, inputs = training.prepare(made, until=told["best_epoch"])
+        again = trainer.run(resume=resume and has_state(training.folder), settings=shared)
+    model, report = made.model, None
     if dataset.labels is not None:
-        report = evaluate_inputs(model, inputs, dataset, made.protocol, config)
+        learned = None
+        if config.evaluation.database == "both" and trainer.learned_codes is not None:
+            learned = made.rows, trainer.learned_codes
+        report = evaluate_inputs(model, inputs, dataset, made.protocol, config, told, learned)
     figures = {} if report is None else report.as_dict()
     model.info = ModelInfo(
         label_names=list(dataset.label_names),
-        figures={**figures, "best_epoch": trainer.best_epoch},
+        figures={**figures, "best_epoch": told["best_epoch"]},
         experiment=config.model_dump(mode="json"),
     )
     model.cpu()
-    save(model, folder / CHECKPOINT)
+    if trainer.accelerator.is_main_process:
+        save(model, folder / CHECKPOINT)
+    trainer.accelerator.wait_for_everyone()
     return Result(
         model,
         report,
@@ -193,116 +195,54 @@ def train(
         config.data.captions,
         config,
         inputs,
+        told,
+        again,
     )
 
 
-def evaluate(
-    model: HashModel | str | Path,
-    *,
-    overrides: Overrides = (),
-    imports: Sequence[str | Path] = (),
-    cache: FeatureCache | None = None,
-    progress: bool = True,
-) -> Report:
-    """Evaluate a model on the queries of the data set it was trained for, or of another.
+@dataclass(frozen=True)
+class _Training:
+    """What the two trainings of a run share."""
 
-    Args:
-        model: A model, a zoo name or a checkpoint folder.
-        overrides: Settings over the experiment that the checkpoint carries, as
-            :func:`train` takes them, such as ``data.root=…`` or ``evaluation.topk=[50,500]``.
-        imports: Python files or modules with parts of one's own, as :func:`crosshash.load` takes
-            them.
-        cache: Features of frozen backbones; default: the user's cache folder.
-        progress: Show progress bars.
+    folder: Path
+    cache: FeatureCache | None
+    progress: bool
 
-    Raises:
-        ValueError: The model carries no experiment, or the data set has no labels.
-
-    Example:
-        >>> report = evaluate("amgfh-shapes-64", overrides=["data.options.n=60"], progress=False)
-        >>> report.i2t.map > report.i2t.chance
-        True
-    """
-    import_parts(imports)
-    if not isinstance(model, HashModel):
-        model = load(model)
-    if not model.info.experiment:
-        raise ValueError("this model carries no experiment to evaluate it by; train it first")
-    config = parse_config(model.info.experiment, where="the checkpoint's experiment")
-    config = override_config(config, overrides)
-    try:
-        check_parts(config)
-    except LookupError as error:
-        raise LookupError(f"{error}; {missing_parts(model.info.experiment)}") from None
-    dataset, protocol = read_data(config)
-    inputs = prepare_inputs(
-        model,
-        dataset,
-        captions=config.data.captions,
-        cache=cache,
-        workers=config.training.workers,
-        progress=progress,
-    )
-    return evaluate_inputs(model, inputs, dataset, protocol, config)
-
-
-def evaluate_inputs(
-    model: HashModel,
-    inputs: PairInputs,
-    dataset: PairedDataset,
-    protocol: Protocol,
-    config: ExperimentConfig,
-) -> Report:
-    """Figures of a model on prepared inputs, both directions, with their record."""
-    if dataset.labels is None:
-        raise ValueError(
-            f"data set {dataset.name!r} has no labels, so nothing says which hits are relevant; "
-            "give labels, or use encode, index and search without evaluation"
+    def prepare(
+        self,
+        made: Assembly,
+        *,
+        validate: Callable[[nn.Module], Mapping[str, float]] | None = None,
+        callbacks: Sequence[Callback] = (),
+        until: int | None = None,
+    ) -> tuple[Trainer, PairInputs]:
+        """The trainer, and the pairs as the model reads them."""
+        config, settings = made.config, made.config.training
+        algorithm = made.algorithm()  # refuses data without labels, before features are computed
+        inputs = prepare_inputs(
+            made.model,
+            made.dataset,
+            captions=config.data.captions,
+            cache=self.cache,
+            workers=settings.workers,
+            progress=self.progress,
         )
-    workers = config.training.workers
-    query = encode_pairs(model, inputs.select(protocol.query), workers=workers)
-    retrieval = encode_pairs(model, inputs.select(protocol.retrieval), workers=workers)
-    conventions = config.evaluation
-    record = make_record(
-        dataset=dataset.name,
-        protocol=protocol.name,
-        split=protocol.digest(dataset.ids),
-        counts=protocol.counts(),
-        overlaps=protocol.overlaps(),
-        captions=config.data.captions,
-        seed=config.seed,
-        bits=model.bits,
-    )
-    return evaluate_both(
-        query,
-        retrieval,
-        dataset.labels[protocol.query],
-        dataset.labels[protocol.retrieval],
-        record=record,
-        **conventions.model_dump(),
-    )
-
-
-class _Validation:
-    """MAP over the validation split, both directions and their mean."""
-
-    def __init__(self, inputs: PairInputs, selection: Protocol, workers: int) -> None:
-        self.query = inputs.select(selection.query)
-        self.retrieval = inputs.select(selection.retrieval)
-        self.workers = workers
-        if inputs.labels is None:
-            raise ValueError(
-                "data.validation needs labels to select a model by; set it to 0 to train for a "
-                "fixed number of epochs"
-            )
-
-    def __call__(self, model: Any) -> dict[str, float]:
-        query = encode_pairs(model, self.query, workers=self.workers)
-        retrieval = encode_pairs(model, self.retrieval, workers=self.workers)
-        labels = (self.query.labels, self.retrieval.labels)
-        i2t = mean_average_precision(query[0], retrieval[1], *labels)
-        t2i = mean_average_precision(query[1], retrieval[0], *labels)
-        return {"map_i2t": i2t, "map_t2i": t2i, "map_mean": (i2t + t2i) / 2}
+        if validate is None and made.selection is not None:
+            validate = Validation(inputs, made.selection, settings.workers)
+        if until is not None:  # nothing is validated any more
+            settings = replace(settings, monitor=TrainerSettings.monitor, patience=None)
+        trainer = Trainer(
+            algorithm,
+            inputs.select(made.rows, augment=config.data.augment),
+            settings,
+            validate=validate,
+            callbacks=callbacks,
+            folder=self.folder,
+            until=until,
+            seed=config.seed,
+            progress=self.progress,
+        )
+        return trainer, inputs
 
 
 def _resumed_settings(config: ExperimentConfig) -> dict[str, Any]:

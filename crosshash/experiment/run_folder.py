@@ -8,7 +8,15 @@ from pathlib import Path
 
 from crosshash.hub.resolve import CHECKPOINT
 from crosshash.training.log import FILE as HISTORY
+from crosshash.training.log import PRELIMINARY_FILE as PRELIMINARY
 from crosshash.training.state import FILE as STATE
+
+REFIT = "refit"  # state and history of a second training, on all training pairs
+
+
+def has_state(folder: Path) -> bool:
+    """Whether a training has got through a pass or an epoch there."""
+    return (folder / STATE).is_file()
 
 
 def check_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
@@ -33,7 +41,7 @@ def check_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
             "(--output), or train anew over it (--overwrite; overwrite=True in Python). "
             "Only a half-done training goes on with --resume (resume=True)"
         )
-    begun = (folder / STATE).exists()
+    begun = has_state(folder)
     if begun and not resume:
         raise FileExistsError(
             f"{folder} holds a half-done training: go on with it (--resume; resume=True in "
@@ -46,6 +54,13 @@ def check_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
 def clear_folder(folder: Path) -> None:
     """Take a run's files away, and nothing else of the folder."""
     shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
-    shutil.rmtree(folder / "tensorboard", ignore_errors=True)
-    for name in (STATE, HISTORY):
-        (folder / name).unlink(missing_ok=True)
+    for part in (folder, folder / REFIT):
+        shutil.rmtree(part / "tensorboard", ignore_errors=True)
+        for name in (STATE, HISTORY, PRELIMINARY):
+            (part / name).unlink(missing_ok=True)
+
+
+def drop_states(folder: Path) -> None:
+    """Take away what a training resumes from, and leave its histories."""
+    for part in (folder, folder / REFIT):
+        (part / STATE).unlink(missing_ok=True)

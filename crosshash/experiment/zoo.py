@@ -16,7 +16,9 @@ import torch
 from crosshash.config import read_config
 from crosshash.data.dataset import PairedDataset
 from crosshash.experiment.assembly import read_data
-from crosshash.experiment.run import Result, evaluate, train
+from crosshash.experiment.evaluation import evaluate
+from crosshash.experiment.run import Result, train
+from crosshash.experiment.run_folder import drop_states, has_state
 from crosshash.files import atomic_file
 from crosshash.hub.checkpoint import files_of
 from crosshash.hub.errors import CheckpointError
@@ -33,7 +35,6 @@ from crosshash.hub.manifest import (
 from crosshash.hub.resolve import CHECKPOINT, local_folder
 from crosshash.hub.save import save
 from crosshash.model.hash_model import HashModel
-from crosshash.training.state import FILE as STATE
 
 CHECKPOINTS = "checkpoints"
 _GOLDEN = 4
@@ -176,13 +177,13 @@ def _build_one(
             return Outcome(name, "no data", error=_first_line(error))
         # A checkpoint that is still here was not stored; its training need not be repeated.
         shutil.rmtree(run / CHECKPOINT, ignore_errors=True)
-        result = train(config, run, resume=(run / STATE).is_file(), progress=progress)
+        result = train(config, run, resume=has_state(run), progress=progress)
         manifest = _store(result, config_name, name, output, config.seed, config.paper, progress)
     except Exception as error:  # noqa: BLE001  (the others are to be built whatever this one does)
         run.mkdir(parents=True, exist_ok=True)
         (run / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
         return Outcome(name, "failed", error=f"{type(error).__name__}: {_first_line(error)}")
-    (run / STATE).unlink(missing_ok=True)
+    drop_states(run)
     (run / "error.txt").unlink(missing_ok=True)
     shutil.rmtree(result.folder, ignore_errors=True)  # its rounded copy is in the zoo
     return Outcome(name, "built", manifest=manifest)

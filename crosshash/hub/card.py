@@ -8,7 +8,13 @@ from typing import Any
 import yaml
 
 from crosshash.model.hash_model import HashModel
+from crosshash.retrieval.record import training_words
 
+_LEARNED = (
+    "Database *encoded*: all searched pairs have the codes that this model gives them. *Learned*: "
+    "those that were trained on have the codes that training learned from their labels, which this "
+    "checkpoint does not have."
+)
 _DIRECTIONS = (("i2t", "image → text"), ("t2i", "text → image"))
 
 
@@ -108,6 +114,13 @@ def _usage(model: HashModel, source: str) -> str:
 def _table(figures: Mapping[str, Any]) -> str:
     lines = ["| | image → text | text → image |", "| --- | --- | --- |"]
     image, text = figures["i2t"], figures["t2i"]
+    if other := figures.get("learned"):
+        for name, found in (("encoded", figures), ("learned", other)):
+            maps = f"{found['map_i2t']:.4f} | {found['map_t2i']:.4f}"
+            lines.append(f"| MAP, database {name} | {maps} |")
+        lines.append(f"| chance | {image['chance']:.4f} | {text['chance']:.4f} |")
+        lines.append(f"\n{_LEARNED}")
+        return "\n".join(lines)
     for key, label in (("map", "MAP"), ("map_best", "MAP, best tie order"), ("chance", "chance")):
         if key in image:
             lines.append(f"| {label} | {image[key]:.4f} | {text[key]:.4f} |")
@@ -116,9 +129,8 @@ def _table(figures: Mapping[str, Any]) -> str:
 
 def _protocol(model: HashModel) -> str:
     values = dict(model.info.figures.get("record", {}))
-    held = model.info.experiment.get("data", {}).get("validation")
-    if held:
-        values["selection"] = f"the best epoch on {held} pairs held out for it"
+    if training := values.pop("training", None):
+        values["training"] = training_words(training)
     return _list(values)
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from crosshash.algorithms.code_bank import CodeBank, require_labels
+from crosshash.algorithms.code_bank import CodeBank, bank_codes, require_labels
 from crosshash.algorithms.laplacian import LabelLaplacian
 from crosshash.algorithms.phases import Algorithm, BatchPhase, Phase, SolvePhase, Terms, Update
 from crosshash.backbones.base import Features, ImageBackbone, TextEncoder
@@ -144,6 +144,7 @@ class DMSFH(Algorithm):
 
     Network = DMSFHNet
     net: DMSFHNet
+    learned_codes = bank_codes  # B
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from crosshash.algorithms.code_bank import CodeBank, require_labels
+from crosshash.algorithms.code_bank import CodeBank, bank_codes, require_labels
 from crosshash.algorithms.phases import Algorithm, BatchPhase, Phase, SolvePhase, Terms, Update
 from crosshash.backbones.base import Features, ImageBackbone, TextEncoder
 from crosshash.codes import sign
@@ -185,6 +185,7 @@ class HFAH(Algorithm):
 
     Network = HFAHNet
     net: HFAHNet
+    learned_codes = bank_codes  # B
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from crosshash.algorithms.code_bank import CodeBank, require_labels
+from crosshash.algorithms.code_bank import CodeBank, bank_codes, require_labels
 from crosshash.algorithms.phases import Algorithm, BatchPhase, Phase, SolvePhase, Terms, Update
 from crosshash.backbones.base import Features, ImageBackbone, TextEncoder
 from crosshash.layers.heads import Encoder, HashHead
@@ -118,6 +118,7 @@ class MDFFH(Algorithm):
 
     Network = MDFFHNet
     net: MDFFHNet
+    learned_codes = bank_codes  # B
 
     def __init__(
         self,

@@ -13,7 +13,10 @@ Row = Mapping[str, Any]
 
 
 def map_rows(
-    i2t: float, t2i: float, chance: float | tuple[float, float] | None = None
+    i2t: float,
+    t2i: float,
+    chance: float | tuple[float, float] | None = None,
+    learned: tuple[float, float] | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of MAP in both directions and their mean, beside chance.
 
@@ -22,7 +25,16 @@ def map_rows(
         t2i: MAP of text queries over images, in 0…1.
         chance: What random codes would reach, for both directions or for each; ``None`` leaves
             its columns out.
+        learned: MAP in both directions where searched pairs that were trained on have their learned
+            codes: further rows, and a column ``database`` that tells them from ``encoded``.
     """
+    if learned is not None:
+        both = {"encoded": (i2t, t2i), "learned": learned}
+        return [
+            {"database": name, **row}
+            for name, maps in both.items()
+            for row in map_rows(*maps, chance)
+        ]
     found = {"image → text": i2t, "text → image": t2i, "mean": (i2t + t2i) / 2}
     rows: list[dict[str, Any]] = [{"direction": name, "MAP": v} for name, v in found.items()]
     if chance is not None:
@@ -82,10 +94,11 @@ def map_table(
     t2i: float,
     *,
     chance: float | tuple[float, float] | None = None,
+    learned: tuple[float, float] | None = None,
     title: str | None = "Mean average precision",
 ) -> Table:
     """``map_rows`` as a table for the terminal."""
-    return rich_table(map_rows(i2t, t2i, chance), title=title)
+    return rich_table(map_rows(i2t, t2i, chance, learned), title=title)
 
 
 def markdown_table(

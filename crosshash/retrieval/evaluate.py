@@ -9,6 +9,7 @@ from typing import Any, get_args
 import numpy as np
 
 from crosshash.retrieval.curves import (
+    Average,
     Curve,
     Nothing,
     check_ranks,
@@ -51,7 +52,7 @@ class Figures:
         map_at: MAP@k for each k, by the name of its denominator.
         chance: MAP that random codes would reach: the expectation over all orders of the database.
         precision_at: Precision@N.
-        f1_at_radius: Mean of the queries' F1 within a Hamming radius.
+        f1_at_radius: F1 within a Hamming radius, averaged as the record's ``f1_average`` says.
         by_radius: Precision and recall within each Hamming radius 0…k.
         by_rank: Precision and recall among the first items.
         queries: Number of queries.
@@ -95,6 +96,8 @@ class Report:
         image_health: Of the images' retrieval codes.
         text_health: Of the texts' retrieval codes.
         record: How they were measured, on what.
+        learned: The same with learned codes of the searched pairs that were trained on, where that
+            was asked for; its record says so.
     """
 
     i2t: Figures
@@ -102,6 +105,7 @@ class Report:
     image_health: CodeHealth
     text_health: CodeHealth
     record: Record
+    learned: Report | None = None
 
     @property
     def map_mean(self) -> float:
@@ -113,7 +117,7 @@ class Report:
         return self.record.as_dict()
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready values."""
+        """JSON-ready values; ``"learned"`` where there is such a report."""
         return {
             "map_i2t": self.i2t.map,
             "map_t2i": self.t2i.map,
@@ -122,6 +126,7 @@ class Report:
             "t2i": self.t2i.as_dict(),
             "health": {"image": self.image_health.as_dict(), "text": self.text_health.as_dict()},
             "record": self.record_dict(),
+            **({} if self.learned is None else {"learned": self.learned.as_dict()}),
         }
 
 
@@ -134,6 +139,7 @@ def evaluate_codes(
     topk: Sequence[int] = (50,),
     ranks: Sequence[int] | None = None,
     radii: Sequence[int] = (0, 1, 2),
+    f1_average: Average = "query",
     ties: TieOrder = "expected",
     empty: Empty = "skip",
     nothing: Nothing = "zero",
@@ -151,6 +157,8 @@ def evaluate_codes(
         topk: Each k of MAP@k, which is given with all four denominators.
         ranks: Each N of Precision@N; ``None``: 1, 5, 10, 50, … as far as the retrieval set goes.
         radii: Hamming radii of F1.
+        f1_average: ``query``: mean of the queries' F1; ``curve``: F1 of the mean precision and the
+            mean recall, as in :func:`~crosshash.retrieval.curves.f1_at_radius`.
         ties: ``expected``, ``best``, ``worst`` or ``index``, for all but ``map_best`` and
             ``map_worst``.
         empty: Queries with nothing relevant: ``skip`` or ``zero``.
@@ -166,6 +174,7 @@ def evaluate_codes(
     """
     check_choice("ties", ties, get_args(TieOrder))
     check_choice("empty", empty, get_args(Empty))
+    check_choice("f1_average", f1_average, get_args(Average))
     comparison = Comparison(query_codes, retrieval_codes, query_labels, retrieval_labels)
     queries, items = len(comparison.query_codes), len(comparison.retrieval_codes)
     if (query_ids is None) != (retrieval_ids is None):
@@ -206,7 +215,7 @@ def evaluate_codes(
         map_at=map_at,
         chance=float(mean_over_queries(chance_precision(histogram), empty)),
         precision_at={rank: precisions[rank] for rank in shown.tolist()},
-        f1_at_radius=radius_f1(histogram, radii, empty=empty),
+        f1_at_radius=radius_f1(histogram, radii, f1_average, empty),
         by_radius=radius_curve(histogram, nothing, empty),
         by_rank=Curve(cuts[kept], curve.precision[kept], curve.recall[kept]),
         queries=queries,
@@ -226,6 +235,7 @@ def evaluate_both(
     denominator: Denominator = "total",
     ties: TieOrder = "expected",
     empty: Empty = "skip",
+    f1_average: Average = "query",
     **options: Any,
 ) -> Report:
     """Figures of image→text and text→image on the same pairs.
@@ -239,6 +249,7 @@ def evaluate_both(
         denominator: Denominator of MAP@k to be quoted; it goes into the record.
         ties: As in ``evaluate_codes``.
         empty: As in ``evaluate_codes``.
+        f1_average: As in ``evaluate_codes``.
         **options: ``topk``, ``ranks``, ``radii`` and the other options of ``evaluate_codes``.
 
     Raises:
@@ -254,7 +265,14 @@ def evaluate_both(
             )
     i2t, t2i = (
         evaluate_codes(
-            codes, found, query_labels, retrieval_labels, ties=ties, empty=empty, **options
+            codes,
+            found,
+            query_labels,
+            retrieval_labels,
+            ties=ties,
+            empty=empty,
+            f1_average=f1_average,
+            **options,
         )
         for codes, found in ((query[0], retrieval[1]), (query[1], retrieval[0]))
     )
@@ -270,6 +288,7 @@ def evaluate_both(
             ties=ties,
             denominator=denominator,
             empty=empty,
+            f1_average=f1_average,
             empty_queries={"i2t": i2t.empty_queries, "t2i": t2i.empty_queries},
         ),
     )

@@ -16,31 +16,43 @@ class Record:
         dataset: Name of the data set.
         protocol: Name of its split.
         split: Digest of the ids in each set.
+        database: What codes the retrieval set has: ``"encoded"`` by the hash functions; or
+            ``"learned"``: pairs that were trained on have their label-learned B, others are encoded
+            (``counts`` then says how many are ``learned``).
         counts: Pairs in each set: query, retrieval, train.
         overlaps: Pairs that two sets share.
         captions: Which caption of a pair is its text.
         seed: Seed of the training.
+        training: What came before, in numbers: ``pairs`` that trained the network, ``best_epoch``,
+            after which it was kept, and where that epoch was chosen the ``held_out`` pairs by which
+            (0: by a validation of one's own), and ``refit``: whether it was then trained on these
+            pairs too. :func:`training_words` makes a sentence of it.
         bits: Code length.
         versions: Of crosshash and what it computes with.
         ties: Order inside ties.
         denominator: The denominator of MAP@k that is quoted; figures have all four.
         empty: What becomes of queries with nothing relevant.
         empty_queries: Number of such queries, by direction.
+        f1_average: How F1 is averaged: ``query`` or ``curve``, see
+            :func:`~crosshash.retrieval.curves.f1_at_radius`.
     """
 
     dataset: str = ""
     protocol: str = ""
     split: str = ""
+    database: str = "encoded"
     counts: Mapping[str, int] = field(default_factory=dict)
     overlaps: Mapping[str, int] = field(default_factory=dict)
     captions: str | int | None = None
     seed: int | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
     bits: int | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     ties: str = "expected"
     denominator: str = "total"
     empty: str = "skip"
     empty_queries: Mapping[str, int] = field(default_factory=dict)
+    f1_average: str = "query"
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready values."""
@@ -56,6 +68,24 @@ def installed(*packages: str) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return versions
+
+
+def training_words(training: Mapping[str, Any]) -> str:
+    """What a record's ``training`` says, as a sentence.
+
+    Example:
+        >>> training_words({"pairs": 2173, "best_epoch": 35, "held_out": 300, "refit": True})
+        'epoch 35 chosen on 300 held-out pairs, then trained on all 2,173 pairs'
+    """
+    pairs, epoch = f"{training['pairs']:,}", training["best_epoch"]
+    if "held_out" not in training:
+        return f"{epoch} epochs on {pairs} pairs"
+    held = training["held_out"]
+    chosen = f"on {held:,} held-out pairs" if held else "by a validation of one's own"
+    trained = (
+        f"then trained on all {pairs} pairs" if training["refit"] else f"trained on {pairs} others"
+    )
+    return f"epoch {epoch} chosen {chosen}, {trained}"
 
 
 def make_record(**known: Any) -> Record:

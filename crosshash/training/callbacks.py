@@ -15,7 +15,8 @@ class Callback(Protocol):
     is written: a training that it stops is finished, and stays so when it is resumed; one that it
     breaks off by an exception goes on, resumed, with that same epoch. It is not called for
     preliminary phases, nor again for epochs that were done before a resume. Where several processes
-    train, it is called in the first alone, and so may write files but not wait for the others.
+    train, it is called in the first alone, and so may write files but not wait for the others. With
+    ``data.refit`` it sees the training in which the number of epochs is chosen, not the second.
 
     Example:
         >>> def stop_when_good(figures, net):

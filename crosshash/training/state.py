@@ -25,11 +25,13 @@ class Best:
         value: The figure.
         epoch: After how many epochs, 0 for none yet.
         net: The network's learned state.
+        codes: The codes B that were learned for the training rows with it, ``int8`` (n, k).
     """
 
     value: float = -math.inf
     epoch: int = 0
     net: dict[str, Tensor] | None = None
+    codes: Tensor | None = None
 
 
 @dataclass

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from crosshash.algorithms.phases import Algorithm, BatchPhase, Phase
 from crosshash.model.hash_model import HashModel
@@ -50,12 +51,20 @@ class Trainer:
         callbacks: Called after each epoch, in order; see
             :class:`~crosshash.training.callbacks.Callback`.
         folder: Where state and history go; None keeps all in memory.
+        until: Epochs after which the training ends, although its schedules are as long as
+            ``settings.epochs`` says; None: all.
         seed: Of order and dropout.
         progress: Show a progress bar.
 
+    Attributes:
+        best_epoch: After a run: the epoch whose network is kept.
+        learned_codes: After a run: the codes B of the training rows of that same epoch, ``int8``
+            (n, k) in {-1, +1}; None for a method that learns none.
+
     Raises:
-        ValueError: There are fewer than 2 pairs in a batch or no epochs; the device is unknown or
-            not there; the method does not train its backbones, and they are not frozen.
+        ValueError: There are fewer than 2 pairs in a batch or no epochs; ``until`` is not one of
+            them; the device is unknown or not there; the method does not train its backbones, and
+            they are not frozen.
     """
 
     def __init__(
@@ -67,6 +76,7 @@ class Trainer:
         validate: Validate | None = None,
         callbacks: Sequence[Callback] = (),
         folder: str | Path | None = None,
+        until: int | None = None,
         seed: int = 0,
         progress: bool = True,
     ) -> None:
@@ -78,6 +88,11 @@ class Trainer:
             raise ValueError(
                 "training needs at least 2 pairs in a batch and 1 epoch, got "
                 f"{self.settings.batch_size} and {settings.epochs}"
+            )
+        self.until = settings.epochs if until is None else until
+        if not 1 <= self.until <= settings.epochs:
+            raise ValueError(
+                f"until is one of the {settings.epochs} epochs of the settings, got {until}"
             )
         check_device(settings.device)
         if algorithm.trains != "backbones" and algorithm.net.backbone_parameters():
@@ -138,7 +153,7 @@ class Trainer:
         # Where and how fast it runs may differ between a training and its resumption.
         shared = {k: v for k, v in asdict(self.settings).items() if k not in _FREE}
         own = {"seed": self.seed, "pairs": len(self.data), "preliminary": len(early)}
-        shared = {**shared, **own, **(settings or {})}
+        shared = {**shared, **own, "until": self.until, **(settings or {})}
         done = Progress(epoch=-len(early))
         if resume and (state := self._read(shared)) is not None:
             restore_state(self.algorithm, state["algorithm"], self._frozen())
@@ -148,7 +163,7 @@ class Trainer:
                 self.accelerator.scaler.load_state_dict(state["scaler"])
         log = TrainingLog(
             self.folder if self.accelerator.is_main_process else None,
-            self.settings.epochs,
+            self.until,
             history=done.history,
             preliminary=done.preliminary,
             progress=self.progress and self.accelerator.is_main_process,
@@ -168,10 +183,15 @@ class Trainer:
                     log.epoch(figures)
                 done.epoch += 1
                 self._write(shared, done, runner)
+        self.learned_codes = self._codes()
         if done.best.net is not None:
             net = self.algorithm.net
             restore_state(net, done.best.net, net.frozen_prefixes)
-        self.best_epoch = done.best.epoch or done.epoch
+            self.learned_codes = done.best.codes
+        # Where they differ in a digit, all processes go by the first.
+        best = torch.tensor([done.best.epoch or done.epoch], device=self.accelerator.device)
+        share(self.accelerator, [best])
+        self.best_epoch = int(best)
         self.algorithm.eval()
         return done.history
 
@@ -200,7 +220,7 @@ class Trainer:
         return {f"net.{prefix}" for prefix in self.algorithm.net.frozen_prefixes}
 
     def _finished(self, done: Progress) -> bool:
-        if done.stopped or done.epoch >= self.settings.epochs:
+        if done.stopped or done.epoch >= self.until:
             return True
         if self.settings.patience is None or not done.best.epoch:
             return False
@@ -210,7 +230,7 @@ class Trainer:
     def _validate(self, epoch: int, done: Progress) -> dict[str, float]:
         """Figures of the network, where it is time for them; the best network is remembered."""
         self.algorithm.eval()
-        due = epoch + 1 == self.settings.epochs or (epoch + 1) % self.settings.evaluate_every == 0
+        due = epoch + 1 == self.until or (epoch + 1) % self.settings.evaluate_every == 0
         if self.validate is None or not due:
             return {}
         with torch.no_grad():
@@ -224,8 +244,12 @@ class Trainer:
             )
         if figures[self.settings.monitor] > done.best.value:
             net = learned_state(self.algorithm.net, self.algorithm.net.frozen_prefixes)
-            done.best = Best(figures[self.settings.monitor], epoch + 1, net)
+            done.best = Best(figures[self.settings.monitor], epoch + 1, net, self._codes())
         return figures
+
+    def _codes(self) -> Tensor | None:
+        codes = self.algorithm.learned_codes()
+        return None if codes is None else codes.to("cpu", torch.int8, copy=True)
 
     def _call_back(self, figures: Mapping[str, float]) -> bool:
         """Whether a callback wants to stop; the answer of the first process is that of all."""

@@ -75,6 +75,24 @@ def test_evaluating_the_checkpoint_gives_the_figures_of_the_training(tmp_path: P
     assert other.i2t.map != again.i2t.map
 
 
+def test_curves_are_measured_by_the_conventions_of_the_config(tmp_path: Path) -> None:
+    wanted = {"radii": [4, 8], "ranks": [3, 70], "f1_average": "curve"}
+    config = parse_config({**TINY, "evaluation": wanted})
+    report = train(config, tmp_path, overrides=["training.epochs=1"], progress=False).report
+    assert report.record.f1_average == "curve"
+    assert list(report.i2t.precision_at) == [3, 70]
+    curve = report.t2i.by_radius
+    p, r = curve.precision[[4, 8]], curve.recall[[4, 8]]
+    f1 = [2 * a * b / (a + b) if a + b else 0 for a, b in zip(p, r, strict=True)]
+    assert report.t2i.f1_at_radius == pytest.approx(dict(zip([4, 8], f1, strict=True)))
+
+
+def test_ranks_beyond_the_retrieval_set_are_refused_before_training(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="whole numbers in 1…100, the size of the retrieval set"):
+        train(tiny(), tmp_path, overrides={"evaluation.ranks": [1, 101]}, progress=False)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_killed_training_resumes_to_the_same_codes(tmp_path: Path) -> None:
     script = tmp_path / "run.py"
     script.write_text(

@@ -483,3 +483,33 @@ def test_wrong_free_settings_are_named(values: dict[str, Any], told: str) -> Non
     with pytest.raises(ConfigError, match=told) as error:
         checked_arguments(Network, values, "network")
     assert str(error.value).startswith("network:")
+
+
+def test_the_conventions_of_curves_are_set_and_checked() -> None:
+    wanted = {"ranks": [1, 20], "radii": [0, 32], "f1_average": "curve", "topk": [5]}
+    evaluation = parse_config({**LEAST, "evaluation": wanted}).evaluation
+    assert {key: getattr(evaluation, key) for key in wanted} == wanted
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"radii": [0, 33]}, r"evaluation: .*radii of 32-bit codes are in 0…32"),
+        ({"radii": [-1]}, r"evaluation.radii.0: .*greater than or equal to 0"),
+        ({"ranks": [0]}, r"evaluation.ranks.0: .*greater than or equal to 1"),
+        ({"ranks": []}, r"evaluation.ranks: .*at least 1 item"),
+        ({"topk": [0]}, r"evaluation.topk.0: .*greater than or equal to 1"),
+        ({"f1_average": "curves"}, r"evaluation.f1_average: .*'query' or 'curve'"),
+        ({"database": "learned"}, r"evaluation.database: .*'encoded' or 'both'"),
+    ],
+)
+def test_a_wrong_convention_is_refused(wrong: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        parse_config({**LEAST, "evaluation": wrong})
+
+
+def test_refit_needs_a_split_to_train_on_again() -> None:
+    data = {"name": "shapes", "validation": 9, "refit": True}
+    assert parse_config({**LEAST, "data": data}).data.refit
+    with pytest.raises(ConfigError, match=r"data.refit: .*set data.validation, or leave"):
+        parse_config({**LEAST, "data": {"name": "shapes", "refit": True}})

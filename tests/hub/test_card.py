@@ -24,13 +24,30 @@ def test_the_card_of_a_folder_names_the_model_and_its_figures(
         assert part in text
 
 
-@pytest.mark.parametrize("held", [0, 300])
-def test_the_card_says_on_what_the_epoch_was_chosen(
-    model: HashModel, folder: Path, held: int
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ({}, "8 epochs on 1,873 pairs"),
+        (
+            {"held_out": 300, "refit": False},
+            "epoch 8 chosen on 300 held-out pairs, trained on 1,873 others",
+        ),
+        (
+            {"held_out": 300, "refit": True},
+            "epoch 8 chosen on 300 held-out pairs, then trained on all 1,873 pairs",
+        ),
+        (
+            {"held_out": 0, "refit": False},
+            "epoch 8 chosen by a validation of one's own, trained on 1,873 others",
+        ),
+    ],
+)
+def test_the_card_says_on_what_the_epoch_was_chosen_and_what_was_trained_on(
+    model: HashModel, folder: Path, chosen: dict[str, int], said: str
 ) -> None:
-    model.info.experiment["data"] = {"validation": held}
-    said = "- selection: the best epoch on 300 pairs held out for it" in card(model, "named")
-    assert said == bool(held)
+    assert "- training" not in card(model, "named")
+    model.info.figures["record"]["training"] = {"pairs": 1873, "best_epoch": 8, **chosen}
+    assert f"- training: {said}\n" in card(model, "named")
 
 
 def test_huggingface_hub_reads_its_figures(model: HashModel, folder: Path) -> None:

@@ -29,6 +29,16 @@ def test_map_rows_hold_both_directions_their_mean_and_chance():
 
 def test_map_rows_without_chance_leave_its_columns_out():
     assert all(set(row) == {"direction", "MAP"} for row in map_rows(0.7, 0.8))
+
+
+def test_maps_with_learned_codes_have_the_name_of_their_database() -> None:
+    rows = map_rows(0.7, 0.8, 0.2, learned=(0.75, 0.85))
+    assert [row["database"] for row in rows] == ["encoded"] * 3 + ["learned"] * 3
+    assert [row["MAP"] for row in rows] == pytest.approx([0.7, 0.8, 0.75, 0.75, 0.85, 0.8])
+    assert rows[3]["× chance"] == "3.8"
+
+
+def test_a_map_of_no_chance_has_no_ratio() -> None:
     assert [row["× chance"] for row in map_rows(0.7, 0.8, 0.0)] == ["", "", ""]
 
 

@@ -218,3 +218,20 @@ def test_importing_the_package_is_cheap() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "fine", done.stderr
+
+
+def test_f1_is_averaged_as_its_convention_says_and_the_record_names_it() -> None:
+    data = pairs()
+    for average in ("query", "curve"):
+        report = evaluate_both(**data, radii=[0, 2, 5], f1_average=average)
+        assert report.record.f1_average == average
+        assert report.i2t.f1_at_radius == f1_at_radius(
+            *one_way(), [0, 2, 5], average=average, empty="skip"
+        )
+    curve = precision_recall_by_radius(*one_way())
+    p, r = curve.precision[5], curve.recall[5]
+    assert evaluate_codes(*one_way(), radii=[5], f1_average="curve").f1_at_radius == pytest.approx(
+        {5: 2 * p * r / (p + r)}
+    )
+    with pytest.raises(ValueError, match="f1_average"):
+        evaluate_codes(*one_way(), f1_average="curves")

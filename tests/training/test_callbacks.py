@@ -125,3 +125,75 @@ def test_an_object_with_memory_is_a_callback(toy: ModuleType) -> None:
     ).run()
     assert 1 < len(history) < 200
     assert history[-1]["image/nll"] >= history[-2]["image/nll"]
+
+
+# A training that ends before its schedules do
+
+
+def test_a_training_until_an_epoch_goes_as_one_that_is_stopped_there(
+    toy: ModuleType, tmp_path: Path
+) -> None:
+    stopped, pairs = toy.make()
+    options = {"schedule": "geometric", "warmup_epochs": 1.5}
+    stop = [lambda figures, net: figures["epoch"] == 3]
+    history = toy.trainer(stopped, pairs, callbacks=stop, **options).run()
+    shorter, pairs = toy.make()
+    trainer = toy.trainer(shorter, pairs, until=3, folder=tmp_path, **options)
+    assert trainer.run() == history
+    assert trainer.best_epoch == 3
+    states = stopped.state_dict(), shorter.state_dict()
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    other, pairs = toy.make()
+    with pytest.raises(ValueError, match="until: 3 -> 4"):
+        toy.trainer(other, pairs, until=4, folder=tmp_path, **options).run(resume=True)
+
+
+@pytest.mark.parametrize("until", [0, 6])
+def test_until_is_one_of_the_epochs(toy: ModuleType, until: int) -> None:
+    with pytest.raises(ValueError, match=f"until is one of the 5 epochs .*got {until}"):
+        toy.trainer(*toy.make(), until=until)
+
+
+def test_the_last_epoch_before_until_is_validated(toy: ModuleType) -> None:
+    algorithm, pairs = toy.make()
+    options = {"until": 3, "evaluate_every": 2, "validate": toy.agreement}
+    history = toy.trainer(algorithm, pairs, **options).run()
+    assert ["map_mean" in line for line in history] == [False, True, True]
+
+
+# Codes that were learned for the training rows
+
+
+@pytest.mark.parametrize("kept", [2, 4])
+def test_learned_codes_are_those_of_the_epoch_whose_network_is_kept(
+    toy: ModuleType, tmp_path: Path, kept: int
+) -> None:
+    figures, seen = iter([0.0, 0.9, 0.1, 0.0 if kept == 2 else 1.0]), []
+    algorithm, pairs = toy.make()
+    algorithm.learned_codes = lambda: algorithm.bank.B
+
+    def validate(net) -> dict[str, float]:
+        seen.append(algorithm.bank.B.clone())
+        return {"map_mean": next(figures)}
+
+    options = {"epochs": 4, "folder": tmp_path, "validate": validate}
+    trainer = toy.trainer(algorithm, pairs, **options)
+    trainer.run()
+    assert not torch.equal(seen[1], seen[3])
+    assert torch.equal(trainer.learned_codes.float(), seen[kept - 1])
+    again, pairs = toy.make()
+    again.learned_codes = lambda: again.bank.B
+    resumed = toy.trainer(again, pairs, **options)
+    resumed.run(resume=True)
+    assert torch.equal(resumed.learned_codes, trainer.learned_codes)
+
+
+def test_without_validation_learned_codes_are_the_last(toy: ModuleType) -> None:
+    algorithm, pairs = toy.make()
+    plain = toy.trainer(algorithm, pairs, epochs=2)
+    plain.run()
+    assert plain.learned_codes is None
+    algorithm.learned_codes = lambda: algorithm.bank.B
+    trainer = toy.trainer(algorithm, pairs, epochs=2)
+    trainer.run()
+    assert torch.equal(trainer.learned_codes.float(), algorithm.bank.B)

@@ -1,0 +1,181 @@
+"""Figures of a model: on the queries of its data set, and on held-out pairs while it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from crosshash.codes import pack
+from crosshash.config import ExperimentConfig, Overrides, override_config, parse_config
+from crosshash.data.dataset import PairedDataset
+from crosshash.data.features.cache import FeatureCache
+from crosshash.data.model_inputs import PairInputs, encode_pairs, prepare_inputs
+from crosshash.data.protocol import Protocol
+from crosshash.experiment.assembly import check_parts, read_data
+from crosshash.hub.load import load
+from crosshash.model.hash_model import HashModel
+from crosshash.plugins import import_parts, missing_parts
+from crosshash.retrieval.evaluate import Report, evaluate_both, make_record
+from crosshash.retrieval.metrics import mean_average_precision
+
+
+def evaluate(
+    model: HashModel | str | Path,
+    *,
+    overrides: Overrides = (),
+    imports: Sequence[str | Path] = (),
+    cache: FeatureCache | None = None,
+    progress: bool = True,
+) -> Report:
+    """Evaluate a model on the queries of the data set it was trained for, or of another.
+
+    Args:
+        model: A model, a zoo name or a checkpoint folder.
+        overrides: Settings over the experiment that the checkpoint carries, as
+            :func:`train` takes them, such as ``data.root=…`` or ``evaluation.topk=[50,500]``. A
+            model has only the codes that it gives: ``evaluation.database`` is ``encoded``, whatever
+            was measured after its training.
+        imports: Python files or modules with parts of one's own, as :func:`crosshash.load` takes
+            them.
+        cache: Features of frozen backbones; default: the user's cache folder.
+        progress: Show progress bars.
+
+    Raises:
+        ValueError: The model carries no experiment, or the data set has no labels; or learned codes
+            are asked for.
+
+    Example:
+        >>> report = evaluate("amgfh-shapes-64", overrides=["data.options.n=60"], progress=False)
+        >>> report.i2t.map > report.i2t.chance
+        True
+    """
+    import_parts(imports)
+    if not isinstance(model, HashModel):
+        model = load(model)
+    if not model.info.experiment:
+        raise ValueError("this model carries no experiment to evaluate it by; train it first")
+    config = parse_config(model.info.experiment, where="the checkpoint's experiment")
+    config = override_config(config, {"evaluation.database": "encoded"})
+    config = override_config(config, overrides)
+    if config.evaluation.database != "encoded":
+        raise ValueError(
+            f"evaluation.database={config.evaluation.database}: a model does not carry the codes "
+            "that were learned for its training pairs; they are measured at the end of a training "
+            "(crosshash train … evaluation.database=both), whose figures are in info.json"
+        )
+    try:
+        check_parts(config)
+    except LookupError as error:
+        raise LookupError(f"{error}; {missing_parts(model.info.experiment)}") from None
+    dataset, protocol = read_data(config)
+    inputs = prepare_inputs(
+        model,
+        dataset,
+        captions=config.data.captions,
+        cache=cache,
+        workers=config.training.workers,
+        progress=progress,
+    )
+    training = model.info.figures.get("record", {}).get("training", {})
+    return evaluate_inputs(model, inputs, dataset, protocol, config, training)
+
+
+def evaluate_inputs(
+    model: HashModel,
+    inputs: PairInputs,
+    dataset: PairedDataset,
+    protocol: Protocol,
+    config: ExperimentConfig,
+    training: Mapping[str, Any],
+    learned: tuple[npt.NDArray[np.int64], Tensor] | None = None,
+) -> Report:
+    """Figures of a model on prepared inputs, both directions, with their record.
+
+    Args:
+        model: The network.
+        inputs: All pairs of the data set, as the model reads them.
+        dataset: Has the labels.
+        protocol: Which pairs are queries and which are searched.
+        config: Has the conventions.
+        training: What the record says of the training.
+        learned: Rows (t,) of the pairs that were trained on, and the codes (t, k) in {-1, +1} that
+            were learned for them; the figures with these are then measured too.
+
+    Raises:
+        ValueError: The data set has no labels, or there is not one learned code for each row.
+    """
+    if dataset.labels is None:
+        raise ValueError(
+            f"data set {dataset.name!r} has no labels, so nothing says which hits are relevant; "
+            "give labels, or use encode, index and search without evaluation"
+        )
+    workers = config.training.workers
+    query = encode_pairs(model, inputs.select(protocol.query), workers=workers)
+    retrieval = encode_pairs(model, inputs.select(protocol.retrieval), workers=workers)
+    conventions = config.evaluation.model_dump(exclude={"database"})
+    labels = dataset.labels[protocol.query], dataset.labels[protocol.retrieval]
+    record = make_record(
+        dataset=dataset.name,
+        protocol=protocol.name,
+        split=protocol.digest(dataset.ids),
+        counts=protocol.counts(),
+        overlaps=protocol.overlaps(),
+        captions=config.data.captions,
+        seed=config.seed,
+        training=training,
+        bits=model.bits,
+    )
+    report = evaluate_both(query, retrieval, *labels, record=record, **conventions)
+    if learned is None:
+        return report
+    rows, codes = learned
+    if codes.shape != (len(rows), model.bits):
+        raise ValueError(
+            f"{config.method} trained on {len(rows)} pairs for {model.bits} bits, but its learned "
+            f"codes are {tuple(codes.shape)}; learned_codes() gives one for each pair, in order"
+        )
+    _, trained, places = np.intersect1d(rows, protocol.retrieval, return_indices=True)
+    images, texts = (part.copy() for part in retrieval)
+    images[places] = texts[places] = pack(codes)[trained]
+    counts = {**record.counts, "learned": len(places)}
+    record = replace(record, database="learned", counts=counts)
+    other = evaluate_both(query, (images, texts), *labels, record=record, **conventions)
+    return replace(report, learned=other)
+
+
+class Validation:
+    """MAP over the validation split, both directions and their mean.
+
+    Args:
+        inputs: All pairs of the data set, as the model reads them.
+        selection: Whose queries are the held-out pairs.
+        workers: Processes that read.
+
+    Raises:
+        ValueError: The data set has no labels.
+    """
+
+    def __init__(self, inputs: PairInputs, selection: Protocol, workers: int) -> None:
+        self.query = inputs.select(selection.query)
+        self.retrieval = inputs.select(selection.retrieval)
+        self.workers = workers
+        if inputs.labels is None:
+            raise ValueError(
+                "data.validation needs labels to select a model by; set it to 0 to train for a "
+                "fixed number of epochs"
+            )
+
+    def __call__(self, model: Any) -> dict[str, float]:
+        """Figures of the network as it is."""
+        query = encode_pairs(model, self.query, workers=self.workers)
+        retrieval = encode_pairs(model, self.retrieval, workers=self.workers)
+        labels = (self.query.labels, self.retrieval.labels)
+        i2t = mean_average_precision(query[0], retrieval[1], *labels)
+        t2i = mean_average_precision(query[1], retrieval[0], *labels)
+        return {"map_i2t": i2t, "map_t2i": t2i, "map_mean": (i2t + t2i) / 2}
