@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from crosshash.losses.normalization import term_weight as term_weight
     from crosshash.losses.quantization_error import quantization as quantization
     from crosshash.losses.regularization import l2 as l2
+    from crosshash.losses.straight_through import toward_signs as toward_signs
 else:
     __getattr__, __dir__, __all__ = attach(
         __name__,
@@ -30,5 +31,6 @@ else:
             "crosshash.losses.normalization": ["term_weight"],
             "crosshash.losses.quantization_error": ["quantization"],
             "crosshash.losses.regularization": ["l2"],
+            "crosshash.losses.straight_through": ["toward_signs"],
         },
     )

@@ -9,7 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def pairwise_nll(U: Tensor, V: Tensor, S: Tensor, *, scale: float = 0.5) -> Tensor:
+def pairwise_nll(
+    U: Tensor, V: Tensor, S: Tensor, *, scale: float = 0.5, weights: Tensor | None = None
+) -> Tensor:
     """Mean over all n m pairs of softplus(theta) - S theta, theta = scale U V^T.
 
     Negative log-likelihood of DCMH (Jiang & Li 2017, Eq. 1; printed as a sum, with scale 1/2).
@@ -18,8 +20,9 @@ def pairwise_nll(U: Tensor, V: Tensor, S: Tensor, *, scale: float = 0.5) -> Tens
     Args:
         U: (n, k) real-valued codes.
         V: (m, k) real-valued codes.
-        S: (n, m) similarities in {0, 1}.
+        S: (n, m) similarities in {0, 1}, or probabilities of it.
         scale: Factor of the inner products.
+        weights: (n,) weights of the rows, of mean 1; None weighs all the same.
 
     Example:
         >>> U = torch.tensor([[1.0, 1.0], [-1.0, 1.0]])
@@ -28,7 +31,8 @@ def pairwise_nll(U: Tensor, V: Tensor, S: Tensor, *, scale: float = 0.5) -> Tens
         True
     """
     theta = scale * (U @ V.T)
-    return (functional.softplus(theta) - S * theta).mean()
+    terms = functional.softplus(theta) - S * theta
+    return terms.mean() if weights is None else (weights[:, None] * terms).mean()
 
 
 def bank_nll(

@@ -14,14 +14,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from crosshash.algorithms.code_bank import CodeBank, require_labels
-from crosshash.algorithms.phases import Algorithm, BatchPhase, Phase, Terms, Update
+from crosshash.algorithms.code_bank import CodeBank, bank_codes, require_labels
+from crosshash.algorithms.label_codes import label_codes
+from crosshash.algorithms.phases import Algorithm, BatchPhase, Phase, SolvePhase, Terms, Update
 from crosshash.backbones.base import Features, ImageBackbone, TextEncoder
 from crosshash.codes import sign
 from crosshash.layers.heads import Encoder, HashHead
 from crosshash.layers.multiscale_text import MultiScaleEncoder
 from crosshash.losses.likelihood import pairwise_nll
 from crosshash.losses.quantization_error import quantization
+from crosshash.losses.straight_through import toward_signs
 from crosshash.methods.build import METHODS
 from crosshash.model.batch import Batch
 from crosshash.model.hash_model import HashModel, Standardize
@@ -96,7 +98,7 @@ class LPDHNet(HashModel):
 
 @METHODS.register("lpdh")
 class LPDH(Algorithm):
-    """Training of LPDH: ``hard + distill + label + quantization``, both modalities in one step.
+    """Training of LPDH: ``hard + distill + label + target + quantization``, for both modalities.
 
     F, G (b, k) are a batch's codes, p, q (b, c) the labels' probabilities by two linear heads on
     the layers that also feed the codes. F', G', p', q' (m, .) are those of ``anchors`` random rows
@@ -108,10 +110,12 @@ class LPDH(Algorithm):
       and j share a label, as far as image i and text j show it. Labels that no network could read
       from an item pull on S but not on T. No gradient flows through T.
     - ``label``: the labels' cross-entropy of both heads.
+    - ``target``: |B - F|^2 + |B - G|^2, where B are codes that were made from the labels alone
+      before the first epoch (:func:`~crosshash.algorithms.label_codes.label_codes`).
     - ``quantization``: (|F| - 1)^2 + (|G| - 1)^2.
 
-    s(u) = u + ``straight`` (sign(u) - u) with the gradient of u: theta feels a share of what the
-    signs would give, as in straight-through estimation (Bengio, Leonard & Courville 2013).
+    s moves codes towards their signs by the share ``straight``
+    (:func:`~crosshash.losses.straight_through.toward_signs`), so that theta feels what signs give.
 
     Args:
         net: The network.
@@ -120,6 +124,7 @@ class LPDH(Algorithm):
         scale: Factor of the inner products.
         distill: Weight of ``distill``.
         label: Weight of ``label``; 0 needs ``distill=0``.
+        target: Weight of ``target``.
         quantization: Weight of ``quantization``.
         straight: Share of the signs in theta, in [0, 1].
         anchors: Rows of the bank that a batch meets, at most.
@@ -141,6 +146,7 @@ class LPDH(Algorithm):
         scale: float = 0.15,
         distill: float = 1.0,
         label: float = 1.0,
+        target: float = 0.03,
         quantization: float = 0.02,
         straight: float = 0.3,
         anchors: int = 1024,
@@ -164,7 +170,12 @@ class LPDH(Algorithm):
         if label:
             self.heads.update({m: nn.Linear(dim, classes) for m, dim in net.dims.items()})
         self.scale, self.straight, self.anchors = scale, straight, anchors
-        self.weights = {"distill": distill, "label": label, "quantization": quantization}
+        self.weights = {
+            "distill": distill,
+            "label": label,
+            "target": target,
+            "quantization": quantization,
+        }
 
     def begin(self, batches: Iterable[Batch]) -> None:
         """Keep labels, first codes and first probabilities of the training set."""
@@ -178,6 +189,10 @@ class LPDH(Algorithm):
             rows["p"] = self.heads["image"](image).sigmoid()
             rows["q"] = self.heads["text"](text).sigmoid()
         return rows
+
+    def preliminary(self) -> list[Phase]:
+        """Codes of the labels, which the first epoch needs."""
+        return [SolvePhase("label_codes", self.solve_codes)] if self.weights["target"] else []
 
     def phases(self) -> list[Phase]:
         """One pass over both modalities."""
@@ -204,6 +219,9 @@ class LPDH(Algorithm):
             T_text = posterior_similarity(q, self.bank.get_buffer("p")[drawn])
             terms["distill"] = self._nll(F, G, drawn, T_image, T_text)
             batch.shared.update(p=p, q=q)
+        if self.weights["target"]:
+            B = self.bank.B[batch.index]
+            terms["target"] = quantization(B, F) + quantization(B, G)
         if self.weights["quantization"]:
             terms["quantization"] = quantization(sign(F.detach()), F) + quantization(
                 sign(G.detach()), G
@@ -224,5 +242,12 @@ class LPDH(Algorithm):
         )
 
     def _signed(self, codes: Tensor) -> Tensor:
-        """Codes moved towards their signs by the share ``straight``, with their own gradient."""
-        return codes + self.straight * (sign(codes) - codes).detach()
+        return toward_signs(codes, self.straight)
+
+    def solve_codes(self) -> dict[str, float]:
+        """B, the codes of the labels."""
+        labels = self.bank.labels
+        self.bank.B.copy_(label_codes(labels, self.net.bits, scale=self.scale))
+        return self.bank.figures()
+
+    learned_codes = bank_codes
