@@ -10,6 +10,7 @@ from crosshash.similarity import (
     label_similarity,
     nearest_anchors,
     neighbourhood_similarity,
+    posterior_similarity,
 )
 
 
@@ -119,3 +120,20 @@ def test_neighbourhoods_of_unrelated_items_agree_in_the_mean_by_nothing() -> Non
     )
     frequency = torch.bincount(neighbours.flatten(), minlength=300) / 300
     assert abs(neighbourhood_similarity(neighbours, frequency).mean()) < 0.02
+
+
+def test_posterior_similarity_is_the_probability_of_a_shared_label() -> None:
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.rand(3, 5, generator=generator), torch.rand(4, 5, generator=generator)
+    found = posterior_similarity(a, b)
+    for i in range(3):
+        for j in range(4):
+            none = 1.0
+            for c in range(5):
+                none *= 1 - float(a[i, c] * b[j, c])
+            assert float(found[i, j]) == pytest.approx(1 - none, abs=1e-6)
+
+
+def test_posterior_similarity_of_labels_is_label_similarity() -> None:
+    labels = (torch.rand(20, 6, generator=torch.Generator().manual_seed(1)) < 0.3).float()
+    assert torch.equal(posterior_similarity(labels, labels), label_similarity(labels, labels))
