@@ -14,7 +14,7 @@ PROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 def test_the_paper_of_every_method_is_cited() -> None:
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["references"]
     found = set()
-    for path in (ROOT / "crosshash" / "methods").glob("*.py"):
+    for path in (ROOT / "crosshash" / "methods").rglob("*.py"):
         docstring = path.read_text(encoding="utf-8").split('"""')[1]
         found |= set(re.findall(r"https://doi\.org/([^\s,)]+)", docstring))
     assert len(found) >= 4

@@ -12,7 +12,12 @@ from crosshash.similarity import cosine_similarity
 
 
 def batch_graph(
-    image: Tensor, text: Tensor, *, alpha: float = 0.5, neighbours: int | None = None
+    image: Tensor,
+    text: Tensor,
+    *,
+    alpha: float = 0.5,
+    neighbours: int | None = None,
+    centred: bool = True,
 ) -> Tensor:
     """Adjacency of a batch, S = alpha S_I + (1 - alpha) S_T (AMGFH, Eq. 4; printed alpha - 1).
 
@@ -24,11 +29,16 @@ def batch_graph(
         text: (n, e) text features.
         alpha: Weight of the image similarity, in [0, 1].
         neighbours: Keep each item's nearest neighbours only (made symmetric by maximum).
+        centred: Take the batch's mean off the features first. Features that cannot be negative have
+            cosines far above 0 throughout; all items of a batch are then neighbours, and a
+            convolution gives all of them nearly their mean.
 
     Returns:
         (n, n), symmetric, in [0, 1].
     """
     with torch.no_grad():
+        if centred:
+            image, text = image - image.mean(dim=0), text - text.mean(dim=0)
         graph = alpha * cosine_similarity(image, image) + (1 - alpha) * cosine_similarity(
             text, text
         )

@@ -31,6 +31,8 @@ class GraphFusion(nn.Module):
         activation: Of the graph convolution.
         alpha: Share of image similarity in the graph.
         neighbours: Nearest neighbours kept in the graph; None keeps all.
+        centred: Cosines of centred features in the graph
+            (:func:`~crosshash.layers.graph.batch_graph`).
 
     Example:
         >>> import torch
@@ -52,6 +54,7 @@ class GraphFusion(nn.Module):
         activation: Literal["relu", "softmax"] = "relu",
         alpha: float = 0.5,
         neighbours: int | None = None,
+        centred: bool = True,
     ) -> None:
         super().__init__()
         widths = (image_dim, text_dim, image_dim + text_dim)
@@ -61,13 +64,16 @@ class GraphFusion(nn.Module):
         )
         self.attention = nn.ModuleList(SampleAttention(dim) for _ in widths) if attention else None
         self.head = HashHead(dim * (3 if fusion == "concat" else 1), bits)
-        self.gcn, self.fusion, self.alpha, self.neighbours = gcn, fusion, alpha, neighbours
+        self.gcn, self.fusion, self.alpha = gcn, fusion, alpha
+        self.neighbours, self.centred = neighbours, centred
 
     def forward(self, image: Tensor, text: Tensor) -> Tensor:
         """f(H)."""
         inputs = (image, text, torch.cat([image, text], dim=1))
         if self.gcn:
-            graph = batch_graph(image, text, alpha=self.alpha, neighbours=self.neighbours)
+            graph = batch_graph(
+                image, text, alpha=self.alpha, neighbours=self.neighbours, centred=self.centred
+            )
             streams = [s(x, graph) for s, x in zip(self.streams, inputs, strict=True)]
         else:
             streams = [s(x).relu() for s, x in zip(self.streams, inputs, strict=True)]

@@ -32,10 +32,10 @@ class HashHead(nn.Module):
 class Encoder(nn.Module):
     """Fully connected layers, each with BatchNorm, ReLU and dropout, before a hash head.
 
-    AMGFH, section 4.1: "three-layered ... first dimensionally transformed by fully connected
+    AMGFH, section 4.2: "three-layered ... first dimensionally transformed by fully connected
     layers, which are subsequently normalized and nonlinearly transformed". With two hidden
     widths the hash head is the third layer. The paper gives no widths and no dropout. MDFFH, DMSFH
-    and HFAH have no normalisation: ``norm=False``.
+    and HFAH name none: ``norm=False``.
 
     Shapes: (n, dim) to (n, out_dim), the last of ``hidden``, or ``dim`` where there is none.
 

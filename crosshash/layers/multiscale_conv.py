@@ -33,13 +33,16 @@ class ScaleBranch(nn.Module):
     """One scale X_i of the enhancement network with its weight A_i (AMGFH, Eqs. 1-2).
 
     Convolution with same padding, BatchNorm, ReLU, then ``X_i * sigmoid(MLP(pool(X_i)))``. The
-    paper defines X_i and A_i by each other; we read the weight as one scalar for each item and
-    scale, made from the average-pooled output of that scale's own convolution.
+    paper defines X_i and A_i by each other; we make the weight from the average-pooled output of
+    that scale's own convolution. It prints A_i as a vector of d numbers: with ``vector`` there is
+    one for each channel of the scale, else one for the whole scale.
 
     Shapes: (n, in_channels, h, w) to (n, channels, h, w).
     """
 
-    def __init__(self, in_channels: int, channels: int, kernel: int) -> None:
+    def __init__(
+        self, in_channels: int, channels: int, kernel: int, *, vector: bool = False
+    ) -> None:
         super().__init__()
         self.conv: nn.Module = (
             Pointwise(in_channels, channels, bias=False)
@@ -50,14 +53,17 @@ class ScaleBranch(nn.Module):
         # The pooled scales are few and nearly the same for all items: behind a plain ReLU, one
         # block in four would start with a scale whose weight is the same for every item for good.
         self.weight = nn.Sequential(
-            nn.Linear(channels, channels), nn.LeakyReLU(0.1), nn.Linear(channels, 1), nn.Sigmoid()
+            nn.Linear(channels, channels),
+            nn.LeakyReLU(0.1),
+            nn.Linear(channels, channels if vector else 1),
+            nn.Sigmoid(),
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """The weighted scale."""
         scale = self.norm(self.conv(x)).relu()
         weight = self.weight(reduce(scale, "n c h w -> n c", "mean"))
-        return scale * rearrange(weight, "n 1 -> n 1 1 1")  # type: ignore[no-any-return]
+        return scale * rearrange(weight, "n a -> n a 1 1")  # type: ignore[no-any-return]
 
 
 class MultiScaleConv(nn.Module):
@@ -72,6 +78,7 @@ class MultiScaleConv(nn.Module):
         channels: Channels of the map.
         width: Channels of each scale.
         kernels: Odd kernel sizes, one branch each.
+        vector: A_i has one weight for each channel of a scale, not one for the scale.
 
     Raises:
         ValueError: A kernel is even, so that same padding would shift the map.
@@ -83,13 +90,20 @@ class MultiScaleConv(nn.Module):
     """
 
     def __init__(
-        self, channels: int, width: int = 4, kernels: Sequence[int] = (1, 3, 5, 7, 9)
+        self,
+        channels: int,
+        width: int = 4,
+        kernels: Sequence[int] = (1, 3, 5, 7, 9),
+        *,
+        vector: bool = False,
     ) -> None:
         super().__init__()
         even = [kernel for kernel in kernels if kernel % 2 == 0]
         if even or not kernels:
             raise ValueError(f"kernel sizes must be odd numbers, got {list(kernels)}")
-        self.branches = nn.ModuleList(ScaleBranch(channels, width, kernel) for kernel in kernels)
+        self.branches = nn.ModuleList(
+            ScaleBranch(channels, width, kernel, vector=vector) for kernel in kernels
+        )
         self.fuse = Pointwise(width * len(kernels), channels)
         nn.init.zeros_(self.fuse.linear.weight)
         nn.init.zeros_(self.fuse.linear.bias)

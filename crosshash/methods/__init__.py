@@ -1,4 +1,4 @@
-"""The published methods, one file each: network, loss, algorithm."""
+"""The methods, one file or folder each: network, loss, algorithm."""
 
 from __future__ import annotations
 

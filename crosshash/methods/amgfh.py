@@ -45,9 +45,11 @@ class AMGFHNet(HashModel):
             one-channel map, or its ``"map"``, average-pooled afterwards.
         kernels: Sizes of the IFN's convolutions.
         width: Channels of each scale; the paper is silent.
+        scale_weights: A_i of Eq. 2: ``"scalar"``, one for a scale, or ``"vector"`` as printed, one
+            for each of its channels.
         dim: d, to which the enhanced features are projected; the paper is silent.
         hidden: Widths of the encoders' two hidden layers; the paper is silent.
-        dropout: In the encoders; the paper has none, small training sets need it.
+        dropout: In the encoders; the paper names none, small training sets need it.
         text_pooling: ``"multiscale"`` puts the multi-scale block before the text encoder.
         standardize: See :class:`~crosshash.model.hash_model.HashModel`.
     """
@@ -62,6 +64,7 @@ class AMGFHNet(HashModel):
         features: Literal["pooled", "map"] = "pooled",
         kernels: Sequence[int] = (1, 3, 5, 7, 9),
         width: int = 4,
+        scale_weights: Literal["scalar", "vector"] = "scalar",
         dim: int = 512,
         hidden: Sequence[int] = (1024, 1024),
         dropout: float = 0.0,
@@ -81,7 +84,11 @@ class AMGFHNet(HashModel):
         self.image_needs = (features,)
         inputs = backbone.dim if features == "pooled" else backbone.channels
         channels = 1 if features == "pooled" else backbone.channels
-        self.enhancement = MultiScaleConv(channels, width, kernels) if enhance else None
+        self.enhancement = None
+        if enhance:
+            self.enhancement = MultiScaleConv(
+                channels, width, kernels, vector=scale_weights == "vector"
+            )
         self.projection = nn.Linear(inputs, dim)
         self.pooling = MultiScaleText(text.dim, fuse="conv") if text_pooling != "none" else None
         self.image_encoder = Encoder(dim, hidden, dropout=dropout)
@@ -141,6 +148,8 @@ class AMGFH(Algorithm):
     - ``adv`` (Eq. 11): -E log D(F) - E log D(G), the generators' side, in the non-saturating form.
     - ``adversary`` (Eq. 11): -E log D(Z) - E log(1 - D(F or G)), the discriminator's side. The
       paper does not say what its real sample Z is; ours are uniform random codes in {-1, +1}.
+    - ``agree_image`` and ``agree_text``: share of the bits in which B is sign(F), and sign(G);
+      figures of how far the guide leads, of weight 0.
     - ``sim`` and ``intra``: sim(H, H) + sim(F, G), and sim(F, F) + sim(G, G). sim(U, V) is
       (cos(u_i, v_j) - T_ij)^2, or softplus(theta_ij) - S_ij theta_ij; see ``sim_loss``. They are
       ours.
@@ -166,6 +175,7 @@ class AMGFH(Algorithm):
         activation: After graph convolution; the paper prints ``"softmax"``.
         alpha: Share of image similarity in the graph and in the features' target.
         neighbours: Nearest neighbours kept in the graph; None keeps all.
+        centred: Whether the graph's cosines are those of centred features; the paper is silent.
         anchors: Training pairs, at most, among which neighbourhoods are sought for the features'
             target (see :func:`~crosshash.similarity.neighbourhood_similarity`).
         neighbourhood: Share of the anchors that make a neighbourhood.
@@ -197,6 +207,7 @@ class AMGFH(Algorithm):
         activation: Literal["relu", "softmax"] = "relu",
         alpha: float = 0.5,
         neighbours: int | None = None,
+        centred: bool = True,
         anchors: int = 5000,
         neighbourhood: float = 0.08,
         sharpen: float = 4.0,
@@ -229,12 +240,14 @@ class AMGFH(Algorithm):
             activation=activation,
             alpha=alpha,
             neighbours=neighbours,
+            centred=centred,
         )
         self.discriminator = Discriminator(net.bits)
         self.similarity, self.sim_loss, self.scale = similarity, sim_loss, scale
         self.alpha, self.anchors = alpha, anchors
         self.neighbourhood, self.sharpen = neighbourhood, sharpen
         self.weights = {"sim": sim, "intra": intra, "fit": fit, "dis": dis, "reg": reg, "adv": adv}
+        self.weights |= {"agree_image": 0.0, "agree_text": 0.0}  # figures for the log, no losses
         self._neighbours = torch.zeros(count, 0, dtype=torch.int64)
         self._frequency = torch.zeros(0)
 
@@ -300,6 +313,8 @@ class AMGFH(Algorithm):
             if self.weights["intra"]:
                 terms["intra"] = similar(F, F) + similar(G, G)
         terms["fit"] = quantization(B, F) + quantization(B, G)
+        terms["agree_image"] = (B == sign(F.detach())).float().mean()
+        terms["agree_text"] = (B == sign(G.detach())).float().mean()
         if self.weights["dis"]:
             terms["dis"] = quantization(B, H)
         if self.weights["reg"]:

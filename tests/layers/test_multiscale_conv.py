@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional
 
 from crosshash.layers.multiscale_conv import (
+    ScaleBranch,
     MultiScaleConv,
     ScaleBranch,
     map_to_vector,
@@ -110,3 +111,14 @@ def test_a_map_is_laid_out_row_by_row() -> None:
     assert vector_to_map(torch.arange(1.0, 6.0)[None]).tolist() == [
         [[[1, 2, 3], [4, 5, 0], [0, 0, 0]]]
     ]
+
+
+def test_a_vector_weighs_each_channel_of_a_scale_by_itself() -> None:
+    torch.manual_seed(0)
+    branch = ScaleBranch(2, 3, 3, vector=True).eval()
+    x = torch.randn(4, 2, 5, 5)
+    plain = branch.norm(branch.conv(x)).relu()
+    weight = branch.weight(plain.mean(dim=(2, 3)))
+    assert weight.shape == (4, 3)
+    torch.testing.assert_close(branch(x), plain * weight[:, :, None, None])
+    assert ScaleBranch(2, 3, 3).weight(torch.zeros(4, 3)).shape == (4, 1)

@@ -223,3 +223,24 @@ def test_every_attention_keeps_the_shape_of_maps_and_of_single_places(kind: str)
 def test_an_unknown_attention_names_the_nearest() -> None:
     with pytest.raises(ValueError, match="did you mean 'cbam'"):
         HybridAttention(32, "cbma")
+
+
+def test_the_label_networks_target_is_the_unified_code_or_its_own(
+    model_of: Any, batch_of: Any
+) -> None:
+    for target in ("unified", "own"):
+        algorithm, batch = build(model_of, batch_of, label_target=target)
+        H = algorithm.labels(batch.labels)[1]
+        B = algorithm.bank.B if target == "unified" else torch.where(H >= 0, 1.0, -1.0)
+        found = algorithm.label_loss(batch)["label_quantization"]
+        torch.testing.assert_close(found, (B - H).square().mean())
+
+
+def test_how_far_b_is_a_function_of_the_labels_is_logged(model_of: Any, batch_of: Any) -> None:
+    algorithm, batch = build(model_of, batch_of, vote=0.0)
+    bank = algorithm.bank
+    bank.store(batch.index, **{name: torch.randn(48, 16) for name in "FGH"})
+    same = (bank.signs(H=0.0) == torch.where(bank.get_buffer("H") >= 0, 1.0, -1.0)).float().mean()
+    assert algorithm.solve_codes()["label_agreement"] == pytest.approx(float(same))
+    algorithm.vote = 1e6
+    assert algorithm.solve_codes()["label_agreement"] == 1

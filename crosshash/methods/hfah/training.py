@@ -1,121 +1,27 @@
-"""HFAH: Hybrid-attention Feature-reconstructive Adversarial Hashing.
-
-Li & Wang, Journal of Engineering Research, ICCSCT 2022, https://doi.org/10.36909/jer.ICCSCT.19467
-"""
+"""HFAH's losses and its Algorithm 1."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
+from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from crosshash.algorithms.code_bank import CodeBank, bank_codes, require_labels
 from crosshash.algorithms.phases import Algorithm, BatchPhase, Phase, SolvePhase, Terms, Update
-from crosshash.backbones.base import Features, ImageBackbone, TextEncoder
 from crosshash.codes import sign
-from crosshash.layers.heads import Encoder
-from crosshash.layers.hybrid_attention import HybridAttention
-from crosshash.layers.label_net import FeatureHash, LabelNet
-from crosshash.layers.multiscale_text import MultiScaleEncoder
+from crosshash.layers.label_net import LabelNet
 from crosshash.layers.reconstruction import MODALITIES, Reconstruction
 from crosshash.losses.adversarial import discriminator_loss, generator_loss
 from crosshash.losses.likelihood import pairwise_nll
 from crosshash.losses.normalization import Normalization, term_weight
 from crosshash.losses.quantization_error import quantization
 from crosshash.methods.build import METHODS
+from crosshash.methods.hfah.network import HFAHNet
 from crosshash.model.batch import Batch
-from crosshash.model.hash_model import HashModel, Standardize
 from crosshash.similarity import label_similarity
-
-# Network
-
-
-class HFAHNet(HashModel):
-    """Image: hybrid attention between a backbone's map and its head; text: concatenated scales.
-
-    Sections 3.3 and 4.3. Where a backbone does not go on from its map (features, transformers with
-    a class token), attention is over its vector, as a map of one place.
-
-    Args:
-        backbones: ``{"image": backbone}``; the paper's is ``cnnf``.
-        text: The text encoder; the paper's is ``bow``.
-        bits: K.
-        attention: A name of timm's attention registry; None is the ablation HFAH-2.
-        multiscale: False, without attention, is the ablation HFAH-1.
-        feature: Width of the semantic features; the paper's 512.
-        image_hidden: Widths of layers between backbone and feature; the paper has none.
-        text_hidden: Widths of layers between text and feature; the paper's 4096.
-        dropout: In the fully connected layers; the paper has none.
-        norm: BatchNorm in the fully connected layers; the paper has none.
-        standardize: See :class:`~crosshash.model.hash_model.HashModel`.
-    """
-
-    image_net: nn.ModuleDict
-    text_net: nn.ModuleDict
-
-    def __init__(
-        self,
-        backbones: Mapping[str, ImageBackbone],
-        text: TextEncoder,
-        bits: int,
-        *,
-        attention: str | None = "cbam",
-        multiscale: bool = True,
-        feature: int = 512,
-        image_hidden: Sequence[int] = (),
-        text_hidden: Sequence[int] = (1024,),
-        dropout: float = 0.0,
-        norm: bool = True,
-        standardize: Sequence[Standardize] = (),
-    ) -> None:
-        super().__init__(backbones, text, bits, standardize=standardize)
-        backbone = backbones["image"]
-        self.image_net = nn.ModuleDict()
-        self.on_map = attention is not None and backbone.has_head
-        if attention is not None:
-            self.image_net["attention"] = HybridAttention(
-                backbone.channels if self.on_map else backbone.dim, attention
-            )
-        if self.on_map:
-            self.image_needs = ("map",)
-        encoder = Encoder(backbone.dim, image_hidden, dropout=dropout, norm=norm)
-        self.image_net["encoder"] = encoder
-        self.image_net["hash"] = FeatureHash(encoder.out_dim, feature, bits)
-        fuse = "concat" if multiscale else None
-        words = MultiScaleEncoder(text.dim, text_hidden, fuse=fuse, dropout=dropout, norm=norm)  # type: ignore[arg-type]
-        self.text_net = nn.ModuleDict(
-            {"encoder": words, "hash": FeatureHash(words.out_dim, feature, bits)}
-        )
-        self.feature = feature
-
-    def image_pair(self, features: Mapping[str, Features]) -> tuple[Tensor, Tensor]:
-        """f^y (n, feature) and H^y (n, k)."""
-        x = features["image"]
-        vector = x.pooled
-        if self.on_map:
-            if x.map is None:
-                raise ValueError("these features have no map, which network.attention needs")
-            vector = self.backbone("image").head(self.image_net["attention"](x.map))
-        elif "attention" in self.image_net:
-            vector = self.image_net["attention"](vector[:, :, None, None]).flatten(1)
-        return self.image_net["hash"](self.image_net["encoder"](vector))  # type: ignore[no-any-return]
-
-    def text_pair(self, features: Features) -> tuple[Tensor, Tensor]:
-        """f^x (n, feature) and H^x (n, k)."""
-        return self.text_net["hash"](self.text_net["encoder"](features.pooled))  # type: ignore[no-any-return]
-
-    def hash_image(self, features: Mapping[str, Features]) -> Tensor:
-        """H^y (n, k) in (-1, 1)."""
-        return self.image_pair(features)[1]
-
-    def hash_text(self, features: Features) -> Tensor:
-        """H^x (n, k) in (-1, 1)."""
-        return self.text_pair(features)[1]
-
-
-# Loss and algorithm
 
 # Label rows that go through their network together, so that a large set's hidden layer fits.
 _ROWS = 8192
@@ -133,7 +39,8 @@ class HFAH(Algorithm):
 
     - ``label_feature``: nll(f^l, f^l).
     - ``label_hash``: nll(H^l, H^l).
-    - ``label_quantization``: |H^l - B|^2. Below Eq. 3 B^l is sign(H^l), Algorithm 1 updates one B.
+    - ``label_quantization``: |H^l - B^l|^2. Below Eq. 3 B^l is sign(H^l), the label network's own;
+      Algorithm 1 updates one B for all. ``label_target`` says which.
     - ``label_classification``: |L - L^|^2.
 
     Both modalities (Eqs. 5-6, ``beta`` and ``gamma`` weighing the middle two; Eqs. 13, 15):
@@ -164,13 +71,14 @@ class HFAH(Algorithm):
         classes: Label classes.
         label_hidden: Width of the label network's hidden layer; the paper's 4096.
         alpha: Weight of ``label_quantization``. A strong one holds H^l at the first B as well.
+        label_target: B^l: ``"unified"``, the B of Algorithm 1, or ``"own"``, sign(H^l) (Eq. 3).
         classification: Weight of ``label_classification``, printed as beta too.
         beta: Weight of ``consistency``.
         gamma: Weight of ``reconstruction``.
         adv: Weight of ``adv``; printed as 1.
-        vote: Weight of H^l in B = sign(vote H^l + H^x + H^y); printed as 1. With 1 and without
-            ``label_epochs`` both modalities outvote it (bits of mean 0.6 to 0.9 on flickr8k,
-            benchmarks/RESULTS.md).
+        vote: Weight of H^l in B = sign(vote H^l + H^x + H^y); printed as 1. With 3 B is a function
+            of the labels alone; with 1 and without ``label_epochs`` both modalities outvote the
+            labels (benchmarks/RESULTS.md).
         label_epochs: Passes over the training labels before the first epoch, at ``label_rate`` by
             AdamW.
         label_rate: Learning rate of these passes.
@@ -195,11 +103,12 @@ class HFAH(Algorithm):
         *,
         label_hidden: int = 512,
         alpha: float = 0.02,
+        label_target: Literal["unified", "own"] = "unified",
         classification: float = 1.0,
         beta: float = 1.0,
         gamma: float = 1.0,
         adv: float = 1.0,
-        vote: float = 3.0,
+        vote: float = 1.0,
         label_epochs: int = 20,
         label_rate: float = 1e-3,
         reconstruct: bool = True,
@@ -215,6 +124,7 @@ class HFAH(Algorithm):
         self.reconstruction = Reconstruction(net.bits, net.feature) if reconstruct else None
         self.scale, self.feature_scale, self.vote = scale, feature_scale, vote
         self.label_epochs, self.label_rate = label_epochs, label_rate
+        self.own_target = label_target == "own"
         share = {
             width: term_weight(normalization, width, count)
             for width in (net.bits, classes, net.feature, 1)
@@ -267,7 +177,8 @@ class HFAH(Algorithm):
         """L^l (Eq. 3)."""
         H, terms = self._label_terms(batch)
         batch.shared["H"] = H.detach()
-        terms["label_quantization"] = quantization(self.bank.B[batch.index], H)
+        B = sign(H.detach()) if self.own_target else self.bank.B[batch.index]
+        terms["label_quantization"] = quantization(B, H)
         return terms
 
     def _label_terms(self, batch: Batch) -> tuple[Tensor, Terms]:
@@ -343,6 +254,7 @@ class HFAH(Algorithm):
         return self.bank.figures()
 
     def solve_codes(self) -> dict[str, float]:
-        """B = sign(vote H^l + H^x + H^y)."""
+        """B = sign(vote H^l + H^x + H^y); logs the share of its bits that the labels' code has."""
         self.bank.B.copy_(self.bank.signs(H=self.vote))
-        return self.bank.figures()
+        agree = (sign(self.bank.get_buffer("H")) == self.bank.B).float().mean()
+        return {**self.bank.figures(), "label_agreement": float(agree)}
