@@ -313,8 +313,8 @@ class AMGFH(Algorithm):
             if self.weights["intra"]:
                 terms["intra"] = similar(F, F) + similar(G, G)
         terms["fit"] = quantization(B, F) + quantization(B, G)
-        terms["agree_image"] = (B == sign(F.detach())).float().mean()
-        terms["agree_text"] = (B == sign(G.detach())).float().mean()
+        terms["agree_image"] = (sign(F.detach()) == B).float().mean()
+        terms["agree_text"] = (sign(G.detach()) == B).float().mean()
         if self.weights["dis"]:
             terms["dis"] = quantization(B, H)
         if self.weights["reg"]:

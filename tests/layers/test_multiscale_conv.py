@@ -5,7 +5,6 @@ import torch
 from torch.nn import functional
 
 from crosshash.layers.multiscale_conv import (
-    ScaleBranch,
     MultiScaleConv,
     ScaleBranch,
     map_to_vector,
