@@ -40,7 +40,7 @@ def test_every_command_in_the_table_exists() -> None:
 def test_every_config_in_the_readme_is_bundled() -> None:
     from crosshash.config import find_config
 
-    names = re.findall(r"(?:amgfh|mdffh|dmsfh|hfah)/[\w-]+", README)
+    names = re.findall(r"(?:amgfh|mdffh|dmsfh|hfah|lpdh)/[\w-]+", README)
     assert names
     for name in names:
         assert find_config(name)

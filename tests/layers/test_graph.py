@@ -17,10 +17,13 @@ def cosine(x: torch.Tensor, y: torch.Tensor) -> float:
     return float(x @ y / (x.norm() * y.norm()))
 
 
+@pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
-def test_the_graph_agrees_with_a_loop_over_pairs(alpha: float) -> None:
+def test_the_graph_agrees_with_a_loop_over_pairs(alpha: float, centred: bool) -> None:
     image, text = draw(6, 4), draw(6, 3, seed=1)
-    graph = batch_graph(image, text, alpha=alpha)
+    graph = batch_graph(image, text, alpha=alpha, centred=centred)
+    if centred:
+        image, text = image - image.mean(dim=0), text - text.mean(dim=0)
     cut = 0
     for i in range(6):
         for j in range(6):
@@ -49,6 +52,13 @@ def test_only_nearest_neighbours_are_kept_with_those_who_keep_the_item() -> None
             kept = j in nearest[i] or i in nearest[j]
             assert graph[i, j] == (whole[i, j] if kept else 0)
     assert (graph == 0).sum() > (whole == 0).sum()
+
+
+def test_features_that_are_never_negative_are_not_all_neighbours() -> None:
+    image, text = draw(40, 8).exp(), draw(40, 8, seed=1).exp()
+    others = ~torch.eye(40, dtype=torch.bool)
+    assert (batch_graph(image, text, centred=False)[others] > 0.1).all()
+    assert (batch_graph(image, text)[others] > 0.1).float().mean() < 0.5
 
 
 def test_the_graph_is_a_constant_of_the_step() -> None:
