@@ -58,10 +58,21 @@ class GraphConv(nn.Module):
     An item is its own neighbour in S already, so that it weighs 2 beside the others' S_ij.
 
     Shapes: x (n, dim), graph (n, n) to (n, out_dim).
+
+    Args:
+        dim: Width of the input.
+        out_dim: Width of the output.
+        activation: ``"relu"`` or ``"softmax"``.
+        norm: BatchNorm before the activation.
     """
 
     def __init__(
-        self, dim: int, out_dim: int, *, activation: Literal["relu", "softmax"] = "relu"
+        self,
+        dim: int,
+        out_dim: int,
+        *,
+        activation: Literal["relu", "softmax"] = "relu",
+        norm: bool = False,
     ) -> None:
         super().__init__()
         if activation not in ("relu", "softmax"):
@@ -71,6 +82,7 @@ class GraphConv(nn.Module):
             warnings.filterwarnings("ignore", message=".*torch.jit", category=FutureWarning)
             from torch_geometric.nn import GCNConv
         self.conv: Any = GCNConv(dim, out_dim)
+        self.norm = nn.BatchNorm1d(out_dim) if norm else None
         self.activation = activation
 
     def forward(self, x: Tensor, graph: Tensor) -> Tensor:
@@ -82,4 +94,6 @@ class GraphConv(nn.Module):
                 # torch calls its sparse layout a beta each time a process first uses it.
                 warnings.filterwarnings("ignore", message="Sparse", category=UserWarning)
                 mixed = self.conv(x.to(dtype), graph.to(dtype).to_sparse_csr())
+        if self.norm is not None:
+            mixed = self.norm(mixed)
         return mixed.relu() if self.activation == "relu" else mixed.softmax(dim=1)  # type: ignore[no-any-return]

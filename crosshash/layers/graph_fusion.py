@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from crosshash.layers.attention import SampleAttention
 from crosshash.layers.graph import GraphConv, batch_graph
-from crosshash.layers.heads import HashHead
+from crosshash.layers.heads import Encoder, HashHead
 
 
 class GraphFusion(nn.Module):
@@ -33,6 +33,10 @@ class GraphFusion(nn.Module):
         neighbours: Nearest neighbours kept in the graph; None keeps all.
         centred: Cosines of centred features in the graph
             (:func:`~crosshash.layers.graph.batch_graph`).
+        norm: BatchNorm in the streams, as in the encoders; the paper is silent. Without it what the
+            hash layer sees is far from its range, and fused codes rank worse than those of either
+            modality (benchmarks/RESULTS.md).
+        dropout: In the streams, in training.
 
     Example:
         >>> import torch
@@ -55,13 +59,18 @@ class GraphFusion(nn.Module):
         alpha: float = 0.5,
         neighbours: int | None = None,
         centred: bool = True,
+        norm: bool = True,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         widths = (image_dim, text_dim, image_dim + text_dim)
         self.streams = nn.ModuleList(
-            GraphConv(width, dim, activation=activation) if gcn else nn.Linear(width, dim)
+            GraphConv(width, dim, activation=activation, norm=norm)
+            if gcn
+            else Encoder(width, (dim,), norm=norm)
             for width in widths
         )
+        self.dropout = nn.Dropout(dropout)
         self.attention = nn.ModuleList(SampleAttention(dim) for _ in widths) if attention else None
         self.head = HashHead(dim * (3 if fusion == "concat" else 1), bits)
         self.gcn, self.fusion, self.alpha = gcn, fusion, alpha
@@ -76,7 +85,8 @@ class GraphFusion(nn.Module):
             )
             streams = [s(x, graph) for s, x in zip(self.streams, inputs, strict=True)]
         else:
-            streams = [s(x).relu() for s, x in zip(self.streams, inputs, strict=True)]
+            streams = [s(x) for s, x in zip(self.streams, inputs, strict=True)]
+        streams = [self.dropout(x) for x in streams]
         if self.attention is not None:
             streams = [a(x) for a, x in zip(self.attention, streams, strict=True)]
         fused = torch.cat(streams, dim=1) if self.fusion == "concat" else sum(streams)

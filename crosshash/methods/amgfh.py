@@ -169,6 +169,8 @@ class AMGFH(Algorithm):
             ``"likelihood"``: softplus(theta) - S theta with theta = ``scale`` U V^T, for labels.
         scale: Factor of the likelihood's inner products.
         guide_dim: Width of the fusion module's streams; the paper is silent.
+        guide_norm: BatchNorm in these streams; the paper is silent.
+        guide_dropout: Dropout in these streams; the paper is silent.
         gcn: False is the ablation AMGFH-GCN (plain linear streams).
         attention: False is the ablation AMGFH-SA.
         fusion: ``"add"``, or ``"concat"`` for the ablation AMGFH-concat.
@@ -201,12 +203,14 @@ class AMGFH(Algorithm):
         sim_loss: Literal["cosine", "likelihood"] = "cosine",
         scale: float = 0.5,
         guide_dim: int = 256,
+        guide_norm: bool = True,
+        guide_dropout: float = 0.0,
         gcn: bool = True,
         attention: bool = True,
         fusion: Literal["add", "concat"] = "add",
         activation: Literal["relu", "softmax"] = "relu",
         alpha: float = 0.5,
-        neighbours: int | None = None,
+        neighbours: int | None = 5,
         centred: bool = True,
         anchors: int = 5000,
         neighbourhood: float = 0.08,
@@ -241,6 +245,8 @@ class AMGFH(Algorithm):
             alpha=alpha,
             neighbours=neighbours,
             centred=centred,
+            norm=guide_norm,
+            dropout=guide_dropout,
         )
         self.discriminator = Discriminator(net.bits)
         self.similarity, self.sim_loss, self.scale = similarity, sim_loss, scale
