@@ -70,7 +70,9 @@ def test_every_variant_of_the_network_trains(
 
 def test_a_term_of_weight_zero_is_not_computed(model_of: Any, batch_of: Any) -> None:
     algorithm, batch = build(model_of, batch_of, intra=0.0, dis=0.0, reg=0.0, adv=0.0)
-    assert set(algorithm.hash_loss(batch)) == {"sim", "fit"}
+    logged = {"agree_image", "agree_text"}
+    assert set(algorithm.hash_loss(batch)) == {"sim", "fit"} | logged
+    assert all(algorithm.weights[name] == 0 for name in logged)
     assert len(algorithm.phases()[0].updates) == 1  # type: ignore[union-attr]
 
 
@@ -143,3 +145,31 @@ def test_enhancement_starts_from_the_features_as_they_are(model_of: Any, batch_o
     enhanced.projection.load_state_dict(plain.projection.state_dict())
     features = {"image": Features(torch.randn(5, 36))}
     torch.testing.assert_close(plain.enhanced(features), enhanced.enhanced(features))
+
+
+def test_the_log_says_how_far_the_guide_leads(model_of: Any, batch_of: Any) -> None:
+    algorithm, batch = build(model_of, batch_of)
+    algorithm.eval()
+    F, G = algorithm.net(batch.images, batch.texts)
+    net = algorithm.net
+    H = algorithm.guide(
+        net.enhanced(net.image_features(batch.images)),
+        net.pooled_text(net.text_features(batch.texts)),
+    )
+    terms = algorithm.hash_loss(batch)
+    for name, codes in (("agree_image", F), ("agree_text", G)):
+        same = ((H >= 0) == (codes >= 0)).float().mean()
+        assert float(terms[name]) == pytest.approx(float(same))
+
+
+def test_sums_weigh_the_terms_in_the_printed_proportion(model_of: Any, batch_of: Any) -> None:
+    """Sums over 48 x 16 entries, 48 x 48 pairs; ADV and REG are printed without a sum of items."""
+    means, _ = build(model_of, batch_of, sim=2.0, fit=3.0, dis=4.0, reg=5.0, adv=6.0)
+    sums, _ = build(
+        model_of, batch_of, sim=2.0, fit=3.0, dis=4.0, reg=5.0, adv=6.0, normalization="sums"
+    )
+    factor = {name: sums.weights[name] / means.weights[name] for name in ("sim", "fit", "dis")}
+    factor |= {name: sums.weights[name] / means.weights[name] for name in ("reg", "adv")}
+    assert factor == pytest.approx(
+        {"sim": 48 / 16, "fit": 1, "dis": 1, "reg": 1 / (48 * 16), "adv": 1 / (48 * 16)}
+    )

@@ -1,137 +1,28 @@
-"""AMGFH: Attention-based Multi-scale Graph Fusion Hashing.
-
-Li & Wu, Symmetry 2025, 17(6), 861, https://doi.org/10.3390/sym17060861
-"""
+"""AMGFH's losses and its algorithm."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from crosshash.algorithms.phases import Algorithm, BatchPhase, Phase, Terms, Update
-from crosshash.backbones.base import Features, ImageBackbone, TextEncoder
 from crosshash.codes import sign
 from crosshash.layers.discriminator import Discriminator
 from crosshash.layers.graph_fusion import GraphFusion
-from crosshash.layers.heads import Encoder, HashHead
-from crosshash.layers.multiscale_conv import MultiScaleConv, map_to_vector, vector_to_map
-from crosshash.layers.multiscale_text import MultiScaleText
 from crosshash.losses.adversarial import discriminator_loss, generator_loss, random_codes
 from crosshash.losses.cosine import cosine_regression
 from crosshash.losses.likelihood import pairwise_nll
+from crosshash.losses.normalization import Normalization
 from crosshash.losses.quantization_error import quantization
 from crosshash.losses.regularization import l2
+from crosshash.methods.amgfh.network import AMGFHNet
 from crosshash.methods.build import METHODS
 from crosshash.model.batch import Batch
-from crosshash.model.hash_model import HashModel, Standardize
 from crosshash.similarity import label_similarity, nearest_anchors, neighbourhood_similarity
-
-# Network
-
-
-class AMGFHNet(HashModel):
-    """The two hash functions f_I and f_T, with the image feature enhancement network (IFN).
-
-    Args:
-        backbones: ``{"image": backbone}``; the paper's is ``alexnet`` (4,096 features).
-        text: The text encoder; the paper's is ``bow``.
-        bits: K.
-        enhance: Use the IFN (Eqs. 1-3); False is the ablation AMGFH-IFN.
-        features: What the IFN enhances: the backbone's ``"pooled"`` vector, laid out as a square
-            one-channel map, or its ``"map"``, average-pooled afterwards.
-        kernels: Sizes of the IFN's convolutions.
-        width: Channels of each scale; the paper is silent.
-        scale_weights: A_i of Eq. 2: ``"scalar"``, one for a scale, or ``"vector"`` as printed, one
-            for each of its channels.
-        dim: d, to which the enhanced features are projected; the paper is silent.
-        hidden: Widths of the encoders' two hidden layers; the paper is silent.
-        dropout: In the encoders; the paper names none, small training sets need it.
-        text_pooling: ``"multiscale"`` puts the multi-scale block before the text encoder.
-        standardize: See :class:`~crosshash.model.hash_model.HashModel`.
-    """
-
-    def __init__(
-        self,
-        backbones: Mapping[str, ImageBackbone],
-        text: TextEncoder,
-        bits: int,
-        *,
-        enhance: bool = True,
-        features: Literal["pooled", "map"] = "pooled",
-        kernels: Sequence[int] = (1, 3, 5, 7, 9),
-        width: int = 4,
-        scale_weights: Literal["scalar", "vector"] = "scalar",
-        dim: int = 512,
-        hidden: Sequence[int] = (1024, 1024),
-        dropout: float = 0.0,
-        text_pooling: Literal["none", "multiscale"] = "none",
-        standardize: Sequence[Standardize] = (),
-    ) -> None:
-        super().__init__(backbones, text, bits, standardize=standardize)
-        backbone = backbones["image"]
-        if features == "map" and "image" in standardize:
-            raise ValueError("network.standardize brings vectors to one scale, not maps")
-        if features == "map" and not backbone.channels:
-            raise ValueError(
-                f"network.features is 'map', but the backbone {type(backbone).__name__} gives "
-                "none; use 'pooled'"
-            )
-        self.features = features
-        self.image_needs = (features,)
-        inputs = backbone.dim if features == "pooled" else backbone.channels
-        channels = 1 if features == "pooled" else backbone.channels
-        self.enhancement = None
-        if enhance:
-            self.enhancement = MultiScaleConv(
-                channels, width, kernels, vector=scale_weights == "vector"
-            )
-        self.projection = nn.Linear(inputs, dim)
-        self.pooling = MultiScaleText(text.dim, fuse="conv") if text_pooling != "none" else None
-        self.image_encoder = Encoder(dim, hidden, dropout=dropout)
-        self.text_encoder = Encoder(text.dim, hidden, dropout=dropout)
-        self.image_head = HashHead(self.image_encoder.out_dim, bits)
-        self.text_head = HashHead(self.text_encoder.out_dim, bits)
-        self.dim = dim
-
-    def enhanced(self, features: Mapping[str, Features]) -> Tensor:
-        """X_I (Eq. 3): (n, dim)."""
-        x = features["image"]
-        if self.features == "map":
-            if x.map is None:
-                raise ValueError("these features have no map, which network.features='map' needs")
-            enhanced = x.map if self.enhancement is None else self.enhancement(x.map)
-            return self.projection(enhanced.mean(dim=(2, 3)))  # type: ignore[no-any-return]
-        pooled = x.pooled
-        if self.enhancement is not None:
-            pooled = map_to_vector(self.enhancement(vector_to_map(pooled)), pooled.shape[1])
-        return self.projection(pooled)  # type: ignore[no-any-return]
-
-    def pooled_text(self, features: Features) -> Tensor:
-        """X_T: (n, text.dim)."""
-        return features.pooled if self.pooling is None else self.pooling(features.pooled)
-
-    def hash_enhanced(self, x: Tensor) -> Tensor:
-        """f_I(X_I) (Eq. 8): (n, bits) in (-1, 1)."""
-        return self.image_head(self.image_encoder(x))  # type: ignore[no-any-return]
-
-    def hash_pooled(self, x: Tensor) -> Tensor:
-        """f_T(X_T) (Eq. 8): (n, bits) in (-1, 1)."""
-        return self.text_head(self.text_encoder(x))  # type: ignore[no-any-return]
-
-    def hash_image(self, features: Mapping[str, Features]) -> Tensor:
-        """Real-valued image codes F."""
-        return self.hash_enhanced(self.enhanced(features))
-
-    def hash_text(self, features: Features) -> Tensor:
-        """Real-valued text codes G."""
-        return self.hash_pooled(self.pooled_text(features))
-
-
-# Loss and algorithm
 
 
 @METHODS.register("amgfh")
@@ -188,6 +79,8 @@ class AMGFH(Algorithm):
         dis: Weight of ``dis``; the paper's 1.
         reg: Weight of ``reg``, an explicit L2 term; the paper's 0.001.
         adv: Weight of ``adv``; the paper's 0.01.
+        normalization: ``"means"``: each term counts as its mean; ``"sums"``: as in the printed
+            sums, up to the one factor n k of the whole.
     """
 
     Network = AMGFHNet
@@ -221,6 +114,7 @@ class AMGFH(Algorithm):
         dis: float = 1.0,
         reg: float = 0.001,
         adv: float = 0.01,
+        normalization: Normalization = "means",
     ) -> None:
         super().__init__()
         if similarity == "labels" and not classes:
@@ -252,7 +146,11 @@ class AMGFH(Algorithm):
         self.similarity, self.sim_loss, self.scale = similarity, sim_loss, scale
         self.alpha, self.anchors = alpha, anchors
         self.neighbourhood, self.sharpen = neighbourhood, sharpen
-        self.weights = {"sim": sim, "intra": intra, "fit": fit, "dis": dis, "reg": reg, "adv": adv}
+        pairs, rest = 1.0, 1.0
+        if normalization == "sums":  # n^2 pairs, and what is no sum over items, beside n k entries
+            pairs, rest = count / net.bits, 1 / (count * net.bits)
+        self.weights = {"sim": sim * pairs, "intra": intra * pairs, "fit": fit, "dis": dis}
+        self.weights |= {"reg": reg * rest, "adv": adv * rest}
         self.weights |= {"agree_image": 0.0, "agree_text": 0.0}  # figures for the log, no losses
         self._neighbours = torch.zeros(count, 0, dtype=torch.int64)
         self._frequency = torch.zeros(0)
