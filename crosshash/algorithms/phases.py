@@ -126,8 +126,10 @@ class Algorithm(nn.Module):
             the backbones' features enter as constants; ``"nothing"``, where all is solved in closed
             form. But for the first, backbones and text encoder must be frozen.
         net: The network.
+        supervised: Whether labels say what is similar; an instance may say otherwise.
     """
 
+    supervised: bool = True
     Network: ClassVar[type[HashModel]]
     trains: ClassVar[Literal["backbones", "heads", "nothing"]] = "backbones"
     net: HashModel

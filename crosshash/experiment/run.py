@@ -155,7 +155,11 @@ def train(
         clear_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     history = trainer.run(resume=resume, settings=shared)
-    told: dict[str, Any] = {"pairs": len(made.rows), "best_epoch": trainer.best_epoch}
+    told: dict[str, Any] = {
+        "supervised": trainer.algorithm.supervised,
+        "pairs": len(made.rows),
+        "best_epoch": trainer.best_epoch,
+    }
     if validate is not None or made.selection is not None:
         held = len(made.selection.query) if validate is None and made.selection else 0
         told.update(held_out=held, refit=config.data.refit)

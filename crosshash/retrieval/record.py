@@ -23,10 +23,10 @@ class Record:
         overlaps: Pairs that two sets share.
         captions: Which caption of a pair is its text.
         seed: Seed of the training.
-        training: What came before, in numbers: ``pairs`` that trained the network, ``best_epoch``,
-            after which it was kept, and where that epoch was chosen the ``held_out`` pairs by which
-            (0: by a validation of one's own), and ``refit``: whether it was then trained on these
-            pairs too. :func:`training_words` makes a sentence of it.
+        training: What came before: whether labels ``supervised`` it, the ``pairs`` that trained the
+            network, ``best_epoch``, after which it was kept, and where that epoch was chosen the
+            ``held_out`` pairs by which (0: by a validation of one's own), and ``refit``: whether it
+            was then trained on these pairs too. :func:`training_words` makes a sentence of it.
         bits: Code length.
         versions: Of crosshash and what it computes with.
         ties: Order inside ties.
@@ -74,18 +74,22 @@ def training_words(training: Mapping[str, Any]) -> str:
     """What a record's ``training`` says, as a sentence.
 
     Example:
-        >>> training_words({"pairs": 2173, "best_epoch": 35, "held_out": 300, "refit": True})
-        'epoch 35 chosen on 300 held-out pairs, then trained on all 2,173 pairs'
+        >>> told = {"supervised": True, "pairs": 2173, "best_epoch": 35}
+        >>> training_words(told)
+        'supervised, 35 epochs on 2,173 pairs'
+        >>> training_words({**told, "held_out": 300, "refit": True})
+        'supervised, epoch 35 chosen on 300 held-out pairs, then trained on all 2,173 pairs'
     """
+    kind = "supervised" if training["supervised"] else "unsupervised"
     pairs, epoch = f"{training['pairs']:,}", training["best_epoch"]
     if "held_out" not in training:
-        return f"{epoch} epochs on {pairs} pairs"
+        return f"{kind}, {epoch} epochs on {pairs} pairs"
     held = training["held_out"]
     chosen = f"on {held:,} held-out pairs" if held else "by a validation of one's own"
     trained = (
         f"then trained on all {pairs} pairs" if training["refit"] else f"trained on {pairs} others"
     )
-    return f"epoch {epoch} chosen {chosen}, {trained}"
+    return f"{kind}, epoch {epoch} chosen {chosen}, {trained}"
 
 
 def make_record(**known: Any) -> Record:

@@ -93,7 +93,13 @@ def test_both_histories_stay_and_figures_say_what_was_done(tmp_path: Path) -> No
     assert (len(result.history), len(result.refit)) == (4, best)
     assert "map_mean" in result.history[0]
     assert "map_mean" not in result.refit[0]
-    told = {"pairs": 40, "best_epoch": best, "held_out": 10, "refit": True}
+    told = {
+        "supervised": True,
+        "pairs": 40,
+        "best_epoch": best,
+        "held_out": 10,
+        "refit": True,
+    }
     assert result.report.record.training == told
     stored = json.loads((tmp_path / "checkpoint" / "info.json").read_text())["figures"]
     assert (stored["record"]["training"], stored["best_epoch"]) == (told, best)
@@ -110,7 +116,11 @@ def test_both_histories_stay_and_figures_say_what_was_done(tmp_path: Path) -> No
 def test_without_validation_the_record_has_no_held_out_pairs(tmp_path: Path) -> None:
     config = small(**{"data.refit": False, "data.validation": 0, "training.epochs": 1})
     result = train(config, tmp_path, progress=False)
-    assert result.report.record.training == {"pairs": 40, "best_epoch": 1}
+    assert result.report.record.training == {
+        "supervised": True,
+        "pairs": 40,
+        "best_epoch": 1,
+    }
 
 
 def test_the_vocabulary_is_learnt_anew_from_all_training_rows(
@@ -205,6 +215,7 @@ def test_callbacks_and_patience_belong_to_the_first_training(tmp_path: Path) -> 
     assert seen == [0.1, 0.9, 0.2]
     assert len(result.refit) == 2
     assert result.report.record.training == {
+        "supervised": True,
         "pairs": 40,
         "best_epoch": 2,
         "held_out": 0,  # the validation was our own

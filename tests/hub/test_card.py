@@ -46,8 +46,10 @@ def test_the_card_says_on_what_the_epoch_was_chosen_and_what_was_trained_on(
     model: HashModel, folder: Path, chosen: dict[str, int], said: str
 ) -> None:
     assert "- training" not in card(model, "named")
-    model.info.figures["record"]["training"] = {"pairs": 1873, "best_epoch": 8, **chosen}
-    assert f"- training: {said}\n" in card(model, "named")
+    for supervised, kind in ((True, "supervised"), (False, "unsupervised")):
+        told = {"supervised": supervised, "pairs": 1873, "best_epoch": 8, **chosen}
+        model.info.figures["record"]["training"] = told
+        assert f"- training: {kind}, {said}\n" in card(model, "named")
 
 
 def test_huggingface_hub_reads_its_figures(model: HashModel, folder: Path) -> None:

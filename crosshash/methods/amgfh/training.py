@@ -144,6 +144,7 @@ class AMGFH(Algorithm):
         )
         self.discriminator = Discriminator(net.bits)
         self.similarity, self.sim_loss, self.scale = similarity, sim_loss, scale
+        self.supervised = similarity == "labels" and sim > 0
         self.alpha, self.anchors = alpha, anchors
         self.neighbourhood, self.sharpen = neighbourhood, sharpen
         pairs, rest = 1.0, 1.0
