@@ -9,7 +9,7 @@ from crosshash._lazy import attach
 if TYPE_CHECKING:
     from crosshash.algorithms.code_bank import CodeBank as CodeBank
     from crosshash.algorithms.code_bank import bank_codes as bank_codes
-    from crosshash.algorithms.label_codes import label_codes as label_codes
+    from crosshash.algorithms.label_coding import label_codes as label_codes
     from crosshash.algorithms.laplacian import LabelLaplacian as LabelLaplacian
     from crosshash.algorithms.phases import Algorithm as Algorithm
     from crosshash.algorithms.phases import BatchPhase as BatchPhase
@@ -22,7 +22,7 @@ else:
         __name__,
         {
             "crosshash.algorithms.code_bank": ["CodeBank", "bank_codes"],
-            "crosshash.algorithms.label_codes": ["label_codes"],
+            "crosshash.algorithms.label_coding": ["label_codes"],
             "crosshash.algorithms.laplacian": ["LabelLaplacian"],
             "crosshash.algorithms.phases": [
                 "Algorithm",

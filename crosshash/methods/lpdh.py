@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from crosshash.algorithms.code_bank import CodeBank, bank_codes, require_labels
-from crosshash.algorithms.label_codes import label_codes
+from crosshash.algorithms.label_coding import label_codes
 from crosshash.algorithms.phases import Algorithm, BatchPhase, Phase, SolvePhase, Terms, Update
 from crosshash.backbones.base import Features, ImageBackbone, TextEncoder
 from crosshash.codes import sign
@@ -111,7 +111,7 @@ class LPDH(Algorithm):
       from an item pull on S but not on T. No gradient flows through T.
     - ``label``: the labels' cross-entropy of both heads.
     - ``target``: |B - F|^2 + |B - G|^2, where B are codes that were made from the labels alone
-      before the first epoch (:func:`~crosshash.algorithms.label_codes.label_codes`).
+      before the first epoch (:func:`~crosshash.algorithms.label_coding.label_codes`).
     - ``quantization``: (|F| - 1)^2 + (|G| - 1)^2.
 
     s moves codes towards their signs by the share ``straight``

@@ -49,7 +49,7 @@ def test_the_terms_are_those_of_the_docstring(model_of: Any, batch_of: Any) -> N
         return float(bool((labels[i] * labels[j]).sum() > 0))
 
     def share(a: Any, b: Any) -> Any:
-        return lambda i, j: 1 - float(torch.prod(1 - a[i] * b[j]))
+        return lambda i, j: 1 - float(torch.prod(1 - a[i] * b[j]).detach())
 
     hard = naive_nll(F, G, alike, 0.3, 0.4) + naive_nll(G, F, alike, 0.3, 0.4)
     torch.testing.assert_close(terms["hard"], hard, rtol=1e-4, atol=1e-5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from crosshash.algorithms.label_codes import label_codes
+from crosshash.algorithms.label_coding import label_codes
 from crosshash.retrieval.metrics import mean_average_precision
 
 
