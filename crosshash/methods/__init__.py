@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from crosshash.methods.hfah import HFAH as HFAH
     from crosshash.methods.hfah import HFAHNet as HFAHNet
     from crosshash.methods.lpdh import LPDH as LPDH
-    from crosshash.methods.lpdh import LPDHNet as LPDHNet
     from crosshash.methods.mdffh import MDFFH as MDFFH
     from crosshash.methods.mdffh import MDFFHNet as MDFFHNet
 else:
@@ -29,7 +28,7 @@ else:
             "crosshash.methods.build": ["METHODS", "build_model", "create", "list_methods"],
             "crosshash.methods.dmsfh": ["DMSFH", "DMSFHNet"],
             "crosshash.methods.hfah": ["HFAH", "HFAHNet"],
-            "crosshash.methods.lpdh": ["LPDH", "LPDHNet"],
+            "crosshash.methods.lpdh": ["LPDH"],
             "crosshash.methods.mdffh": ["MDFFH", "MDFFHNet"],
         },
     )

@@ -1,14 +1,13 @@
 """LPDH: Label-Posterior Distillation Hashing, a method of this library; no paper describes it.
 
 It joins three things: the pairwise likelihood of DCMH's family against a bank of codes, the labels'
-own predictability as a softer target, and codes that feel their signs while they learn.
-benchmarks/RESULTS.md has its ablations.
+own predictability as a softer target, and codes that feel their signs while they learn. The network
+is DMSFH's: for each modality layers over its encoder, then a hash layer without tanh.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -17,83 +16,14 @@ from torch.nn import functional
 from crosshash.algorithms.code_bank import CodeBank, bank_codes, require_labels
 from crosshash.algorithms.label_coding import label_codes
 from crosshash.algorithms.phases import Algorithm, BatchPhase, Phase, SolvePhase, Terms, Update
-from crosshash.backbones.base import Features, ImageBackbone, TextEncoder
 from crosshash.codes import sign
-from crosshash.layers.heads import Encoder, HashHead
-from crosshash.layers.multiscale_text import MultiScaleEncoder
 from crosshash.losses.likelihood import pairwise_nll
 from crosshash.losses.quantization_error import quantization
 from crosshash.losses.straight_through import toward_signs
 from crosshash.methods.build import METHODS
+from crosshash.methods.dmsfh import DMSFHNet
 from crosshash.model.batch import Batch
-from crosshash.model.hash_model import HashModel, Standardize
 from crosshash.similarity import label_similarity, posterior_similarity
-
-# Network
-
-
-class LPDHNet(HashModel):
-    """For each modality fully connected layers over its encoder, then a hash layer without tanh.
-
-    Args:
-        backbones: ``{"image": backbone}``.
-        text: The text encoder.
-        bits: K.
-        image_hidden: Widths of the layers between backbone and codes; none where the backbone
-            learns.
-        text_hidden: Widths of the layers between text and codes.
-        text_pooling: ``"multiscale"`` puts the multi-scale block before the text layers.
-        dropout: In the fully connected layers.
-        norm: BatchNorm in the fully connected layers.
-        standardize: See :class:`~crosshash.model.hash_model.HashModel`.
-    """
-
-    image_net: nn.ModuleDict
-    text_net: nn.ModuleDict
-
-    def __init__(
-        self,
-        backbones: Mapping[str, ImageBackbone],
-        text: TextEncoder,
-        bits: int,
-        *,
-        image_hidden: Sequence[int] = (2048,),
-        text_hidden: Sequence[int] = (2048,),
-        text_pooling: Literal["none", "multiscale"] = "none",
-        dropout: float = 0.2,
-        norm: bool = True,
-        standardize: Sequence[Standardize] = (),
-    ) -> None:
-        super().__init__(backbones, text, bits, standardize=standardize)
-        image = Encoder(backbones["image"].dim, image_hidden, dropout=dropout, norm=norm)
-        fuse: Literal["concat"] | None = "concat" if text_pooling == "multiscale" else None
-        words = MultiScaleEncoder(text.dim, text_hidden, fuse=fuse, dropout=dropout, norm=norm)
-        self.dims = {"image": image.out_dim, "text": words.out_dim}
-        self.image_net = nn.ModuleDict(
-            {"encoder": image, "codes": HashHead(image.out_dim, bits, tanh=False)}
-        )
-        self.text_net = nn.ModuleDict(
-            {"encoder": words, "codes": HashHead(words.out_dim, bits, tanh=False)}
-        )
-
-    def image_vector(self, features: Mapping[str, Features]) -> Tensor:
-        """What the image side's hash layer reads, (n, dims["image"])."""
-        return self.image_net["encoder"](features["image"].pooled)  # type: ignore[no-any-return]
-
-    def text_vector(self, features: Features) -> Tensor:
-        """What the text side's hash layer reads, (n, dims["text"])."""
-        return self.text_net["encoder"](features.pooled)  # type: ignore[no-any-return]
-
-    def hash_image(self, features: Mapping[str, Features]) -> Tensor:
-        """F (n, k), unbounded."""
-        return self.image_net["codes"](self.image_vector(features))  # type: ignore[no-any-return]
-
-    def hash_text(self, features: Features) -> Tensor:
-        """G (n, k), unbounded."""
-        return self.text_net["codes"](self.text_vector(features))  # type: ignore[no-any-return]
-
-
-# Loss and algorithm
 
 
 @METHODS.register("lpdh")
@@ -134,12 +64,12 @@ class LPDH(Algorithm):
             ``distill`` is asked for without heads.
     """
 
-    Network = LPDHNet
-    net: LPDHNet
+    Network = DMSFHNet
+    net: DMSFHNet
 
     def __init__(
         self,
-        net: LPDHNet,
+        net: DMSFHNet,
         count: int,
         classes: int,
         *,

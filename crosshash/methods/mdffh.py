@@ -6,6 +6,7 @@ Ren & Xu, Frontiers in Physics 2024, 12, 1379873, https://doi.org/10.3389/fphy.2
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +40,7 @@ class MDFFHNet(HashModel):
         branch: Width of the transformer's own layer; the paper's 4096.
         image_hidden: Widths of the image layers before the codes; the paper's 8192, 4096.
         text_hidden: Widths of the text layers before the codes; the paper's 4096, 4096.
+        multiscale: False leaves the scales of the text out, as for a sentence encoder's vector.
         dropout: In the fully connected layers; the paper names none.
         norm: BatchNorm in the fully connected layers; the paper names none.
         standardize: See :class:`~crosshash.model.hash_model.HashModel`.
@@ -57,6 +59,7 @@ class MDFFHNet(HashModel):
         branch: int = 512,
         image_hidden: Sequence[int] = (1024,),
         text_hidden: Sequence[int] = (1024,),
+        multiscale: bool = True,
         dropout: float = 0.0,
         norm: bool = True,
         standardize: Sequence[Standardize] = (),
@@ -70,7 +73,8 @@ class MDFFHNet(HashModel):
         encoder = Encoder(width, image_hidden, dropout=dropout, norm=norm)
         image_net["codes"] = nn.Sequential(encoder, HashHead(encoder.out_dim, bits, tanh=False))
         self.image_net = image_net
-        words = MultiScaleEncoder(text.dim, text_hidden, fuse="conv", dropout=dropout, norm=norm)
+        fuse: Literal["conv"] | None = "conv" if multiscale else None
+        words = MultiScaleEncoder(text.dim, text_hidden, fuse=fuse, dropout=dropout, norm=norm)
         self.text_net = nn.Sequential(words, HashHead(words.out_dim, bits, tanh=False))
 
     def hash_image(self, features: Mapping[str, Features]) -> Tensor:

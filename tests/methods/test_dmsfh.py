@@ -136,3 +136,13 @@ def test_dmsfh_s_keeps_the_label_term(model_of: Any, batch_of: Any) -> None:
 def test_codes_that_no_term_holds_are_refused(model_of: Any, weights: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="beta is above 0, or 0 where gamma is 0 as well"):
         DMSFH(model_of("dmsfh"), 48, 4, **weights)
+
+
+def test_scales_of_the_text_can_be_left_out(model_of: Any) -> None:
+    """The first layer then reads the text's vector as it is."""
+    from crosshash.layers.multiscale_text import MultiScaleText
+
+    plain, scaled = (model_of("dmsfh", multiscale=choice) for choice in (False, True))
+    assert not any(isinstance(part, MultiScaleText) for part in plain.modules())
+    assert any(isinstance(part, MultiScaleText) for part in scaled.modules())
+    assert plain.encode_text("word1 word2").shape == (1, 2)

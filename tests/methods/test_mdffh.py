@@ -157,3 +157,13 @@ def test_both_slots_tell_in_the_code(model_of: Any, batch_of: Any) -> None:
 def test_labels_are_needed(model_of: Any, method: str) -> None:
     with pytest.raises(ValueError, match="learns from labels, but the data set has none"):
         METHODS[method](model_of(method), 48, 0)
+
+
+def test_scales_of_the_text_can_be_left_out(model_of: Any) -> None:
+    """The first layer then reads the text's vector as it is."""
+    from crosshash.layers.multiscale_text import MultiScaleText
+
+    plain, scaled = (model_of("mdffh", multiscale=choice) for choice in (False, True))
+    assert not any(isinstance(part, MultiScaleText) for part in plain.modules())
+    assert any(isinstance(part, MultiScaleText) for part in scaled.modules())
+    assert plain.encode_text("word1 word2").shape == (1, 2)
