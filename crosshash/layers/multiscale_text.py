@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
-from einops import rearrange
+from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -74,16 +74,44 @@ class MultiScaleText(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The fused vector."""
-        line = rearrange(x, "n d -> n 1 d")
-        views = [line]
-        for scale, conv in zip(self.scales, self.convs, strict=True):
-            pooled = functional.avg_pool1d(line, scale, stride=scale, ceil_mode=True)
-            views.append(conv(pooled).relu().repeat_interleave(scale, dim=2)[..., : self.dim])
-        stacked = torch.cat(views, dim=1)
+        stacked = torch.stack(
+            [x, *(_widened(view, s, self.dim) for s, view in self._pooled(x))], dim=1
+        )
         if self.fuse is None:
             return rearrange(stacked, "n s d -> n (s d)")
         fused: Tensor = self.fuse(stacked)
         return rearrange(fused, "n 1 d -> n d")
+
+    def project(self, x: Tensor, layer: nn.Linear) -> Tensor:
+        """``layer(self(x))`` of ``fuse="concat"``, without widening the pooled views.
+
+        A value that stands at all s positions of its window meets the sum of their weights, so
+        that the product is over d (1 + sum 1 / s) columns in place of d (len(scales) + 1): with the
+        scales of the papers a quarter.
+
+        Args:
+            x: (n, d).
+            layer: From ``out_dim`` to any width.
+        """
+        own, *others = layer.weight.split(self.dim, dim=1)
+        views, weights = [x], [own]
+        for (scale, view), weight in zip(self._pooled(x), others, strict=True):
+            short = view.shape[1] * scale - self.dim
+            windows = rearrange(functional.pad(weight, (0, short)), "o (w s) -> o w s", s=scale)
+            views.append(view)
+            weights.append(windows.sum(dim=2))
+        return functional.linear(torch.cat(views, dim=1), torch.cat(weights, dim=1), layer.bias)
+
+    def _pooled(self, x: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """Each scale with its view, (n, ceil(d / scale))."""
+        line = rearrange(x, "n d -> n 1 d")
+        for scale, conv in zip(self.scales, self.convs, strict=True):
+            pooled = functional.avg_pool1d(line, scale, stride=scale, ceil_mode=True)
+            yield scale, rearrange(conv(pooled).relu(), "n 1 w -> n w")
+
+
+def _widened(view: Tensor, scale: int, dim: int) -> Tensor:
+    return repeat(view, "n w -> n (w s)", s=scale)[:, :dim]
 
 
 class MultiScaleEncoder(nn.Module):
@@ -116,4 +144,12 @@ class MultiScaleEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The last hidden layer."""
-        return self.encoder(x if self.pooling is None else self.pooling(x))  # type: ignore[no-any-return]
+        if self.pooling is None:
+            return self.encoder(x)  # type: ignore[no-any-return]
+        layers = self.encoder.layers
+        if self.pooling.fuse is not None or not len(layers):
+            return self.encoder(self.pooling(x))  # type: ignore[no-any-return]
+        hidden = self.pooling.project(x, layers[0])  # type: ignore[arg-type]
+        for layer in layers[1:]:
+            hidden = layer(hidden)
+        return hidden

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from crosshash.layers.multiscale_text import MultiScaleText
+from crosshash.layers.multiscale_text import MultiScaleEncoder, MultiScaleText
 
 
 def draw(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -112,3 +112,27 @@ def test_scales_that_are_no_widths_are_refused(scales: tuple[int, ...]) -> None:
 def test_an_unknown_fusion_is_named() -> None:
     with pytest.raises(ValueError, match="'conv' or 'concat', got 'add'"):
         MultiScaleText(10, fuse="add")
+
+
+@pytest.mark.parametrize("dim", [60, 57, 12])
+def test_a_layer_on_the_narrow_views_is_the_layer_on_the_wide_ones(dim: int) -> None:
+    pooling, x = block(dim, fuse="concat"), draw(4, dim)
+    layer = torch.nn.Linear(pooling.out_dim, 7)
+    found = {}
+    for name, output in (("wide", layer(pooling(x))), ("narrow", pooling.project(x, layer))):
+        layer.zero_grad()
+        pooling.zero_grad()
+        output.mul(draw(4, 7, seed=1)).sum().backward()
+        gradients = [p.grad.clone() for p in (*layer.parameters(), *pooling.parameters())]
+        found[name] = [output, *gradients]
+    torch.testing.assert_close(found["narrow"], found["wide"])
+
+
+@pytest.mark.parametrize("hidden", [(), (16,), (16, 8)])
+@pytest.mark.parametrize("fuse", ["concat", "conv"])
+def test_an_encoder_is_its_pooling_and_then_its_layers(fuse: str, hidden: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    encoder = MultiScaleEncoder(30, hidden, fuse=fuse, norm=True)
+    x = draw(4, 30)
+    assert encoder.pooling is not None
+    torch.testing.assert_close(encoder.eval()(x), encoder.encoder(encoder.pooling(x)))
