@@ -46,6 +46,7 @@ class LPDH(Algorithm):
 
     s moves codes towards their signs by the share ``straight``
     (:func:`~crosshash.losses.straight_through.toward_signs`), so that theta feels what signs give.
+    A share that grows lets codes find their places first and settle for signs later.
 
     Args:
         net: The network.
@@ -56,7 +57,8 @@ class LPDH(Algorithm):
         label: Weight of ``label``; 0 needs ``distill=0``.
         target: Weight of ``target``.
         quantization: Weight of ``quantization``.
-        straight: Share of the signs in theta, in [0, 1].
+        straight: Share of the signs in theta, in [0, 1]; or that of the first and of the last epoch,
+            between which it grows by equal steps.
         anchors: Rows of the bank that a batch meets, at most.
 
     Raises:
@@ -78,12 +80,13 @@ class LPDH(Algorithm):
         label: float = 1.0,
         target: float = 0.03,
         quantization: float = 0.02,
-        straight: float = 0.3,
+        straight: float | tuple[float, float] = 0.3,
         anchors: int = 1024,
     ) -> None:
         super().__init__()
         require_labels(classes)
-        if not 0 <= straight <= 1:
+        first, last = straight if isinstance(straight, tuple) else (straight, straight)
+        if not (0 <= first <= 1 and 0 <= last <= 1):
             raise ValueError(f"algorithm.straight is in [0, 1], got {straight}")
         if anchors < 1:
             raise ValueError(f"algorithm.anchors is at least 1, got {anchors}")
@@ -99,7 +102,8 @@ class LPDH(Algorithm):
         self.heads = nn.ModuleDict()
         if label:
             self.heads.update({m: nn.Linear(dim, classes) for m, dim in net.dims.items()})
-        self.scale, self.straight, self.anchors = scale, straight, anchors
+        self.scale, self.straight, self.anchors = scale, first, anchors
+        self._straight = first, last
         self.weights = {
             "distill": distill,
             "label": label,
@@ -123,6 +127,11 @@ class LPDH(Algorithm):
     def preliminary(self) -> list[Phase]:
         """Codes of the labels, which the first epoch needs."""
         return [SolvePhase("label_codes", self.solve_codes)] if self.weights["target"] else []
+
+    def epoch_starts(self, epoch: int, epochs: int) -> None:
+        """Set the epoch's share of signs."""
+        first, last = self._straight
+        self.straight = first + (last - first) * epoch / max(1, epochs - 1)
 
     def phases(self) -> list[Phase]:
         """One pass over both modalities."""

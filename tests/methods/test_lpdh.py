@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from crosshash.algorithms.phases import BatchPhase, SolvePhase
+from crosshash.config import checked_arguments, read_config
 from crosshash.methods.lpdh import LPDH
 
 
@@ -116,6 +117,7 @@ def test_a_term_of_weight_zero_is_not_computed(model_of: Any, batch_of: Any, wei
     ("wrong", "message"),
     [
         ({"straight": 1.5}, r"straight is in \[0, 1\], got 1.5"),
+        ({"straight": (0.3, 1.5)}, r"straight is in \[0, 1\], got \(0.3, 1.5\)"),
         ({"anchors": 0}, "anchors is at least 1, got 0"),
         ({"label": 0.0}, "distill needs the heads"),
     ],
@@ -125,3 +127,23 @@ def test_settings_that_cannot_work_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         build(model_of, batch_of, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("straight", "shares"), [(0.3, [0.3, 0.3, 0.3]), ((0.2, 1.0), [0.2, 0.6, 1.0])]
+)
+def test_the_share_of_signs_grows_by_equal_steps(
+    model_of: Any, batch_of: Any, straight: Any, shares: list[float]
+) -> None:
+    algorithm, batch = build(model_of, batch_of, straight=straight)
+    losses = []
+    for epoch, share in enumerate(shares):
+        algorithm.epoch_starts(epoch, len(shares))
+        assert algorithm.straight == pytest.approx(share)
+        losses.append(algorithm.loss(batch)["hard"].item())
+    assert (losses[0] == losses[-1]) == (shares[0] == shares[-1])
+
+
+def test_a_config_may_give_two_shares() -> None:
+    config = read_config("lpdh/wiki-16", ["algorithm.straight=[0.3, 1]"])
+    assert checked_arguments(LPDH, config.algorithm, "algorithm")["straight"] == (0.3, 1.0)
