@@ -43,6 +43,7 @@ class Encoder(nn.Module):
         dim: Width of the input.
         hidden: Width of each layer; AMGFH's by default.
         dropout: After each layer, in training.
+        input_dropout: Before the first layer, in training.
         norm: BatchNorm after each linear layer.
 
     Example:
@@ -59,10 +60,11 @@ class Encoder(nn.Module):
         hidden: Sequence[int] = (1024, 1024),
         *,
         dropout: float = 0.0,
+        input_dropout: float = 0.0,
         norm: bool = True,
     ) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
+        layers: list[nn.Module] = [nn.Dropout(input_dropout)] if input_dropout else []
         for width in hidden:
             layers.append(nn.Linear(dim, width))
             if norm:
