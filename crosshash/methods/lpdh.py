@@ -57,7 +57,7 @@ class LPDH(Algorithm):
         label: Weight of ``label``; 0 needs ``distill=0``.
         target: Weight of ``target``.
         quantization: Weight of ``quantization``.
-        straight: Share of the signs in theta, in [0, 1]; or that of the first and of the last epoch,
+        straight: Share of the signs in theta, in [0, 1]; or those of the first and the last epoch,
             between which it grows by equal steps.
         anchors: Rows of the bank that a batch meets, at most.
 
