@@ -35,7 +35,7 @@ def save(
     """Write a checkpoint folder that :func:`crosshash.load` reads, with its card.
 
     Args:
-        model: What to write, with its ``info``; adapters (``lora``) in it become part of its weights.
+        model: What to write, with its ``info``; adapters (``lora``) become part of its weights.
         folder: Made or replaced.
         dtype: Store floating tensors in this type, such as ``torch.float16``; codes may then
             differ in a few bits from those of the model in memory.
