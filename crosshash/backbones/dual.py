@@ -9,6 +9,7 @@ so that its features are the model's own, and its tensors have the names of the 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -41,11 +42,14 @@ def read_architecture(name: str, side: Side, source: str, *, offline: bool) -> A
     from transformers import AutoConfig
 
     refuse_open_clip(name, source)
+    folder = Path(source)
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"{name}: no config.json of transformers in {folder}")
     try:
         config = AutoConfig.from_pretrained(
             source, trust_remote_code=False, local_files_only=offline
         )
-    except OSError as error:
+    except OSError as error:  # of the Hub
         raise FileNotFoundError(
             f"{name}: no config.json of transformers was found ({error}); check the name and the "
             "connection. A repository of open_clip alone has none: take the model's transformers "

@@ -111,7 +111,7 @@ def input_size(steps: Mapping[str, Any]) -> tuple[int, int]:
     return height, width
 
 
-class CenterCrop:
+class FlooredCrop:
     """The middle of a picture, its upper left corner rounded down, as transformers has it.
 
     torchvision rounds it to the nearest, so that some pictures would be moved by a pixel.
@@ -135,7 +135,7 @@ def processor_transform(steps: Mapping[str, Any]) -> Callable[[PILImage.Image], 
     if steps["size"] is not None:
         geometry.append(Resize(steps["size"], InterpolationMode(steps["interpolation"])))
     if steps["crop"] is not None:
-        geometry.append(CenterCrop(tuple(steps["crop"])))
+        geometry.append(FlooredCrop(tuple(steps["crop"])))
     whole: Callable[[PILImage.Image], Tensor] = Compose(
         [*geometry, ToTensor(), Normalize(steps["mean"], steps["std"])]
     )
