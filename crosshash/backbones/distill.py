@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from crosshash.backbones.forward import evaluating
 from crosshash.backbones.text.static import CONFIG, TABLE, TOKENIZER
 from crosshash.backbones.text.transformer import TransformerText
 from crosshash.files import atomic_folder
+
+_MARK = re.compile(r"\[.+\]$|<.+>$")  # [CLS], [unused1], <s>
 
 
 def convert_static(
@@ -31,8 +34,8 @@ def convert_static(
     inverse frequency (Arora et al. 2017, https://openreview.net/forum?id=SyK00v5xx, section 3),
     with p from Zipf's law over the order of the vocabulary, p_r proportional to 1 / r for the token
     of rank r, as in model2vec (https://github.com/MinishLab/model2vec). Ours: tokens are pooled as
-    the encoder pools texts, no token is left out, marks and unknown tokens have rows that no text
-    reads, and ``int8`` has a scale for each row.
+    the encoder pools texts; marks such as [CLS] and [unused1] have no rank, but keep rows that no
+    text reads, so that the tokenizer stays as it is; and ``int8`` has a scale for each row.
 
     Args:
         name: ``hf:`` and a name on the Hub or a folder.
@@ -69,11 +72,19 @@ def convert_static(
     pca = PCA(dim, svd_solver="full")
     rows = torch.from_numpy(pca.fit_transform(features.numpy())).float()
     if sif is not None:
-        rows = rows * zipf_weights(tokens, sif)[:, None]
+        weights = torch.ones(tokens)
+        used = [
+            number
+            for number, token in enumerate(encoder.vocabulary or [])
+            if not _MARK.match(token)
+        ]
+        weights[used] = zipf_weights(len(used), sif)
+        rows = rows * weights[:, None]
     tensors = {"embeddings": rows.contiguous()}
     if int8:
         scales = rows.abs().amax(dim=1).clamp(min=1e-12) / 127
-        tensors = {"embeddings": (rows / scales[:, None]).round().to(torch.int8), "scales": scales}
+        integers = (rows / scales[:, None]).round().to(torch.int8)
+        tensors = {"embeddings": integers.contiguous(), "scales": scales}
     config = {
         "model_type": "model2vec",
         "normalize": True,

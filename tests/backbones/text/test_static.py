@@ -156,7 +156,7 @@ def test_a_table_is_made_of_a_transformer(language_model: Path, tmp_path: Path) 
     )
     weighted = convert_static(f"hf:{language_model}", tmp_path / "weighted", dim=16, sif=1e-2)
     found = load_file(tmp_path / "weighted" / "model.safetensors")["embeddings"][[5, 10, 18]]
-    factor = zipf_weights(TOKENS, 1e-2)[[5, 10, 18], None]
+    factor = zipf_weights(TOKENS - 4, 1e-2)[[1, 6, 14], None]  # four marks have no rank
     torch.testing.assert_close(found.double(), factor * rows, rtol=1e-4, atol=1e-5)
     assert weighted["bytes"] == made["bytes"]
     static = create_text_encoder(f"static:{tmp_path / 'weighted'}")
