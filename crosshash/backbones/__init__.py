@@ -114,12 +114,11 @@ def list_backbones(pattern: str = "") -> list[str]:
     """
     import timm
 
-    own = [
-        f"{name}:{HINT}"
-        if IMAGE_BACKBONES.is_built_in(name) and _takes_name(IMAGE_BACKBONES[name])
-        else name
-        for name in IMAGE_BACKBONES.names()
-    ]
+    known, own = set(timm.list_models()), []
+    for name in IMAGE_BACKBONES.names():
+        ours = name not in known and IMAGE_BACKBONES.is_built_in(name)  # others are not imported
+        family = ours and _takes_name(IMAGE_BACKBONES[name])
+        own.append(f"{name}:{HINT}" if family else name)
     # A name that is registered here stands before timm's of the same name.
     every = dict.fromkeys([*own, *timm.list_models()])
     return [name for name in every if matches(name, pattern)]
