@@ -24,7 +24,7 @@ class BackboneConfig(Section):
 
 
 class TextConfig(Section):
-    """The text encoder: ``bow``, ``features`` or ``hf:<name or folder>``."""
+    """The text encoder: ``bow``, ``features``, or ``hf:``, ``clip:``, ``static:`` and a model."""
 
     name: str = "bow"
     frozen: bool = True

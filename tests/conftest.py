@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,48 +24,40 @@ def shared_data() -> Path:
     return folder
 
 
-@pytest.fixture
-def language_model(tmp_path: Path) -> Path:
-    """A tiny BERT as it would lie in a folder: config, tokenizer, safetensors."""
-    import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+WORDS = ["a", "dog", "runs", "on", "the", "beach", "girl"]  # after the marks
+WORDS += ["red", "blue", "circle", "square", "large", "small", "and", "grass"]
 
-    marks = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-    words = [
-        "a",
-        "dog",
-        "runs",
-        "on",
-        "the",
-        "beach",
-        "girl",
-        "red",
-        "blue",
-        "circle",
-        "square",
-        "large",
-        "small",
-        "and",
-        "grass",
-    ]
-    numbers = {word: number for number, word in enumerate([*marks, *words])}
+
+def save_tokenizer(path: Path, **options: Any) -> None:
+    """A tokenizer of a few words, [CLS] before and [SEP] behind, as it would lie in a folder."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    numbers = {word: number for number, word in enumerate([*MARKS, *WORDS])}
     tokenizer = Tokenizer(models.WordLevel(numbers, "[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
+    marks = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]"}
+    given = {f"{key}_token": mark for key, mark in marks.items()}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **{**given, **options}).save_pretrained(
+        path
+    )
+
+
+@pytest.fixture
+def language_model(tmp_path: Path) -> Path:
+    """A tiny BERT as it would lie in a folder: config, tokenizer, safetensors."""
+    import torch
+    from transformers import BertConfig, BertModel
+
     path = tmp_path / "tiny"
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-    ).save_pretrained(path)
+    save_tokenizer(path)
     torch.manual_seed(0)
     config = BertConfig(
-        vocab_size=len(numbers),
+        vocab_size=len(MARKS) + len(WORDS),
         hidden_size=16,
         num_hidden_layers=2,
         num_attention_heads=2,
@@ -72,3 +66,79 @@ def language_model(tmp_path: Path) -> Path:
     )
     BertModel(config).save_pretrained(path)
     return path
+
+
+SMALL = {
+    "hidden_size": 16,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+}
+PICTURE = {**SMALL, "image_size": 32, "patch_size": 8}
+TEXT = {
+    **SMALL,
+    "vocab_size": len(MARKS) + len(WORDS),
+    "max_position_embeddings": 16,
+    "pad_token_id": 0,
+}
+
+
+def _dual_model(kind: str) -> tuple[Any, Any, dict[str, Any]]:
+    """A tiny model, its image processor, and options of its tokenizer."""
+    import transformers as t
+
+    ends = {"bos_token": "[CLS]", "eos_token": "[SEP]", "model_max_length": 16}
+    crop = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
+    square = {"size": {"height": 32, "width": 32}}
+    clip_text = {**TEXT, "bos_token_id": 2, "eos_token_id": 3}
+    if kind == "clip":
+        config: Any = t.CLIPConfig(text_config=clip_text, vision_config=PICTURE, projection_dim=12)
+        return t.CLIPModel(config), t.CLIPImageProcessor(**crop), {**ends, "pad_token": "[SEP]"}
+    if kind == "siglip":
+        config = t.SiglipConfig(text_config={**TEXT, "projection_size": 16}, vision_config=PICTURE)
+        # As google/siglip-base-patch16-224 has it: no mask.
+        options = {**ends, "pad_token": "[SEP]", "model_input_names": ["input_ids"]}
+        return t.SiglipModel(config), t.SiglipImageProcessor(**square), options
+    if kind == "vision-text-dual-encoder":
+        config = t.VisionTextDualEncoderConfig.from_vision_text_configs(
+            t.ViTConfig(**PICTURE), t.BertConfig(**TEXT), projection_dim=12
+        )
+        return t.VisionTextDualEncoderModel(config), t.ViTImageProcessor(**square), {}
+    if kind == "chinese_clip":
+        config = t.ChineseCLIPConfig(text_config={**TEXT}, vision_config=PICTURE, projection_dim=12)
+        return (
+            t.ChineseCLIPModel(config),
+            t.ChineseCLIPImageProcessor(**square, do_center_crop=False),
+            {},
+        )
+    assert kind == "altclip"
+    config = t.AltCLIPConfig(
+        text_config={**TEXT, "project_dim": 16, "max_position_embeddings": 20},
+        vision_config=PICTURE,
+        projection_dim=12,
+    )
+    return t.AltCLIPModel(config), t.CLIPImageProcessor(**crop), {"model_max_length": 16}
+
+
+@pytest.fixture
+def dual_encoder(tmp_path: Path) -> Callable[[str], Path]:
+    """Makes a tiny dual encoder of a kind as it would lie in a folder.
+
+    Kinds are "clip", "siglip", "vision-text-dual-encoder", "chinese_clip" and "altclip".
+    """
+
+    def make(kind: str = "clip") -> Path:
+        import torch
+
+        path = tmp_path / f"tiny-{kind}"
+        torch.manual_seed(0)
+        model, processor, options = _dual_model(kind)
+        with torch.no_grad():
+            for parameter in model.parameters():  # so that no bias or scale is an idle one
+                parameter.add_(0.05 * torch.randn_like(parameter))
+        model.save_pretrained(path)
+        processor.save_pretrained(path)
+        save_tokenizer(path, **options)
+        return path
+
+    return make

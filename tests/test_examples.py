@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SMALL = {
@@ -15,7 +17,10 @@ SMALL = {
     "finetune.py": ["--size", "300", "--epochs", "1"],
     "swap_backbone.py": ["--size", "200", "--epochs", "1"],
     "own_parts.py": ["--size", "150", "--epochs", "1"],
+    "clip_head.py": ["--epochs", "1", "--bits", "16"],
 }
+# Examples that need a folder of one's own have tests of their own below.
+ALONE = sorted(set(SMALL) - {"clip_head.py"})
 
 
 def run(name: str, options: list[str], folder: Path) -> str:
@@ -35,7 +40,7 @@ def test_every_example_is_run_here() -> None:
     assert {path.name for path in EXAMPLES.glob("*.py")} == set(SMALL)
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", ALONE)
 def test_an_example_runs(name: str, tmp_path: Path) -> None:
     done = run(name, SMALL[name], tmp_path)
     expected = {
@@ -54,3 +59,22 @@ def test_backbones_are_swapped_for_a_language_model_too(
     done = run("swap_backbone.py", [*SMALL["swap_backbone.py"], "--text", text], tmp_path)
     rows = [line.split("|")[1].strip() for line in done.splitlines() if " + " in line]
     assert rows == ["resnet10t + bow", "vit_tiny_patch16_224 + bow", f"resnet10t + {text}"]
+
+
+@pytest.mark.parametrize("more", [[], ["--blocks", "1"]], ids=["frozen", "last block"])
+def test_a_head_is_trained_on_a_dual_encoder_over_a_folder(
+    dual_encoder: Callable[[str], Path], tmp_path: Path, more: list[str]
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    rows = ["file_name,text,labels"]
+    for number in range(40):
+        colour = ("red", "blue")[number % 2]
+        Image.new("RGB", (40 + number, 40), colour).save(photos / f"{number}.png")
+        rows.append(f"{number}.png,a {colour} square,{colour}")
+    (photos / "metadata.csv").write_text("\n".join(rows))
+    model = str(dual_encoder("clip"))
+    options = [*SMALL["clip_head.py"], "--root", str(photos), "--model", model, *more]
+    done = run("clip_head.py", options, tmp_path)
+    assert "MAP 0." in done or "MAP 1." in done
+    assert "'a red square': [" in done

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from crosshash.backbones.base import (
     IMAGE_BACKBONES,
@@ -13,6 +14,7 @@ from crosshash.backbones.base import (
     TextEncoder,
     fingerprint,
 )
+from crosshash.backbones.sources import HINT
 from crosshash.config import checked_arguments
 from crosshash.registry import matches
 
@@ -25,40 +27,49 @@ __all__ = [
     "create_image_backbone",
     "create_text_encoder",
     "fingerprint",
+    "image_backbone_kind",
     "list_backbones",
     "takes_weights",
 ]
+
+T = TypeVar("T")
+
+
+def image_backbone_kind(name: str) -> Callable[..., ImageBackbone]:
+    """What builds an image backbone of that name: a registered class, or ``TimmBackbone``."""
+    family, colon, _ = name.partition(":")
+    if colon or name in IMAGE_BACKBONES:
+        return IMAGE_BACKBONES[family]
+    from crosshash.backbones.image.timm_models import TimmBackbone
+
+    return TimmBackbone
 
 
 def create_image_backbone(name: str, **options: Any) -> ImageBackbone:
     """An image backbone: a registered name (``cnnf``, ``features`` …) or a timm model name.
 
     Args:
-        name: What to build.
+        name: What to build; a dual encoder's image half is ``clip:<name or folder>``.
         options: Options of that backbone; for a timm model those of ``TimmBackbone``.
 
     Raises:
         LookupError: Neither a registered nor a timm name; the message has the nearest of both.
         ConfigError: An option is unknown or of the wrong type.
     """
-    if name in IMAGE_BACKBONES:
-        kind = IMAGE_BACKBONES[name]
-        return kind(**checked_arguments(kind, options, f"options of {name}"))
-    from crosshash.backbones.image.timm_models import TimmBackbone, check_name
+    if ":" not in name and name not in IMAGE_BACKBONES:
+        from crosshash.backbones.image.timm_models import check_name
 
-    check_name(name)  # before its options, which only a timm model has
-    return TimmBackbone(name, **checked_arguments(TimmBackbone, options, f"options of {name}"))
+        check_name(name)  # before its options, which only a timm model has
+    return _create(image_backbone_kind(name), "image backbone", name, options)
 
 
 def takes_weights(name: str) -> bool:
     """Whether that image backbone has an option ``weights``, as every timm model has."""
-    if name not in IMAGE_BACKBONES:
-        return True
-    return "weights" in inspect.signature(IMAGE_BACKBONES[name]).parameters
+    return "weights" in inspect.signature(image_backbone_kind(name)).parameters
 
 
 def create_text_encoder(name: str, **options: Any) -> TextEncoder:
-    """A text encoder: ``bow``, ``features`` or ``hf:<name or folder>``.
+    """A text encoder: ``bow``, ``features``, or ``hf:``, ``clip:``, ``static:`` and a model.
 
     Args:
         name: What to build.
@@ -69,14 +80,26 @@ def create_text_encoder(name: str, **options: Any) -> TextEncoder:
         LookupError: No such encoder; the message has the nearest names.
         ConfigError: An option is unknown or of the wrong type.
     """
-    family, colon, _ = name.partition(":")
-    if name == "hf":
-        raise LookupError("text encoder 'hf' needs a model: hf:<name on the Hub or folder>")
-    kind = TEXT_ENCODERS[family]
+    kind = TEXT_ENCODERS[name.partition(":")[0]]
     if "assets" not in inspect.signature(kind).parameters:
         options.pop("assets", None)
-    options = checked_arguments(kind, options, f"options of {name}")
-    return kind(name, **options) if colon else kind(**options)
+    return _create(kind, "text encoder", name, options)
+
+
+def _create(kind: Callable[..., T], what: str, name: str, options: Mapping[str, Any]) -> T:
+    named = _takes_name(kind)
+    if named and name in (*IMAGE_BACKBONES.names(), *TEXT_ENCODERS.names()):
+        raise LookupError(f"{what} {name!r} needs a model: {name}:{HINT}")
+    checked = checked_arguments(kind, options, f"options of {name}")
+    return kind(name, **checked) if named or ":" in name else kind(**checked)
+
+
+def _takes_name(kind: Callable[..., Any]) -> bool:
+    """Whether it is a family, of which a name picks a model."""
+    return any(
+        parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.default is parameter.empty
+        for parameter in inspect.signature(kind).parameters.values()
+    )
 
 
 def list_backbones(pattern: str = "") -> list[str]:
@@ -91,7 +114,11 @@ def list_backbones(pattern: str = "") -> list[str]:
     """
     import timm
 
-    own = IMAGE_BACKBONES.names()
+    known, own = set(timm.list_models()), []
+    for name in IMAGE_BACKBONES.names():
+        ours = name not in known and IMAGE_BACKBONES.is_built_in(name)  # others are not imported
+        family = ours and _takes_name(IMAGE_BACKBONES[name])
+        own.append(f"{name}:{HINT}" if family else name)
     # A name that is registered here stands before timm's of the same name.
     every = dict.fromkeys([*own, *timm.list_models()])
     return [name for name in every if matches(name, pattern)]

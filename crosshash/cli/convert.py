@@ -43,3 +43,25 @@ def cnnf(
         "tensors": {name: list(shape) for name, shape in shapes.items()},
     }
     print_result(values, json_, f"{len(shapes)} tensors for the image backbone cnnf: {output}")
+
+
+@app.command()
+def static(
+    source: Annotated[str, typer.Argument(help="A sentence encoder: hf:<name or folder>.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write.")],
+    dim: Annotated[int, typer.Option(help="Width of the vectors.")] = 256,
+    int8: Annotated[bool, typer.Option(help="Store integers, in a quarter of the space.")] = False,
+    json_: Json = False,
+) -> None:
+    """Make a table of token vectors for the text encoder `static:`.
+
+    Example: `crosshash convert static hf:sentence-transformers/all-MiniLM-L6-v2 -o minilm-table`
+    """
+    from crosshash.backbones.distill import convert_static
+
+    made = convert_static(source, output, dim=dim, int8=int8)
+    shown = (
+        f"{made['tokens']:,} vectors of width {dim}, {made['bytes'] / 1e6:.1f} MB, for the text "
+        f"encoder static:{output}"
+    )
+    print_result({"output": str(output), **made}, json_, shown)

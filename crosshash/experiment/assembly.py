@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from crosshash.algorithms.phases import Algorithm
-from crosshash.backbones import IMAGE_BACKBONES, TEXT_ENCODERS, create_text_encoder
+from crosshash.backbones import TEXT_ENCODERS, create_text_encoder, image_backbone_kind
 from crosshash.backbones.base import TextEncoder
+from crosshash.backbones.tuning import adapted_name
 from crosshash.config import (
     ConfigError,
     ExperimentConfig,
@@ -148,10 +149,7 @@ def check_parts(config: ExperimentConfig) -> None:
     checked_arguments(DATASETS[config.data.name], config.data.options, "data.options")
     # A width is taken from the data set's features where it is not given.
     for slot, backbone in config.backbones.items():
-        if backbone.name in IMAGE_BACKBONES:
-            part = IMAGE_BACKBONES[backbone.name]
-        else:
-            from crosshash.backbones.image.timm_models import TimmBackbone as part  # noqa: N813
+        part = image_backbone_kind(backbone.name)
         width = {"dim": 1} if backbone.name == "features" else {}
         checked_arguments(part, {**width, **backbone.options}, f"backbones.{slot}.options")
     encoder = TEXT_ENCODERS[config.text.name.partition(":")[0]]
@@ -248,7 +246,8 @@ def build(
     )
     check_savable(model, dataset.select(train[:4]))
     if start is not None:
-        own, given = model.state_dict(), start.state_dict()
+        own = model.state_dict()
+        given = {adapted_name(name, own): value for name, value in start.state_dict().items()}
         fitting = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
         if not fitting:
             raise ValueError("the model to start from shares no tensor with that of the config")

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from crosshash.backbones.tuning import merge_lora
 from crosshash.codes import Packed
 from crosshash.config import ExperimentConfig, Overrides, override_config, read_config
 from crosshash.data.dataset import PairedDataset
@@ -174,6 +175,7 @@ def train(
         trainer, inputs = training.prepare(made, until=told["best_epoch"])
         again = trainer.run(resume=resume and has_state(training.folder), settings=shared)
     model, report = made.model, None
+    merge_lora(model)  # what is measured is what will be saved
     if dataset.labels is not None:
         learned = None
         if config.evaluation.database == "both" and trainer.learned_codes is not None:

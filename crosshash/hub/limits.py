@@ -36,8 +36,8 @@ _NEVER = {
     "pretrained_cfg_overlay", "trust_remote_code", "vocabulary",
 }  # fmt: skip
 _FACTORIES = {
-    torch.arange, torch.empty, torch.empty_strided, torch.eye, torch.full, torch.linspace,
-    torch.ones, torch.rand, torch.randint, torch.randn, torch.zeros,
+    torch.arange, torch.empty, torch.empty_like, torch.empty_strided, torch.eye, torch.full,
+    torch.linspace, torch.ones, torch.rand, torch.randint, torch.randn, torch.zeros,
 }  # fmt: skip
 _REPEATERS = {torch.Tensor.repeat, torch.Tensor.tile, torch.tile}
 
@@ -101,9 +101,11 @@ def check_config(config: Mapping[str, Any], where: Path) -> None:
     Raises:
         CheckpointError: Names the key.
     """
-    for slot, spec in config["backbones"].items():
-        _check_options(spec, f"backbones.{slot}", where)
     # The name of a transformer says where it came from; what is read is in the checkpoint.
+    for slot, spec in config["backbones"].items():
+        inside = isinstance(spec.get("architecture"), Mapping)
+        told = {key: value for key, value in spec.items() if not (inside and key == "name")}
+        _check_options(told, f"backbones.{slot}", where)
     _check_options(config["text"], "text", where, paths=True)
     _check_options(config["network"], "network", where)
 
@@ -144,7 +146,8 @@ class AllocationLimit(TorchFunctionMode):
     ) -> Any:
         """Size what a function would make before it does."""
         kwargs = kwargs or {}
-        if func in _FACTORIES and kwargs.get("out") is None:
+        memory = torch.device(kwargs.get("device") or "cpu").type != "meta"
+        if func in _FACTORIES and kwargs.get("out") is None and memory:
             plain = {k: v for k, v in kwargs.items() if k not in ("generator", "pin_memory")}
             self._take(func(*args, **{**plain, "device": "meta"}).numel())
         elif func in _REPEATERS:

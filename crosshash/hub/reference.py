@@ -11,9 +11,13 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
+from crosshash.backbones.image.clip import ClipImage
 from crosshash.backbones.image.timm_models import TimmBackbone
+from crosshash.backbones.sources import hub_name
+from crosshash.backbones.text.clip import ClipText
+from crosshash.backbones.text.static import StaticText
 from crosshash.backbones.text.transformer import TransformerText
-from crosshash.files import locate, sha256
+from crosshash.files import sha256
 from crosshash.hub.download import COMMIT, REPOSITORY, fetch_file, verify_file
 from crosshash.hub.errors import CheckpointError
 from crosshash.hub.limits import read_header
@@ -154,13 +158,8 @@ def _home(model: HashModel, part: str) -> str:
     repository = ""
     if isinstance(module, TimmBackbone):
         repository = str(module.model.pretrained_cfg.get("hf_hub_id") or "")
-    elif isinstance(module, TransformerText):
-        repository = module.name.partition(":")[2]
-        try:
-            locate(repository)
-            repository = ""  # a folder on this machine
-        except FileNotFoundError:
-            pass
+    elif isinstance(module, (TransformerText, ClipText, ClipImage, StaticText)):
+        repository = hub_name(module.name)
     # timm may name a folder inside a repository; a reference is to a file at its root.
     if not REPOSITORY.fullmatch(repository):
         raise ValueError(

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from crosshash.backbones.round_trip import check_round_trip
+from crosshash.backbones.tuning import merge_lora
 from crosshash.data.dataset import PairedDataset
 from crosshash.files import atomic_folder
 from crosshash.hub.card import card
@@ -34,7 +35,7 @@ def save(
     """Write a checkpoint folder that :func:`crosshash.load` reads, with its card.
 
     Args:
-        model: What to write, with its ``info``.
+        model: What to write, with its ``info``; adapters (``lora``) become part of its weights.
         folder: Made or replaced.
         dtype: Store floating tensors in this type, such as ``torch.float16``; codes may then
             differ in a few bits from those of the model in memory.
@@ -59,6 +60,7 @@ def save(
 
     if backbones not in ("full", "reference"):
         raise ValueError(f"backbones={backbones!r}: use 'full' or 'reference'")
+    merge_lora(model)
     references: dict[str, Any] = {}
     omitted: set[str] = set()
     if backbones == "reference":

@@ -252,6 +252,23 @@ def test_recipes_of_fetchable_encoders_name_no_file(method: str, bits: int) -> N
     assert lite0.model_copy(update={"backbones": plain.backbones, "text": plain.text}) == plain
 
 
+@pytest.mark.parametrize("bits", [16, 32, 64])
+@pytest.mark.parametrize("data", ["mirflickr", "nuswide", "coco", "flickr8k"])
+@pytest.mark.parametrize("method", ["amgfh", "mdffh", "dmsfh", "hfah", "lpdh"])
+def test_recipes_of_clip_have_both_its_halves_frozen(method: str, data: str, bits: int) -> None:
+    clip = "clip:openai/clip-vit-base-patch32"
+    plain, config = (read_config(f"{method}/{name}-{bits}") for name in (data, f"{data}-clip"))
+    slots = {"cnn": "tf_efficientnet_lite0", "vit": clip} if method == "mdffh" else {"image": clip}
+    assert {slot: backbone.name for slot, backbone in config.backbones.items()} == slots
+    assert all(backbone.frozen for backbone in config.backbones.values())
+    assert (config.text.name, config.text.frozen, config.text.options) == (clip, True, {})
+    assert (config.data, config.bits, config.paper) == (plain.data, bits, {})
+    # What learns over a frozen network is the same on every data set.
+    assert config.training.optimizer == "adamw"
+    if method != "amgfh":
+        assert config.network["image_hidden"]
+
+
 def test_the_fine_tuned_recipe_differs_in_what_learns_alone() -> None:
     frozen, tuned = (read_config(f"dmsfh/flickr8k-lite0-{name}64") for name in ("", "finetuned-"))
     before, image = frozen.backbones["image"], tuned.backbones["image"]

@@ -125,3 +125,40 @@ def test_models_of_more_than_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "clip"}))
     with pytest.raises(ValueError, match="no model of text alone"):
         create_text_encoder(f"hf:{tmp_path}")
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "eos", "last"])
+def test_pooled_is_what_the_pooling_says(folder: Path, pooling: str, tmp_path: Path) -> None:
+    encoder = create_text_encoder(f"hf:{folder}", pooling=pooling).eval()
+    inputs = encoder.prepare(TEXTS)
+    with torch.no_grad():
+        pooled = encoder(inputs).pooled
+        hidden = encoder.model(**inputs).last_hidden_state
+        for row in range(len(TEXTS)):
+            places = [p for p in range(8) if inputs["attention_mask"][row, p]]
+            ends = [p for p in places if inputs["input_ids"][row, p] == 3]  # [SEP]
+            chosen = {"mean": places, "cls": [0], "eos": ends[:1], "last": places[-1:]}[pooling]
+            expected = sum(hidden[row, p] for p in chosen) / len(chosen)
+            torch.testing.assert_close(pooled[row], expected, rtol=1e-4, atol=1e-5)
+    encoder.save_assets(tmp_path / "checkpoint")
+    again = create_text_encoder(**encoder.spec(), assets=tmp_path / "checkpoint").eval()
+    again.load_state_dict(encoder.state_dict())
+    with torch.no_grad():
+        assert torch.equal(again(again.prepare(TEXTS)).pooled, pooled)
+
+
+def test_the_first_mark_of_the_end_counts_and_not_a_later_one(folder: Path) -> None:
+    encoder = create_text_encoder(f"hf:{folder}", pooling="eos").eval()
+    ids = torch.tensor([[2, 5, 3, 6, 3]])
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    with torch.no_grad():
+        hidden = encoder.model(**inputs).last_hidden_state
+        assert torch.equal(encoder(inputs).pooled, hidden[:, 2])
+
+
+def test_a_tokenizer_without_a_mark_of_the_end_cannot_be_pooled_there(folder: Path) -> None:
+    path = folder / "tokenizer.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "post_processor": None}))
+    assert create_text_encoder(f"hf:{folder}", pooling="last").dim == 16
+    with pytest.raises(ValueError, match=r"pooling 'eos' needs .* use 'mean' or 'last'"):
+        create_text_encoder(f"hf:{folder}", pooling="eos")
