@@ -25,7 +25,8 @@ def about(name: str | Path, *, imports: Sequence[str | Path] = ()) -> dict[str, 
         imports: Likewise.
 
     Returns:
-        ``name``; ``folder`` and its ``bytes``; ``method`` and ``bits``; ``backbones``, a name for
+        ``name``; ``folder`` and its ``bytes``; ``method``, ``bits`` and the shorter lengths that are
+        ``nested``; ``backbones``, a name for
         each slot; ``text``, the encoder's name, and ``vocabulary``, its number of words (None where
         it has no list of words); ``parameters`` and, of these, ``trained``; ``dataset``,
         ``map_i2t``, ``map_t2i`` and ``chance`` as measured after its training (None where nothing
@@ -48,6 +49,7 @@ def about(name: str | Path, *, imports: Sequence[str | Path] = ()) -> dict[str, 
         "bytes": sum((folder / file).stat().st_size for file in files_of(folder)),
         "method": model.method,
         "bits": model.bits,
+        "nested": list(model.nested),
         "backbones": {slot: backbone.name for slot, backbone in model.backbones.items()},
         "text": model.text.name,
         "vocabulary": None if words is None else len(words),

@@ -52,6 +52,9 @@ class HashModel(nn.Module):
             before training; from then on they are fixed, in training mode as well, so that a
             feature is the same number in every batch, in training and after it.
 
+    Attributes:
+        nested: Shorter lengths at which the first bits are good codes by themselves, ascending.
+
     Raises:
         ValueError: The slots are not the class's, or the bits cannot be packed.
 
@@ -95,6 +98,7 @@ class HashModel(nn.Module):
         self.method = ""
         self.options: dict[str, Any] = {}
         self.frozen: set[str] = set()
+        self.nested: tuple[int, ...] = ()
         self.info = ModelInfo()
 
     # Frozen parts
@@ -221,6 +225,28 @@ class HashModel(nn.Module):
     # Codes for users
 
     @property
+    def lengths(self) -> tuple[int, ...]:
+        """All lengths that its codes have: those of ``nested``, and ``bits``."""
+        return (*self.nested, self.bits)
+
+    def check_length(self, bits: int | None) -> int:
+        """The length that is asked for, None being the full one.
+
+        Raises:
+            ValueError: Codes of that length were not trained.
+        """
+        if bits is None:
+            return self.bits
+        if bits not in self.lengths:
+            *shorter, last = map(str, self.lengths)
+            known = f"{', '.join(shorter)} and {last}" if shorter else last
+            raise ValueError(
+                f"this model gives codes of {known} bits, not of {bits}: shorter codes are good "
+                "where they were trained (`nested` in a config)"
+            )
+        return bits
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are; the CPU for a model without any."""
         return next((tensor.device for tensor in self._tensors()), torch.device("cpu"))
@@ -242,6 +268,7 @@ class HashModel(nn.Module):
         images: Any,
         *,
         output: Output = "packed",
+        bits: int | None = None,
         batch_size: int = 64,
         workers: int = 0,
         progress: bool = True,
@@ -256,6 +283,7 @@ class HashModel(nn.Module):
                 :class:`Features`, or a mapping from slot to pixels or features.
             output: ``"packed"``: ``uint8`` (n, k/8); ``"signs"``: ``int8`` (n, k) in {-1, +1};
                 ``"real"``: ``float32`` (n, k).
+            bits: k, one of ``lengths``; None: all bits.
             batch_size: Images that go through the network together; no code depends on it.
             workers: Processes that decode pictures.
             progress: Show a bar when it takes long.
@@ -264,8 +292,10 @@ class HashModel(nn.Module):
             FileNotFoundError: A path does not exist.
             CorruptImageError: A file is no picture; names it.
             ValueError: Features have the wrong width or are NaN, with the row; an address, which
-                is not fetched; an array of other axes; or nothing at all.
+                is not fetched; an array of other axes; or nothing at all. Or codes of that length
+                were not trained.
         """
+        bits = self.check_length(bits)
         chunks = image_chunks(
             {slot: self.backbone(slot) for slot in self.slots},
             images,
@@ -276,7 +306,7 @@ class HashModel(nn.Module):
             progress=progress,
         )
         with evaluating(self):
-            codes = (self.hash_image(self.image_features(chunk)) for chunk in chunks)
+            codes = (self.hash_image(self.image_features(chunk))[:, :bits] for chunk in chunks)
             return collect(codes, output)
 
     @torch.inference_mode()
@@ -285,6 +315,7 @@ class HashModel(nn.Module):
         texts: Any,
         *,
         output: Output = "packed",
+        bits: int | None = None,
         unknown: Literal["raise", "allow"] = "raise",
         batch_size: int = 1024,
     ) -> Any:
@@ -294,19 +325,22 @@ class HashModel(nn.Module):
             texts: A string or many, in a list, an array or a table's column; bag-of-words rows or
                 features, an array (n, d); or :class:`Features`.
             output: As in :meth:`encode_image`.
+            bits: As in :meth:`encode_image`.
             unknown: ``"raise"`` on a text of which the vocabulary knows no word, or ``"allow"``
                 it the code of an empty text.
             batch_size: Texts that go through the network together; no code depends on it.
 
         Raises:
             ValueError: No word of a text is known, with the text; a text is no string; features
-                have the wrong width or are NaN; or there is nothing at all.
+                have the wrong width or are NaN; or there is nothing at all. Or codes of that
+                length were not trained.
         """
+        bits = self.check_length(bits)
         chunks = text_chunks(
             self.text, texts, device=self.device, batch_size=batch_size, unknown=unknown
         )
         with evaluating(self):
-            codes = (self.hash_text(self.text_features(chunk)) for chunk in chunks)
+            codes = (self.hash_text(self.text_features(chunk))[:, :bits] for chunk in chunks)
             return collect(codes, output)
 
     def __repr__(self) -> str:
@@ -319,8 +353,9 @@ class HashModel(nn.Module):
             for part, name in {**named, "text": text}.items()
         ]
         method = f"{self.method}, " if self.method else ""
+        shorter = f", nested {', '.join(map(str, self.nested))}" if self.nested else ""
         return (
-            f"{type(self).__name__}({method}{self.bits} bits, {', '.join(parts)}, "
+            f"{type(self).__name__}({method}{self.bits} bits{shorter}, {', '.join(parts)}, "
             f"{str(self.dtype).removeprefix('torch.')} on {self.device})"
         )
 
@@ -339,4 +374,5 @@ class HashModel(nn.Module):
             "text": self.text.spec(),
             "frozen": sorted(self.frozen),
             "network": self.options,
+            **({"nested": list(self.nested)} if self.nested else {}),
         }
