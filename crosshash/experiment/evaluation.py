@@ -134,13 +134,13 @@ def evaluate_inputs(
     report = evaluate_both(query, retrieval, *labels, record=record, **conventions)
     nested = {}
     for bits in model.nested:
-        shorter = [
+        parts = [
             (images[:, : bits // 8], texts[:, : bits // 8]) for images, texts in (query, retrieval)
         ]
-        # A radius beyond the code's length is that of all items.
+        # A radius beyond the code's length would be refused.
         radii = [radius for radius in conventions["radii"] if radius <= bits]
         own = {**conventions, "radii": radii, "record": replace(record, bits=bits)}
-        nested[bits] = evaluate_both(*shorter, *labels, **own)
+        nested[bits] = evaluate_both(parts[0], parts[1], *labels, **own)
     report = replace(report, nested=nested)
     if learned is None:
         return report

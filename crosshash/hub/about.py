@@ -25,13 +25,12 @@ def about(name: str | Path, *, imports: Sequence[str | Path] = ()) -> dict[str, 
         imports: Likewise.
 
     Returns:
-        ``name``; ``folder`` and its ``bytes``; ``method``, ``bits`` and the shorter lengths that are
-        ``nested``; ``backbones``, a name for
-        each slot; ``text``, the encoder's name, and ``vocabulary``, its number of words (None where
-        it has no list of words); ``parameters`` and, of these, ``trained``; ``dataset``,
-        ``map_i2t``, ``map_t2i`` and ``chance`` as measured after its training (None where nothing
-        was); ``licence`` of the weights; ``golden``, whether codes are stored to check it by; and
-        ``sha256`` of ``model.safetensors``.
+        ``name``; ``folder`` and its ``bytes``; ``method``, ``bits`` and the ``nested`` lengths
+        below; ``backbones``, a name for each slot; ``text``, the encoder's name, and
+        ``vocabulary``, its number of words (None where it has no list of words); ``parameters``
+        and, of these, ``trained``; ``dataset``, ``map_i2t``, ``map_t2i`` and ``chance`` as measured
+        after its training (None where nothing was); ``licence`` of the weights; ``golden``, whether
+        codes are stored to check it by; and ``sha256`` of ``model.safetensors``.
 
     Raises:
         LookupError, HubError, CheckpointError, FileNotFoundError: As of :func:`crosshash.load`.

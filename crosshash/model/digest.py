@@ -12,7 +12,7 @@ def model_digest(model: HashModel) -> str:
     These are the method with its network's options, the backbones with their preprocessing, the
     text encoder with its vocabulary, and every tensor of the state, floating ones in ``float32``:
     a checkpoint loaded has the digest of the model saved, if it was saved in the model's own type.
-    What the model only carries along (figures, label names, which parts are frozen and which lengths
+    What the model only carries along (figures, label names, which parts are frozen, which lengths
     nested) does not count.
     """
     aside = ("frozen", "nested")
