@@ -71,7 +71,8 @@ class ExperimentConfig(Section):
         method: A registered name.
         bits: K, a multiple of 8.
         nested: Shorter lengths at which the first bits are to be codes as well, each with what its
-            ``algorithm`` has otherwise; ``nested: [16, 32]`` is short for lengths without.
+            ``algorithm`` has otherwise, and ``weight``, that of its losses beside those of all bits
+            (1 by default); ``nested: [16, 32]`` is short for lengths without.
         backbones: One for each image slot of the method; ``backbones: resnet50`` is short for the
             slot ``image``.
         text: The text encoder.
@@ -114,6 +115,10 @@ class ExperimentConfig(Section):
     ) -> dict[int, dict[str, Any]]:
         if "bits" in info.data:  # absent where they are wrong themselves
             check_nested(sorted(nested), info.data["bits"])
+        for bits, options in nested.items():
+            weight = options.get("weight", 1)
+            if not isinstance(weight, (int, float)) or weight <= 0:
+                raise ValueError(f"{bits}.weight is a number above 0")
         return dict(sorted(nested.items()))
 
     @field_validator("backbones", mode="before")

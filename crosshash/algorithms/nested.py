@@ -27,12 +27,14 @@ class Nested(Algorithm):
     of all, whose loss is the sum of their weighted losses. Terms and figures carry their length,
     as ``32/inter``.
 
-    It is a sum and no mean, so that what belongs to one length, such as a discriminator or the last
-    bits, learns by the gradients that it would have alone.
+    It is a weighted sum and no mean, so that with weights of 1 what belongs to one length, such as
+    a discriminator or the last bits, learns by the gradients that it would have alone.
 
     Args:
         net: The network; ``net.nested`` are the shorter lengths.
         make: The method's algorithm around a network, for so many bits.
+        weights: By length, of its losses in the sum; 1 where none is given. Steps of Adam do not
+            depend on their scale, but the lengths share them in this proportion.
 
     Attributes:
         parts: By length the ordinary algorithms, the shortest first.
@@ -42,7 +44,13 @@ class Nested(Algorithm):
             network has no hash head.
     """
 
-    def __init__(self, net: HashModel, make: Callable[[HashModel, int], Algorithm]) -> None:
+    def __init__(
+        self,
+        net: HashModel,
+        make: Callable[[HashModel, int], Algorithm],
+        *,
+        weights: Mapping[int, float] | None = None,
+    ) -> None:
         super().__init__()
         if not net.nested:
             raise ValueError("nothing is nested: the network has codes of one length")
@@ -54,6 +62,7 @@ class Nested(Algorithm):
                 f"{type(whole).__name__} cannot be nested: it solves all in closed form, and only "
                 "what learns by gradient can learn several lengths at once"
             )
+        self.weights = dict.fromkeys(self.parts, 1.0) | dict(weights or {})
         self.supervised, self.trains = whole.supervised, whole.trains
         self.guides = nn.ModuleDict({str(k): _Guide(part) for k, part in self.parts.items()})
 
@@ -75,11 +84,12 @@ class Nested(Algorithm):
 
     def preliminary(self) -> list[Phase]:
         """The lengths' preliminary phases, together."""
-        return _together({k: part.preliminary() for k, part in self.parts.items()})
+        phases = {bits: part.preliminary() for bits, part in self.parts.items()}
+        return _together(phases, self.weights)
 
     def phases(self) -> list[Phase]:
         """The lengths' phases, together."""
-        return _together({k: part.phases() for k, part in self.parts.items()})
+        return _together({k: part.phases() for k, part in self.parts.items()}, self.weights)
 
     def learned_codes(self) -> Tensor | None:
         """Those of the full length."""
@@ -106,12 +116,12 @@ class _Guide(nn.Module):
 class _Weights(Mapping[str, float]):
     """Weights by ``length/term``, read from the updates at every step, as theirs may change."""
 
-    def __init__(self, updates: Mapping[int, Update]) -> None:
-        self.updates = updates
+    def __init__(self, updates: Mapping[int, Update], lengths: Mapping[int, float]) -> None:
+        self.updates, self.lengths = updates, lengths
 
     def __getitem__(self, name: str) -> float:
-        bits, _, term = name.partition("/")
-        return self.updates[int(bits)].weights[term]
+        length, _, term = name.partition("/")
+        return self.lengths[int(length)] * self.updates[int(length)].weights.get(term, 1.0)
 
     def __iter__(self) -> Iterator[str]:
         return (
@@ -122,7 +132,7 @@ class _Weights(Mapping[str, float]):
         return sum(len(update.weights) for update in self.updates.values())
 
 
-def _together(phases: Mapping[int, Sequence[Phase]]) -> list[Phase]:
+def _together(phases: Mapping[int, Sequence[Phase]], weights: Mapping[int, float]) -> list[Phase]:
     """The phases of all lengths, those of one place as one.
 
     Raises:
@@ -138,7 +148,7 @@ def _together(phases: Mapping[int, Sequence[Phase]]) -> list[Phase]:
                 "weights, but not which phases and updates there are"
             )
     rows = zip(*phases.values(), strict=True)
-    return [_joint(dict(zip(phases, row, strict=True))) for row in rows]
+    return [_joint(dict(zip(phases, row, strict=True)), weights) for row in rows]
 
 
 def _form(phase: Phase) -> tuple[object, ...]:
@@ -148,7 +158,7 @@ def _form(phase: Phase) -> tuple[object, ...]:
     return phase.name, phase.sees_data, phase.passes, updates
 
 
-def _joint(phases: Mapping[int, Phase]) -> Phase:
+def _joint(phases: Mapping[int, Phase], weights: Mapping[int, float]) -> Phase:
     solved = {k: phase for k, phase in phases.items() if isinstance(phase, SolvePhase)}
     if solved:
         first = solved[max(solved)]
@@ -156,7 +166,7 @@ def _joint(phases: Mapping[int, Phase]) -> Phase:
     batched = {k: phase for k, phase in phases.items() if isinstance(phase, BatchPhase)}
     last = batched[max(batched)]
     rows = zip(*(phase.updates for phase in batched.values()), strict=True)
-    updates = [_update(dict(zip(batched, row, strict=True))) for row in rows]
+    updates = [_update(dict(zip(batched, row, strict=True)), weights) for row in rows]
     return replace(last, updates=updates)
 
 
@@ -168,7 +178,7 @@ def _solve(phases: Mapping[int, SolvePhase], *data: Iterable[Batch]) -> dict[str
     }
 
 
-def _update(updates: Mapping[int, Update]) -> Update:
+def _update(updates: Mapping[int, Update], weights: Mapping[int, float]) -> Update:
     """One step on the sum of the updates' weighted losses."""
 
     def loss(batch: Batch) -> Terms:
@@ -186,7 +196,8 @@ def _update(updates: Mapping[int, Update]) -> Update:
 
     parameters = dict.fromkeys(p for update in updates.values() for p in update.parameters)
     last = updates[max(updates)]
-    return replace(last, parameters=parameters, loss=loss, weights=_Weights(updates), after=after)
+    joint = _Weights(updates, weights)
+    return replace(last, parameters=parameters, loss=loss, weights=joint, after=after)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import copy
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -151,8 +152,8 @@ def check_parts(config: ExperimentConfig) -> None:
             f"nested: {config.method} solves all in closed form, and only what learns by gradient "
             "can learn several lengths at once; leave nested out, or train a model for each length"
         )
-    for bits, options in config.nested.items():
-        checked_arguments(kind, options, f"nested.{bits}")
+    for bits in config.nested:
+        checked_arguments(kind, _options_at(config, bits), f"nested.{bits}")
     checked_arguments(kind.Network, config.network, "network")
     checked_arguments(DATASETS[config.data.name], config.data.options, "data.options")
     # A width is taken from the data set's features where it is not given.
@@ -296,7 +297,16 @@ def build_algorithm(
     kind = METHODS[config.method]
 
     def make(net: HashModel, bits: int) -> Algorithm:
-        options = {**config.algorithm, **config.nested.get(bits, {})}
+        options = {**config.algorithm, **_options_at(config, bits)}
         return kind(net, count, classes, **checked_arguments(kind, options, "algorithm"))
 
-    return Nested(model, make) if model.nested else make(model, model.bits)
+    if not model.nested:
+        return make(model, model.bits)
+    weights = {bits: own["weight"] for bits, own in config.nested.items() if "weight" in own}
+    return Nested(model, make, weights=weights)
+
+
+def _options_at(config: ExperimentConfig, bits: int) -> dict[str, Any]:
+    """What the algorithm has otherwise at a nested length."""
+    own = config.nested.get(bits, {})
+    return {key: value for key, value in own.items() if key != "weight"}

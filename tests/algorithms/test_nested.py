@@ -106,6 +106,15 @@ def test_the_loss_is_the_sum_of_every_lengths_weighted_loss_over_the_first_bits(
     torch.testing.assert_close(steps.updates[0].total(terms), total)
 
 
+def test_a_length_weighs_in_the_sum_what_it_is_given() -> None:
+    algorithm = Nested(network(), lambda net, bits: Tiny(net), weights={8: 3.0}).eval()
+    (steps, _) = algorithm.phases()
+    terms = steps.updates[0].loss(batch())
+    wanted = sum((3.0 if name.startswith("8/") else 1.0) * terms[name] for name in terms)
+    torch.testing.assert_close(steps.updates[0].total(terms), wanted)
+    assert dict(steps.updates[0].weights) == {"8/square": 3.0, "16/square": 1.0, "24/square": 1.0}
+
+
 def test_weights_that_change_are_read_at_every_step() -> None:
     algorithm = nested()
     (steps, _) = algorithm.phases()

@@ -78,7 +78,8 @@ def test_a_nested_model_is_trained_measured_and_loaded_at_every_length(tmp_path:
 
 
 def test_each_length_has_the_settings_of_its_own_over_those_of_all() -> None:
-    made = assemble(small(**{"algorithm.scale": 0.3, "algorithm.beta": 2.0}))
+    settings = {"algorithm.scale": 0.3, "algorithm.beta": 2.0, "nested.16.weight": 4}
+    made = assemble(small(**settings))
     algorithm = made.algorithm()
     assert isinstance(algorithm, Nested)
     assert {bits: part.scale for bits, part in algorithm.parts.items()} == {
@@ -87,6 +88,7 @@ def test_each_length_has_the_settings_of_its_own_over_those_of_all() -> None:
         24: 0.3,
     }
     assert {part.beta for part in algorithm.parts.values()} == {2.0}
+    assert algorithm.weights == {8: 1.0, 16: 4, 24: 1.0}
     assert made.model.describe()["nested"] == [8, 16]
 
 
@@ -116,7 +118,7 @@ def test_what_cannot_be_nested_is_refused_before_data_is_read(
     class Solved(DMSFH):
         trains = "nothing"
 
-    with pytest.raises(ConfigError, match=r"nested\.8.*scal.*did you mean 'scale'"):
+    with pytest.raises(ConfigError, match=r"(?s)nested\.8.*did you mean 'scale'"):
         check_parts(small(nested={8: {"scal": 1.0}}))
     monkeypatch.setitem(METHODS._entries, "solved", Solved)
     with pytest.raises(ConfigError, match="nested: solved solves all in closed form"):

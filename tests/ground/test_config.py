@@ -286,7 +286,9 @@ def test_nested_lengths_are_a_list_or_have_settings_of_their_own() -> None:
     assert override_config(over, {"nested": []}).nested == {}
 
 
-@pytest.mark.parametrize("nested", [[32], [12], [0], [40, 16], ["a"], {16: 3}, 16])
+@pytest.mark.parametrize(
+    "nested", [[32], [12], [0], [40, 16], ["a"], {16: 3}, 16, {16: {"weight": 0}}]
+)
 def test_lengths_that_cannot_be_nested_are_refused(nested: Any) -> None:
     with pytest.raises(ConfigError, match="nested"):
         parse_config({**LEAST, "nested": nested})
