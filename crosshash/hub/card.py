@@ -124,7 +124,9 @@ def _table(figures: Mapping[str, Any]) -> str:
     parts = [_between(figures)]
     if "map_i2i" in figures:  # models that were measured before it was have none
         within = f"{figures['map_i2i']:.4f} | {figures['map_t2t']:.4f}"
-        parts.append(f"| | image → image | text → text |\n| --- | --- | --- |\n| MAP | {within} |")
+        parts.append(
+            f"| | image → image | text → text |\n| --- | --- | --- |\n| MAP within one modality | {within} |"
+        )
     if nested := figures.get("nested"):
         rows = [
             f"| {bits} | {found['map_i2t']:.4f} | {found['map_t2i']:.4f} |"

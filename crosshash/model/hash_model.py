@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, ClassVar, Literal
 
@@ -14,25 +13,11 @@ from crosshash.backbones.base import Features, ImageBackbone, TextEncoder
 from crosshash.backbones.forward import evaluating, floating_type
 from crosshash.codes import check_bits
 from crosshash.model.batch import Batch
-from crosshash.model.encoding import Output, collect, image_chunks, text_chunks
+from crosshash.model.encoding import Output, checked_length, collect, image_chunks, text_chunks
+from crosshash.model.info import ModelInfo as ModelInfo
 from crosshash.model.standardization import Standardization
 
 Standardize = Literal["image", "text"]
-
-
-@dataclass
-class ModelInfo:
-    """What a model carries beside its weights.
-
-    Attributes:
-        label_names: Names of the classes it was trained and evaluated with.
-        figures: Measured results with their record.
-        experiment: The config it was trained by.
-    """
-
-    label_names: list[str] = field(default_factory=list)
-    figures: dict[str, Any] = field(default_factory=dict)
-    experiment: dict[str, Any] = field(default_factory=dict)
 
 
 class HashModel(nn.Module):
@@ -230,21 +215,8 @@ class HashModel(nn.Module):
         return (*self.nested, self.bits)
 
     def check_length(self, bits: int | None) -> int:
-        """The length that is asked for, None being the full one.
-
-        Raises:
-            ValueError: Codes of that length were not trained.
-        """
-        if bits is None:
-            return self.bits
-        if bits not in self.lengths:
-            *shorter, last = map(str, self.lengths)
-            known = f"{', '.join(shorter)} and {last}" if shorter else last
-            raise ValueError(
-                f"this model gives codes of {known} bits, not of {bits}: shorter codes are good "
-                "where they were trained (`nested` in a config)"
-            )
-        return bits
+        """The length that is asked for, None being the full one; ValueError if it has no codes."""
+        return checked_length(bits, self.lengths)
 
     @property
     def device(self) -> torch.device:
@@ -292,8 +264,7 @@ class HashModel(nn.Module):
             FileNotFoundError: A path does not exist.
             CorruptImageError: A file is no picture; names it.
             ValueError: Features have the wrong width or are NaN, with the row; an address, which
-                is not fetched; an array of other axes; or nothing at all. Or codes of that length
-                were not trained.
+                is not fetched; an array of other axes; nothing at all; or other bits.
         """
         bits = self.check_length(bits)
         chunks = image_chunks(
@@ -332,8 +303,7 @@ class HashModel(nn.Module):
 
         Raises:
             ValueError: No word of a text is known, with the text; a text is no string; features
-                have the wrong width or are NaN; or there is nothing at all. Or codes of that
-                length were not trained.
+                have the wrong width or are NaN; there is nothing at all; or other bits.
         """
         bits = self.check_length(bits)
         chunks = text_chunks(
