@@ -125,7 +125,8 @@ def _table(figures: Mapping[str, Any]) -> str:
     if "map_i2i" in figures:  # models that were measured before it was have none
         within = f"{figures['map_i2i']:.4f} | {figures['map_t2t']:.4f}"
         parts.append(
-            f"| | image → image | text → text |\n| --- | --- | --- |\n| MAP within one modality | {within} |"
+            "| | image → image | text → text |\n| --- | --- | --- |\n"
+            f"| MAP within one modality | {within} |"
         )
     if nested := figures.get("nested"):
         rows = [
