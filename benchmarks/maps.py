@@ -16,6 +16,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,15 +25,33 @@ from crosshash.reports.tables import markdown_table
 MAPS = ("i2t", "t2i", "mean")
 
 
-def run(config: str, seed: int, overrides: list[str], folder: Path) -> dict[str, float]:
+def run_name(config: str, seed: int, overrides: list[str]) -> str:
+    """The folder of a run: config, what lies over it, and seed."""
+    tag = "".join(f"+{item.replace('/', '_')}" for item in overrides)
+    if len(tag) > 120:  # file systems have names of up to 255 bytes
+        tag = f"+{hashlib.sha256(tag.encode()).hexdigest()[:16]}"
+    return f"{Path(config).parent.name}-{Path(config).stem}{tag}-seed{seed}"
+
+
+def trained(config: str, seed: int, overrides: list[str], folder: Path) -> dict[str, Any]:
+    """Figures of a run, which is trained if it does not stand there."""
     info = folder / "checkpoint" / "info.json"
     if not info.exists():
         command = [sys.executable, "-W", "ignore", "-m", "crosshash", "train", config]
         command += [f"seed={seed}", *overrides, "-o", str(folder), "--overwrite", "--quiet"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ})
-    values = json.loads(info.read_text())
+    figures: dict[str, Any] = json.loads(info.read_text())["figures"]
+    return figures
+
+
+def limit_threads(jobs: int) -> None:
+    """Deal the cores out to trainings that run side by side."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // jobs)))
+
+
+def run(config: str, seed: int, overrides: list[str], folder: Path) -> dict[str, float]:
+    figures = trained(config, seed, overrides, folder)
     history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
-    figures = values["figures"]
     learned = figures.get("learned")
     databases = {"": figures} if learned is None else {" encoded": figures, " learned": learned}
     first = next(iter(databases))
@@ -60,15 +79,12 @@ def main() -> None:
     options = parser.parse_args()
     configs = [item for item in options.settings if "=" not in item]
     overrides = [item for item in options.settings if "=" in item]
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // options.jobs)))
-    tag = "".join(f"+{item.replace('/', '_')}" for item in overrides)
-    if len(tag) > 120:  # file systems have names of up to 255 bytes
-        tag = f"+{hashlib.sha256(tag.encode()).hexdigest()[:16]}"
+    limit_threads(options.jobs)
 
     def job(task: tuple[str, int]) -> dict[str, float]:
         config, seed = task
-        name = f"{Path(config).parent.name}-{Path(config).stem}{tag}-seed{seed}"
-        return run(config, seed, overrides, options.output / name)
+        folder = options.output / run_name(config, seed, overrides)
+        return run(config, seed, overrides, folder)
 
     tasks = [(config, seed) for config in configs for seed in options.seeds]
     with ThreadPoolExecutor(options.jobs) as pool:

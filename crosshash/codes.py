@@ -7,6 +7,8 @@ little-endian within the byte, as FAISS reads them. Any other array holds one va
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -28,6 +30,23 @@ def check_bits(bits: int) -> int:
             "use 16, 32, 64 or 128"
         )
     return bits
+
+
+def check_nested(lengths: Iterable[int], bits: int) -> tuple[int, ...]:
+    """Return the shorter lengths that codes of ``bits`` are to have within them, as a tuple.
+
+    Raises:
+        ValueError: They are no multiples of 8, ascending, between 0 and ``bits``.
+    """
+    found = tuple(lengths)
+    steps = (0, *found, bits)
+    whole = all(isinstance(k, int) and k % 8 == 0 for k in found)
+    if not whole or any(a >= b for a, b in pairwise(steps)):
+        raise ValueError(
+            f"nested lengths of {bits}-bit codes are multiples of 8 below {bits}, ascending, each "
+            f"once; got {list(found)}"
+        )
+    return found
 
 
 def sign(values: Array) -> Array:

@@ -18,7 +18,7 @@ from pydantic import (
     field_validator,
 )
 
-from crosshash.codes import check_bits
+from crosshash.codes import check_bits, check_nested
 from crosshash.overlays import (
     ConfigError,
     Overrides,
@@ -70,6 +70,9 @@ class ExperimentConfig(Section):
     Attributes:
         method: A registered name.
         bits: K, a multiple of 8.
+        nested: Shorter lengths at which the first bits are to be codes as well, each with what its
+            ``algorithm`` has otherwise, and ``weight``, that of its losses beside those of all bits
+            (1 by default); ``nested: [16, 32]`` is short for lengths without.
         backbones: One for each image slot of the method; ``backbones: resnet50`` is short for the
             slot ``image``.
         text: The text encoder.
@@ -87,6 +90,7 @@ class ExperimentConfig(Section):
 
     method: str
     bits: int
+    nested: dict[int, dict[str, Any]] = Field(default_factory=dict)
     backbones: dict[str, BackboneConfig]
     text: TextConfig = Field(default_factory=TextConfig)
     network: dict[str, Any] = Field(default_factory=dict)
@@ -103,6 +107,19 @@ class ExperimentConfig(Section):
     @classmethod
     def _packable(cls, bits: int) -> int:
         return check_bits(bits)
+
+    @field_validator("nested")
+    @classmethod
+    def _shorter(
+        cls, nested: dict[int, dict[str, Any]], info: ValidationInfo
+    ) -> dict[int, dict[str, Any]]:
+        if "bits" in info.data:  # absent where they are wrong themselves
+            check_nested(sorted(nested), info.data["bits"])
+        for bits, options in nested.items():
+            weight = options.get("weight", 1)
+            if not isinstance(weight, (int, float)) or weight <= 0:
+                raise ValueError(f"{bits}.weight is a number above 0")
+        return dict(sorted(nested.items()))
 
     @field_validator("backbones", mode="before")
     @classmethod

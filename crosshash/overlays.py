@@ -14,7 +14,7 @@ Layer = tuple[Path, dict[str, Any]]
 # A mapping of image slots with one of these keys is the backbone of the slot ``image``.
 _BACKBONE_KEYS = {"name", "frozen", "options"}
 # The paper's figures are of these; where the data lies is no part of them.
-_EXPERIMENT_KEYS = ("method", "bits", "data", "network", "algorithm")
+_EXPERIMENT_KEYS = ("method", "bits", "nested", "data", "network", "algorithm")
 
 
 class ConfigError(ValueError):
@@ -92,7 +92,8 @@ def short_forms(values: Mapping[str, Any]) -> dict[str, Any]:
     """A config's values with every short form written out.
 
     ``text: bow`` and ``data: wiki`` are the name; a backbone alone, by its name or its keys
-    ``name``, ``frozen`` and ``options``, is that of the slot ``image``.
+    ``name``, ``frozen`` and ``options``, is that of the slot ``image``. ``nested: [16, 32]`` are
+    these lengths alone, each without settings of its own.
     """
     long = dict(values)
     for part in ("text", "data"):
@@ -100,6 +101,12 @@ def short_forms(values: Mapping[str, Any]) -> dict[str, Any]:
             long[part] = {"name": long[part]}
     if isinstance(long.get("imports"), str):
         long["imports"] = [long["imports"]]
+    lengths = long.get("nested")
+    if isinstance(lengths, Mapping):
+        kind = Replace if isinstance(lengths, Replace) else dict
+        long["nested"] = kind({str(bits): options for bits, options in lengths.items()})
+    elif isinstance(lengths, list):
+        long["nested"] = Replace({str(bits): {} for bits in lengths})
     slots = long.get("backbones")
     if isinstance(slots, (str, Mapping)):
         kind = Replace if isinstance(slots, Replace) else dict

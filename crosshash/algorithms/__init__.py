@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from crosshash.algorithms.code_bank import bank_codes as bank_codes
     from crosshash.algorithms.label_coding import label_codes as label_codes
     from crosshash.algorithms.laplacian import LabelLaplacian as LabelLaplacian
+    from crosshash.algorithms.nested import Nested as Nested
     from crosshash.algorithms.phases import Algorithm as Algorithm
     from crosshash.algorithms.phases import BatchPhase as BatchPhase
     from crosshash.algorithms.phases import Phase as Phase
@@ -24,6 +25,7 @@ else:
             "crosshash.algorithms.code_bank": ["CodeBank", "bank_codes"],
             "crosshash.algorithms.label_coding": ["label_codes"],
             "crosshash.algorithms.laplacian": ["LabelLaplacian"],
+            "crosshash.algorithms.nested": ["Nested"],
             "crosshash.algorithms.phases": [
                 "Algorithm",
                 "BatchPhase",

@@ -124,14 +124,15 @@ class Algorithm(nn.Module):
         Network: The network's class.
         trains: How far gradients reach: ``"backbones"``, if they are not frozen; ``"heads"``, where
             the backbones' features enter as constants; ``"nothing"``, where all is solved in closed
-            form. But for the first, backbones and text encoder must be frozen.
+            form. But for the first, backbones and text encoder must be frozen. An instance may say
+            otherwise than its class.
         net: The network.
         supervised: Whether labels say what is similar; an instance may say otherwise.
     """
 
     supervised: bool = True
     Network: ClassVar[type[HashModel]]
-    trains: ClassVar[Literal["backbones", "heads", "nothing"]] = "backbones"
+    trains: Literal["backbones", "heads", "nothing"] = "backbones"
     net: HashModel
 
     def begin(self, batches: Iterable[Batch]) -> None:

@@ -42,6 +42,7 @@ def encode_pictures(
     model: HashModel,
     paths: Sequence[Path],
     *,
+    bits: int | None = None,
     skip_corrupt: bool = False,
     workers: int = 0,
     progress: bool = True,
@@ -51,6 +52,7 @@ def encode_pictures(
     Args:
         model: Has backbones that read pictures.
         paths: One or more files.
+        bits: One of the model's lengths; None: all its bits.
         skip_corrupt: Leave files that are no pictures out, instead of an error.
         workers: Processes that decode.
         progress: Show a bar when it takes long.
@@ -63,7 +65,7 @@ def encode_pictures(
     source = _SkippingFiles(paths) if skip_corrupt else ImageFiles(paths)
     ids = [str(path) for path in paths]
     with hint_on_damage("--skip-corrupt"):
-        codes = model.encode_image(source, workers=workers, progress=progress)
+        codes = model.encode_image(source, bits=bits, workers=workers, progress=progress)
     if not isinstance(source, _SkippingFiles):
         return Encoded(codes, ids, [])
     corrupt = source.corrupt.tolist()
@@ -74,8 +76,14 @@ def encode_pictures(
     return Encoded(codes[kept], [ids[row] for row in kept], skipped)
 
 
-def encode_texts(model: HashModel, texts: Sequence[str], *, allow_unknown: bool = False) -> Any:
-    """Packed codes of texts, ``uint8`` (n, k/8).
+def encode_texts(
+    model: HashModel,
+    texts: Sequence[str],
+    *,
+    bits: int | None = None,
+    allow_unknown: bool = False,
+) -> Any:
+    """Packed codes of texts, ``uint8`` (n, k/8), of ``bits`` or of all the model's bits.
 
     Raises:
         ValueError: The model knows no word of a text, and ``allow_unknown`` is False.
@@ -88,4 +96,4 @@ def encode_texts(model: HashModel, texts: Sequence[str], *, allow_unknown: bool 
                 f"{texts[unknown[0]]!r}{more}: the model knows none of its words; write it in "
                 "other words, or encode it as an empty text with --allow-unknown"
             )
-    return model.encode_text(texts, unknown="allow")
+    return model.encode_text(texts, bits=bits, unknown="allow")

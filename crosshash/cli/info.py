@@ -89,6 +89,7 @@ def _model_rows(values: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "method": values["method"],
         "bits": values["bits"],
+        **({"nested": ", ".join(map(str, values["nested"]))} if values["nested"] else {}),
         **{f"backbone {slot}": name for slot, name in values["backbones"].items()},
         "text encoder": values["text"] + ("" if words is None else f", {words:,} words"),
         "parameters": f"{values['parameters']:,}, of which {values['trained']:,} are trained",

@@ -93,17 +93,20 @@ def print_result(
 
 def headline(report: Any) -> dict[str, Any]:
     """The figures of a report that fit on a few lines, for ``short``."""
-    told = ("bits", "dataset", "protocol", "database")
+    told, shorter = ("bits", "dataset", "protocol", "database"), report.nested.items()
     return {
         "map_i2t": report.i2t.map,
         "map_t2i": report.t2i.map,
         "map_mean": report.map_mean,
+        "map_i2i": report.i2i.map,
+        "map_t2t": report.t2t.map,
         "chance_i2t": report.i2t.chance,
         "chance_t2i": report.t2i.chance,
         **{name: getattr(report.record, name) for name in told},
         "counts": dict(report.record.counts),
         "split": report.record.split,
         **({} if report.learned is None else {"learned": headline(report.learned)}),
+        **({"nested": {str(k): headline(r) for k, r in shorter}} if shorter else {}),
     }
 
 

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 SkipCorrupt = Annotated[
     bool, typer.Option("--skip-corrupt", help="Leave out files that are no pictures; list them.")
 ]
+Bits = Annotated[
+    Optional[int],  # noqa: UP045  (typer reads the annotation)
+    typer.Option(help="The first so many bits, of a model that was trained for them."),
+]
 AllowUnknown = Annotated[
     bool, typer.Option("--allow-unknown", help="Take a text without a known word for an empty one.")
 ]
@@ -29,6 +33,7 @@ def encode(
     items: Annotated[list[str], typer.Argument(help="Image files, folders of images, or texts.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="A .npz file for codes and ids.")],
     text: Annotated[bool, typer.Option("--text", help="The items are texts.")] = False,
+    bits: Bits = None,
     skip_corrupt: SkipCorrupt = False,
     allow_unknown: AllowUnknown = False,
     workers: Workers = 0,
@@ -48,21 +53,28 @@ def encode(
 
     paths = [] if text else _pictures(items)
     network = load(model, imports=imports or ())
+    bits = network.check_length(bits)
     if text:
-        done = Encoded(encode_texts(network, items, allow_unknown=allow_unknown), items, [])
+        codes = encode_texts(network, items, bits=bits, allow_unknown=allow_unknown)
+        done = Encoded(codes, items, [])
     else:
         done = encode_pictures(
-            network, paths, skip_corrupt=skip_corrupt, workers=workers, progress=not quiet
+            network,
+            paths,
+            bits=bits,
+            skip_corrupt=skip_corrupt,
+            workers=workers,
+            progress=not quiet,
         )
     with atomic_file(output) as path, path.open("wb") as file:
         np.savez(file, codes=done.codes, ids=np.array(done.ids))
     values = {
         "output": str(output),
         "items": len(done.ids),
-        "bits": network.bits,
+        "bits": bits,
         "skipped": done.skipped,
     }
-    line = f"{len(done.ids)} codes of {network.bits} bits: {output}"
+    line = f"{len(done.ids)} codes of {bits} bits: {output}"
     print_result(values, json_, line, *_told(done.skipped))
 
 
@@ -76,6 +88,7 @@ def index(
     add: Annotated[
         bool, typer.Option("--add", help="Add to the index that is there what it has not yet.")
     ] = False,
+    bits: Bits = None,
     skip_corrupt: SkipCorrupt = False,
     workers: Workers = 0,
     imports: Imports = None,
@@ -96,14 +109,24 @@ def index(
     check_replaceable(output)  # not only when it is saved, after the work
     network = load(model, imports=imports or ())
     if built is None:
-        built = Index.for_model(network, {"model": str(model), "kind": "image"})
+        built = Index.for_model(network, {"model": str(model), "kind": "image"}, bits=bits)
+    elif bits not in (None, built.bits):
+        raise ValueError(
+            f"{output} holds codes of {built.bits} bits, to which none of {bits} can be added; "
+            "leave --bits out, or build another index"
+        )
     else:
         built.check_model(network)
     new = [path for path in paths if str(path) not in built]
     before, skipped = len(built), []
     if new:
         done = encode_pictures(
-            network, new, skip_corrupt=skip_corrupt, workers=workers, progress=not quiet
+            network,
+            new,
+            bits=built.bits,
+            skip_corrupt=skip_corrupt,
+            workers=workers,
+            progress=not quiet,
         )
         built.add(done.codes, done.ids)
         built.save(output)
@@ -157,9 +180,9 @@ def search(
     opened = Index.load(folder)
     network = _model_of(opened, folder, model, imports or ())
     code = (
-        _query_picture(network, query)
+        _query_picture(network, query, opened.bits)
         if is_image
-        else encode_texts(network, [query], allow_unknown=allow_unknown)
+        else encode_texts(network, [query], bits=opened.bits, allow_unknown=allow_unknown)
     )
     found = opened.search(code, topk=topk)
     rows = [
@@ -203,11 +226,11 @@ def _model_of(opened: Index, folder: Path, name: str | None, imports: Sequence[s
     return network
 
 
-def _query_picture(network: HashModel, path: str) -> Any:
+def _query_picture(network: HashModel, path: str, bits: int) -> Any:
     from crosshash.images import CorruptImageError
 
     try:
-        return network.encode_image(path)
+        return network.encode_image(path, bits=bits)
     except CorruptImageError as error:
         raise ValueError(
             f"{path}: cannot be read as an image ({error.reason}); search by another picture"

@@ -77,7 +77,6 @@ def train(
     """
     from crosshash.config import read_config
     from crosshash.experiment.run import train as run
-    from crosshash.reports.tables import map_table
     from crosshash.retrieval.record import training_words
 
     flags = {
@@ -113,10 +112,10 @@ def train(
         "training": result.training,
         "figures": None if report is None else report.as_dict(),
     }
-    figures = "no labels, so no figures" if report is None else map_table(**_maps(report))
+    figures = ["no labels, so no figures"] if report is None else _tables(report)
     short = {**values, "figures": None if report is None else headline(report)}
     trained = training_words(result.training)
-    print_result(values, json_, figures, trained, f"checkpoint: {result.folder}", short=short)
+    print_result(values, json_, *figures, trained, f"checkpoint: {result.folder}", short=short)
 
 
 def run_name(config: str, overrides: Sequence[str] = ()) -> str:
@@ -161,7 +160,7 @@ def evaluate(
     Example: `crosshash evaluate runs/amgfh-flickr8k-64/checkpoint data.root=photos --json`
     """
     from crosshash.experiment.evaluation import evaluate as run
-    from crosshash.reports.tables import map_table, rich_table
+    from crosshash.reports.tables import rich_table
     from crosshash.retrieval.record import training_words
 
     report = run(model, overrides=overrides or (), imports=imports or (), progress=not quiet)
@@ -169,11 +168,28 @@ def evaluate(
     if told["training"]:
         told["training"] = training_words(told["training"])
     record = [{"record": key, "value": str(value)} for key, value in told.items()]
-    tables = map_table(**_maps(report)), rich_table(record)
+    tables = [*_tables(report), rich_table(record)]
     print_result(report.as_dict(), json_, *tables, short=headline(report))
 
 
-def _maps(report: Any) -> dict[str, Any]:
+def _tables(report: Any) -> list[Any]:
+    """MAP in all directions, and of a nested model at its shorter lengths."""
+    from crosshash.reports.tables import map_table, rich_table
+
     i2t, t2i, other = report.i2t, report.t2i, report.learned
-    learned = None if other is None else (other.i2t.map, other.t2i.map)
-    return {"i2t": i2t.map, "t2i": t2i.map, "chance": (i2t.chance, t2i.chance), "learned": learned}
+    tables = [
+        map_table(
+            i2t.map,
+            t2i.map,
+            chance=(i2t.chance, t2i.chance),
+            learned=None if other is None else (other.i2t.map, other.t2i.map),
+            within=(report.i2i.map, report.t2t.map),
+        )
+    ]
+    if report.nested:
+        rows = [
+            {"bits": k, "image → text": r.i2t.map, "text → image": r.t2i.map, "mean": r.map_mean}
+            for k, r in report.nested.items()
+        ]
+        tables.append(rich_table(rows, title="MAP of the first bits"))
+    return tables

@@ -6,10 +6,12 @@ import copy
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from crosshash.algorithms.nested import Nested
 from crosshash.algorithms.phases import Algorithm
 from crosshash.backbones import TEXT_ENCODERS, create_text_encoder, image_backbone_kind
 from crosshash.backbones.base import TextEncoder
@@ -133,7 +135,8 @@ def check_parts(config: ExperimentConfig) -> None:
 
     Raises:
         LookupError: A method, data set or text encoder is unknown.
-        ConfigError: An image slot is not the method's, or a part has no such option.
+        ConfigError: An image slot is not the method's, or a part has no such option; or codes of
+            several lengths are asked of a method that does not learn by gradient.
     """
     kind = METHODS[config.method]
     slots, optional = kind.Network.slots, kind.Network.optional
@@ -145,6 +148,13 @@ def check_parts(config: ExperimentConfig) -> None:
             f"{', '.join(given) or 'none'}; name them, as in backbones.{slots[0]}=resnet50"
         )
     checked_arguments(kind, config.algorithm, "algorithm")
+    if config.nested and kind.trains == "nothing":
+        raise ConfigError(
+            f"nested: {config.method} solves all in closed form, and only what learns by gradient "
+            "can learn several lengths at once; leave nested out, or train a model for each length"
+        )
+    for bits in config.nested:
+        checked_arguments(kind, _options_at(config, bits), f"nested.{bits}")
     checked_arguments(kind.Network, config.network, "network")
     checked_arguments(DATASETS[config.data.name], config.data.options, "data.options")
     # A width is taken from the data set's features where it is not given.
@@ -243,6 +253,7 @@ def build(
         text=text,
         network=config.network,
         frozen=frozen,
+        nested=config.nested,
     )
     check_savable(model, dataset.select(train[:4]))
     if start is not None:
@@ -270,14 +281,31 @@ def _warn_of_few_pairs(text: TextEncoder, pairs: int) -> None:
 def build_algorithm(
     config: ExperimentConfig, model: HashModel, classes: int, count: int
 ) -> Algorithm:
-    """The method's training algorithm around its network.
+    """The method's training algorithm around its network; of all lengths where some are nested.
 
     Args:
         config: Says which.
         model: The network.
         classes: Label classes of the data set, 0 without labels.
         count: Training pairs.
+
+    Raises:
+        ConfigError: A part has no such option.
+        ValueError: The options do not go together, or the network cannot be nested.
     """
     kind = METHODS[config.method]
-    objective = checked_arguments(kind, config.algorithm, "algorithm")
-    return kind(model, count, classes, **objective)
+
+    def make(net: HashModel, bits: int) -> Algorithm:
+        options = {**config.algorithm, **_options_at(config, bits)}
+        return kind(net, count, classes, **checked_arguments(kind, options, "algorithm"))
+
+    if not model.nested:
+        return make(model, model.bits)
+    weights = {bits: own["weight"] for bits, own in config.nested.items() if "weight" in own}
+    return Nested(model, make, weights=weights)
+
+
+def _options_at(config: ExperimentConfig, bits: int) -> dict[str, Any]:
+    """What the algorithm has otherwise at a nested length."""
+    own = config.nested.get(bits, {})
+    return {key: value for key, value in own.items() if key != "weight"}

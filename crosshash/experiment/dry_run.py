@@ -20,6 +20,7 @@ class Plan:
     Attributes:
         method: Its name.
         bits: K.
+        nested: Shorter lengths at which the first bits are trained as codes.
         dataset: Name of the data set.
         pairs: In each set: train, query, retrieval, and validation where pairs are held out.
         refit: Pairs of the second training, for as many epochs as were best in the first; None
@@ -39,6 +40,7 @@ class Plan:
 
     method: str
     bits: int
+    nested: list[int]
     dataset: str
     pairs: dict[str, int]
     refit: int | None
@@ -64,6 +66,7 @@ class Plan:
         words = "" if self.vocabulary is None else f", {self.vocabulary:,} words"
         values = {
             "method": f"{self.method}, {self.bits} bits",
+            **({"nested": ", ".join(f"{k} bits" for k in self.nested)} if self.nested else {}),
             "data": self.dataset,
             **{f"{part} pairs": f"{count:,}" for part, count in self.pairs.items()},
             **({"refit": self._refit()} if self.refit else {}),
@@ -114,6 +117,7 @@ def plan(
     return Plan(
         method=config.method,
         bits=config.bits,
+        nested=list(model.nested),
         dataset=made.dataset.name,
         pairs=pairs,
         refit=len(protocol.train) if config.data.refit else None,

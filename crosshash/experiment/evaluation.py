@@ -95,7 +95,7 @@ def evaluate_inputs(
     training: Mapping[str, Any],
     learned: tuple[npt.NDArray[np.int64], Tensor] | None = None,
 ) -> Report:
-    """Figures of a model on prepared inputs, both directions, with their record.
+    """Figures of a model on prepared inputs, all directions, at every length, with their record.
 
     Args:
         model: The network.
@@ -105,7 +105,7 @@ def evaluate_inputs(
         config: Has the conventions.
         training: What the record says of the training.
         learned: Rows (t,) of the pairs that were trained on, and the codes (t, k) in {-1, +1} that
-            were learned for them; the figures with these are then measured too.
+            were learned for them, at the full length; the figures with these are measured too.
 
     Raises:
         ValueError: The data set has no labels, or there is not one learned code for each row.
@@ -132,6 +132,16 @@ def evaluate_inputs(
         bits=model.bits,
     )
     report = evaluate_both(query, retrieval, *labels, record=record, **conventions)
+    nested = {}
+    for bits in model.nested:
+        parts = [
+            (images[:, : bits // 8], texts[:, : bits // 8]) for images, texts in (query, retrieval)
+        ]
+        # A radius beyond the code's length would be refused.
+        radii = [radius for radius in conventions["radii"] if radius <= bits]
+        own = {**conventions, "radii": radii, "record": replace(record, bits=bits)}
+        nested[bits] = evaluate_both(parts[0], parts[1], *labels, **own)
+    report = replace(report, nested=nested)
     if learned is None:
         return report
     rows, codes = learned

@@ -25,12 +25,12 @@ def about(name: str | Path, *, imports: Sequence[str | Path] = ()) -> dict[str, 
         imports: Likewise.
 
     Returns:
-        ``name``; ``folder`` and its ``bytes``; ``method`` and ``bits``; ``backbones``, a name for
-        each slot; ``text``, the encoder's name, and ``vocabulary``, its number of words (None where
-        it has no list of words); ``parameters`` and, of these, ``trained``; ``dataset``,
-        ``map_i2t``, ``map_t2i`` and ``chance`` as measured after its training (None where nothing
-        was); ``licence`` of the weights; ``golden``, whether codes are stored to check it by; and
-        ``sha256`` of ``model.safetensors``.
+        ``name``; ``folder`` and its ``bytes``; ``method``, ``bits`` and the ``nested`` lengths
+        below; ``backbones``, a name for each slot; ``text``, the encoder's name, and
+        ``vocabulary``, its number of words (None where it has no list of words); ``parameters``
+        and, of these, ``trained``; ``dataset``, ``map_i2t``, ``map_t2i`` and ``chance`` as measured
+        after its training (None where nothing was); ``licence`` of the weights; ``golden``, whether
+        codes are stored to check it by; and ``sha256`` of ``model.safetensors``.
 
     Raises:
         LookupError, HubError, CheckpointError, FileNotFoundError: As of :func:`crosshash.load`.
@@ -48,6 +48,7 @@ def about(name: str | Path, *, imports: Sequence[str | Path] = ()) -> dict[str, 
         "bytes": sum((folder / file).stat().st_size for file in files_of(folder)),
         "method": model.method,
         "bits": model.bits,
+        "nested": list(model.nested),
         "backbones": {slot: backbone.name for slot, backbone in model.backbones.items()},
         "text": model.text.name,
         "vocabulary": None if words is None else len(words),

@@ -43,7 +43,7 @@ def card(
         f"# {name}",
         f"Cross-modal hashing by {model.method.upper()}: {model.bits}-bit codes of images and of "
         f"texts that find each other by Hamming distance. Image backbone {backbones}; text encoder "
-        f"{model.text.name}.",
+        f"{model.text.name}.{_shorter(model)}",
         "## Usage",
         _usage(model, source or name),
     ]
@@ -94,6 +94,15 @@ def _front_matter(
     return front
 
 
+def _shorter(model: HashModel) -> str:
+    if not model.nested:
+        return ""
+    return (
+        f" The first {' and '.join(map(str, model.nested))} bits are codes by themselves: "
+        f"`encode_image(…, bits={model.nested[-1]})`, and `encode_text` likewise."
+    )
+
+
 def _usage(model: HashModel, source: str) -> str:
     pixels = all(backbone.preprocess is not None for backbone in model.backbones.values())
     images = '["photo.jpg"]' if pixels else "features  # float32 (n, d), as for its training"
@@ -112,6 +121,24 @@ def _usage(model: HashModel, source: str) -> str:
 
 
 def _table(figures: Mapping[str, Any]) -> str:
+    parts = [_between(figures)]
+    if "map_i2i" in figures:  # models that were measured before it was have none
+        within = f"{figures['map_i2i']:.4f} | {figures['map_t2t']:.4f}"
+        parts.append(
+            "| | image → image | text → text |\n| --- | --- | --- |\n"
+            f"| MAP within one modality | {within} |"
+        )
+    if nested := figures.get("nested"):
+        rows = [
+            f"| {bits} | {found['map_i2t']:.4f} | {found['map_t2i']:.4f} |"
+            for bits, found in nested.items()
+        ]
+        head = "| MAP of the first bits | image → text | text → image |\n| ---: | --- | --- |"
+        parts.append("\n".join([head, *rows]))
+    return "\n\n".join(parts)
+
+
+def _between(figures: Mapping[str, Any]) -> str:
     lines = ["| | image → text | text → image |", "| --- | --- | --- |"]
     image, text = figures["i2t"], figures["t2i"]
     if other := figures.get("learned"):

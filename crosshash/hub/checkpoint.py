@@ -107,6 +107,7 @@ def _build(path: Path, config: dict[str, Any], info: dict[str, Any], elements: i
                 text=create_text_encoder(**config["text"], assets=path),
                 network=config["network"],
                 frozen=config["frozen"],
+                nested=config.get("nested", ()),  # of no use to a model of one length
             )
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None

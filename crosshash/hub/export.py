@@ -93,6 +93,7 @@ def export_onnx(model: HashModel, folder: str | Path) -> dict[str, Any]:
         "format_version": INTERFACE_VERSION,
         "method": model.method,
         "bits": model.bits,
+        **({"nested": list(model.nested)} if model.nested else {}),
         "codes": {
             "sign": "bit i is 1 where codes[i] >= 0, so zero is 1",
             "bit_order": "little",

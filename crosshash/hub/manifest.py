@@ -40,6 +40,7 @@ class Measured(_Strict):
     Attributes:
         map_i2t: MAP of image queries over texts.
         map_t2i: MAP of text queries over images.
+        nested: Mean MAP of both directions at each shorter length of a nested model.
         chance: Of a random order.
         protocol: Name of the split.
         split: SHA-256 of its pairs.
@@ -50,6 +51,7 @@ class Measured(_Strict):
 
     map_i2t: float = Field(ge=0, le=1)
     map_t2i: float = Field(ge=0, le=1)
+    nested: dict[int, float] = {}
     chance: float | None = None
     protocol: str
     split: str | None = None
@@ -267,6 +269,10 @@ def measured(figures: Mapping[str, Any], seed: int, command: str) -> Measured | 
     return Measured(
         map_i2t=round(figures["map_i2t"], 4),
         map_t2i=round(figures["map_t2i"], 4),
+        nested={
+            int(bits): round(found["map_mean"], 4)
+            for bits, found in figures.get("nested", {}).items()
+        },
         chance=round(figures["i2t"]["chance"], 4),
         protocol=record.get("protocol", "unknown"),
         split=record.get("split"),

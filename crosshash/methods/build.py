@@ -8,6 +8,7 @@ from typing import Any
 from crosshash.algorithms.phases import Algorithm
 from crosshash.backbones import create_image_backbone, create_text_encoder
 from crosshash.backbones.base import TextEncoder
+from crosshash.codes import check_nested
 from crosshash.config import checked_arguments
 from crosshash.model.hash_model import HashModel
 from crosshash.registry import Registry
@@ -23,6 +24,7 @@ def build_model(
     text: TextEncoder,
     network: Mapping[str, Any],
     frozen: Iterable[str] = (),
+    nested: Iterable[int] = (),
 ) -> HashModel:
     """A method's network.
 
@@ -33,10 +35,12 @@ def build_model(
         text: A text encoder that is fitted.
         network: Keyword arguments of the method's network.
         frozen: Slots, and ``"text"``, that are not trained.
+        nested: Lengths below ``bits``, ascending, at which the first bits are to be codes as well.
 
     Raises:
         LookupError: A name is unknown; the message has the nearest.
         ConfigError: ``network`` has unknown keys or values of the wrong type.
+        ValueError: ``bits`` or ``nested`` are no such lengths.
     """
     kind = METHODS[method].Network
     options = checked_arguments(kind, network, "network")
@@ -44,6 +48,7 @@ def build_model(
     model: HashModel = kind(built, text, bits, **options)
     model.method = method
     model.options = dict(network)
+    model.nested = check_nested(nested, bits)
     for part in frozen:
         model.freeze(part)
     return model
@@ -53,6 +58,7 @@ def create(
     method: str,
     *,
     bits: int = 64,
+    nested: Sequence[int] = (),
     backbones: str | Mapping[str, Any] = "resnet18",
     text: str | Mapping[str, Any] = "bow",
     texts: Sequence[str] | None = None,
@@ -64,6 +70,8 @@ def create(
     Args:
         method: ``"amgfh"``, or another registered method.
         bits: Length of the codes, a multiple of 8.
+        nested: Lengths below, at which the first bits are to be codes as well; see
+            :class:`~crosshash.algorithms.nested.Nested`, which trains them.
         backbones: A backbone's name; or its ``name`` and options; or such for each slot.
         text: A text encoder's name, or its ``name`` and options.
         texts: Texts of the training set, from which ``bow`` learns its vocabulary.
@@ -102,6 +110,7 @@ def create(
         text=encoder,
         network=network,
         frozen=slots if frozen else (),
+        nested=nested,
     )
 
 

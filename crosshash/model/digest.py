@@ -12,9 +12,11 @@ def model_digest(model: HashModel) -> str:
     These are the method with its network's options, the backbones with their preprocessing, the
     text encoder with its vocabulary, and every tensor of the state, floating ones in ``float32``:
     a checkpoint loaded has the digest of the model saved, if it was saved in the model's own type.
-    What the model only carries along (figures, label names, which parts are frozen) does not count.
+    What the model only carries along (figures, label names, which parts are frozen, which lengths
+    nested) does not count.
     """
-    described = {key: value for key, value in model.describe().items() if key != "frozen"}
+    aside = ("frozen", "nested")
+    described = {key: value for key, value in model.describe().items() if key not in aside}
     described["vocabulary"] = model.text.vocabulary
     state = model.state_dict().items()
     tensors = ((name, v.float() if v.is_floating_point() else v) for name, v in state)

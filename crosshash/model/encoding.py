@@ -84,6 +84,24 @@ def text_chunks(
         yield texts.rows(part).to(device)
 
 
+def checked_length(bits: int | None, lengths: Sequence[int]) -> int:
+    """The length of codes that is asked for; None is the last of ``lengths``, all bits.
+
+    Raises:
+        ValueError: Codes of that length were not trained.
+    """
+    if bits is None:
+        return lengths[-1]
+    if bits not in lengths:
+        *shorter, last = map(str, lengths)
+        known = f"{', '.join(shorter)} and {last}" if shorter else last
+        raise ValueError(
+            f"this model gives codes of {known} bits, not of {bits}: shorter codes are good where "
+            "they were trained (`nested` in a config)"
+        )
+    return bits
+
+
 def collect(chunks: Iterable[Tensor], output: Output) -> Any:
     """Codes in the form that is asked for."""
     if output not in ("packed", "signs", "real"):

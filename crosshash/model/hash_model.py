@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, ClassVar, Literal
 
@@ -14,25 +13,11 @@ from crosshash.backbones.base import Features, ImageBackbone, TextEncoder
 from crosshash.backbones.forward import evaluating, floating_type
 from crosshash.codes import check_bits
 from crosshash.model.batch import Batch
-from crosshash.model.encoding import Output, collect, image_chunks, text_chunks
+from crosshash.model.encoding import Output, checked_length, collect, image_chunks, text_chunks
+from crosshash.model.info import ModelInfo as ModelInfo
 from crosshash.model.standardization import Standardization
 
 Standardize = Literal["image", "text"]
-
-
-@dataclass
-class ModelInfo:
-    """What a model carries beside its weights.
-
-    Attributes:
-        label_names: Names of the classes it was trained and evaluated with.
-        figures: Measured results with their record.
-        experiment: The config it was trained by.
-    """
-
-    label_names: list[str] = field(default_factory=list)
-    figures: dict[str, Any] = field(default_factory=dict)
-    experiment: dict[str, Any] = field(default_factory=dict)
 
 
 class HashModel(nn.Module):
@@ -51,6 +36,9 @@ class HashModel(nn.Module):
             histograms and topics. :meth:`fit_norms` sets the statistics, which the trainer calls
             before training; from then on they are fixed, in training mode as well, so that a
             feature is the same number in every batch, in training and after it.
+
+    Attributes:
+        nested: Shorter lengths at which the first bits are good codes by themselves, ascending.
 
     Raises:
         ValueError: The slots are not the class's, or the bits cannot be packed.
@@ -95,6 +83,7 @@ class HashModel(nn.Module):
         self.method = ""
         self.options: dict[str, Any] = {}
         self.frozen: set[str] = set()
+        self.nested: tuple[int, ...] = ()
         self.info = ModelInfo()
 
     # Frozen parts
@@ -221,6 +210,15 @@ class HashModel(nn.Module):
     # Codes for users
 
     @property
+    def lengths(self) -> tuple[int, ...]:
+        """All lengths that its codes have: those of ``nested``, and ``bits``."""
+        return (*self.nested, self.bits)
+
+    def check_length(self, bits: int | None) -> int:
+        """The length that is asked for, None being the full one; ValueError if it has no codes."""
+        return checked_length(bits, self.lengths)
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are; the CPU for a model without any."""
         return next((tensor.device for tensor in self._tensors()), torch.device("cpu"))
@@ -242,6 +240,7 @@ class HashModel(nn.Module):
         images: Any,
         *,
         output: Output = "packed",
+        bits: int | None = None,
         batch_size: int = 64,
         workers: int = 0,
         progress: bool = True,
@@ -256,6 +255,7 @@ class HashModel(nn.Module):
                 :class:`Features`, or a mapping from slot to pixels or features.
             output: ``"packed"``: ``uint8`` (n, k/8); ``"signs"``: ``int8`` (n, k) in {-1, +1};
                 ``"real"``: ``float32`` (n, k).
+            bits: k, one of ``lengths``; None: all bits.
             batch_size: Images that go through the network together; no code depends on it.
             workers: Processes that decode pictures.
             progress: Show a bar when it takes long.
@@ -264,8 +264,9 @@ class HashModel(nn.Module):
             FileNotFoundError: A path does not exist.
             CorruptImageError: A file is no picture; names it.
             ValueError: Features have the wrong width or are NaN, with the row; an address, which
-                is not fetched; an array of other axes; or nothing at all.
+                is not fetched; an array of other axes; nothing at all; or other bits.
         """
+        bits = self.check_length(bits)
         chunks = image_chunks(
             {slot: self.backbone(slot) for slot in self.slots},
             images,
@@ -276,7 +277,7 @@ class HashModel(nn.Module):
             progress=progress,
         )
         with evaluating(self):
-            codes = (self.hash_image(self.image_features(chunk)) for chunk in chunks)
+            codes = (self.hash_image(self.image_features(chunk))[:, :bits] for chunk in chunks)
             return collect(codes, output)
 
     @torch.inference_mode()
@@ -285,6 +286,7 @@ class HashModel(nn.Module):
         texts: Any,
         *,
         output: Output = "packed",
+        bits: int | None = None,
         unknown: Literal["raise", "allow"] = "raise",
         batch_size: int = 1024,
     ) -> Any:
@@ -294,19 +296,21 @@ class HashModel(nn.Module):
             texts: A string or many, in a list, an array or a table's column; bag-of-words rows or
                 features, an array (n, d); or :class:`Features`.
             output: As in :meth:`encode_image`.
+            bits: As in :meth:`encode_image`.
             unknown: ``"raise"`` on a text of which the vocabulary knows no word, or ``"allow"``
                 it the code of an empty text.
             batch_size: Texts that go through the network together; no code depends on it.
 
         Raises:
             ValueError: No word of a text is known, with the text; a text is no string; features
-                have the wrong width or are NaN; or there is nothing at all.
+                have the wrong width or are NaN; there is nothing at all; or other bits.
         """
+        bits = self.check_length(bits)
         chunks = text_chunks(
             self.text, texts, device=self.device, batch_size=batch_size, unknown=unknown
         )
         with evaluating(self):
-            codes = (self.hash_text(self.text_features(chunk)) for chunk in chunks)
+            codes = (self.hash_text(self.text_features(chunk))[:, :bits] for chunk in chunks)
             return collect(codes, output)
 
     def __repr__(self) -> str:
@@ -319,8 +323,9 @@ class HashModel(nn.Module):
             for part, name in {**named, "text": text}.items()
         ]
         method = f"{self.method}, " if self.method else ""
+        shorter = f", nested {', '.join(map(str, self.nested))}" if self.nested else ""
         return (
-            f"{type(self).__name__}({method}{self.bits} bits, {', '.join(parts)}, "
+            f"{type(self).__name__}({method}{self.bits} bits{shorter}, {', '.join(parts)}, "
             f"{str(self.dtype).removeprefix('torch.')} on {self.device})"
         )
 
@@ -339,4 +344,5 @@ class HashModel(nn.Module):
             "text": self.text.spec(),
             "frozen": sorted(self.frozen),
             "network": self.options,
+            **({"nested": list(self.nested)} if self.nested else {}),
         }

@@ -17,6 +17,7 @@ def map_rows(
     t2i: float,
     chance: float | tuple[float, float] | None = None,
     learned: tuple[float, float] | None = None,
+    within: tuple[float, float] | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of MAP in both directions and their mean, beside chance.
 
@@ -27,19 +28,24 @@ def map_rows(
             its columns out.
         learned: MAP in both directions where searched pairs that were trained on have their learned
             codes: further rows, and a column ``database`` that tells them from ``encoded``.
+        within: MAP of image queries over images and of text queries over texts, which have rows
+            below the mean and no part in it.
     """
     if learned is not None:
-        both = {"encoded": (i2t, t2i), "learned": learned}
-        return [
-            {"database": name, **row}
-            for name, maps in both.items()
-            for row in map_rows(*maps, chance)
-        ]
+        both = {
+            "encoded": map_rows(i2t, t2i, chance, within=within),
+            "learned": map_rows(*learned, chance),
+        }
+        return [{"database": name, **row} for name, rows in both.items() for row in rows]
     found = {"image → text": i2t, "text → image": t2i, "mean": (i2t + t2i) / 2}
+    if within is not None:
+        found |= dict(zip(("image → image", "text → text"), within, strict=True))
     rows: list[dict[str, Any]] = [{"direction": name, "MAP": v} for name, v in found.items()]
     if chance is not None:
         first, second = chance if isinstance(chance, tuple) else (chance, chance)
-        for row, level in zip(rows, (first, second, (first + second) / 2), strict=True):
+        # Chance is a matter of the queries' and items' labels, whatever the modality.
+        levels = (first, second, (first + second) / 2, first, second)
+        for row, level in zip(rows, levels, strict=False):
             row["chance"] = level
             row["× chance"] = f"{row['MAP'] / level:.1f}" if level > 0 else ""
     return rows
@@ -95,10 +101,11 @@ def map_table(
     *,
     chance: float | tuple[float, float] | None = None,
     learned: tuple[float, float] | None = None,
+    within: tuple[float, float] | None = None,
     title: str | None = "Mean average precision",
 ) -> Table:
     """``map_rows`` as a table for the terminal."""
-    return rich_table(map_rows(i2t, t2i, chance, learned), title=title)
+    return rich_table(map_rows(i2t, t2i, chance, learned, within), title=title)
 
 
 def markdown_table(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 import numpy as np
@@ -88,28 +88,35 @@ class Figures:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """Figures of both directions.
+    """Figures of both directions, and within each modality.
 
     Attributes:
         i2t: Image queries over texts.
         t2i: Text queries over images.
+        i2i: Image queries over images.
+        t2t: Text queries over texts.
         image_health: Of the images' retrieval codes.
         text_health: Of the texts' retrieval codes.
         record: How they were measured, on what.
         learned: The same with learned codes of the searched pairs that were trained on, where that
             was asked for; its record says so.
+        nested: By length, the same with the first bits of all codes, of a model that has such
+            lengths.
     """
 
     i2t: Figures
     t2i: Figures
+    i2i: Figures
+    t2t: Figures
     image_health: CodeHealth
     text_health: CodeHealth
     record: Record
     learned: Report | None = None
+    nested: Mapping[int, Report] = field(default_factory=dict)
 
     @property
     def map_mean(self) -> float:
-        """Mean of the MAP of both directions."""
+        """Mean of the MAP of image→text and text→image."""
         return (self.i2t.map + self.t2i.map) / 2
 
     def record_dict(self) -> dict[str, Any]:
@@ -117,16 +124,22 @@ class Report:
         return self.record.as_dict()
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready values; ``"learned"`` where there is such a report."""
+        """JSON-ready values; ``"learned"`` and ``"nested"`` where there are such reports."""
+        shorter = {str(bits): report.as_dict() for bits, report in self.nested.items()}
         return {
             "map_i2t": self.i2t.map,
             "map_t2i": self.t2i.map,
             "map_mean": self.map_mean,
             "i2t": self.i2t.as_dict(),
             "t2i": self.t2i.as_dict(),
+            "map_i2i": self.i2i.map,
+            "map_t2t": self.t2t.map,
+            "i2i": self.i2i.as_dict(),
+            "t2t": self.t2t.as_dict(),
             "health": {"image": self.image_health.as_dict(), "text": self.text_health.as_dict()},
             "record": self.record_dict(),
             **({} if self.learned is None else {"learned": self.learned.as_dict()}),
+            **({"nested": shorter} if shorter else {}),
         }
 
 
@@ -238,7 +251,10 @@ def evaluate_both(
     f1_average: Average = "query",
     **options: Any,
 ) -> Report:
-    """Figures of image→text and text→image on the same pairs.
+    """Figures of image→text, text→image, and within each modality, on the same pairs.
+
+    Codes of both modalities are of one space, so that a picture also finds pictures; queries are
+    none of the searched pairs.
 
     Args:
         query: Image codes and text codes of the query pairs.
@@ -263,7 +279,7 @@ def evaluate_both(
                 f"image and text codes of the {name} pairs are one and the same array; keep them "
                 "in two, or both directions measure the same thing"
             )
-    i2t, t2i = (
+    i2t, t2i, i2i, t2t = (
         evaluate_codes(
             codes,
             found,
@@ -274,13 +290,20 @@ def evaluate_both(
             f1_average=f1_average,
             **options,
         )
-        for codes, found in ((query[0], retrieval[1]), (query[1], retrieval[0]))
+        for codes, found in (
+            (query[0], retrieval[1]),
+            (query[1], retrieval[0]),
+            (query[0], retrieval[0]),
+            (query[1], retrieval[1]),
+        )
     )
     record = make_record(bits=i2t.bits) if record is None else record
     check_record(record, bits=i2t.bits, query=i2t.queries, retrieval=i2t.items)
     return Report(
         i2t=i2t,
         t2i=t2i,
+        i2i=i2i,
+        t2t=t2t,
         image_health=code_health(retrieval[0]),
         text_health=code_health(retrieval[1]),
         record=replace(

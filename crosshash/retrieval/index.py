@@ -73,17 +73,28 @@ class Index:
         self._known: set[str] = set()
 
     @classmethod
-    def for_model(cls, model: HashModel, metadata: Mapping[str, Any] | None = None) -> Index:
+    def for_model(
+        cls,
+        model: HashModel,
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        bits: int | None = None,
+    ) -> Index:
         """An empty index for a model's codes, which knows that model again.
 
         Args:
-            model: Its code length is the index's, and its digest is kept in the metadata, so that
-                :meth:`check_model` can refuse another model's codes.
+            model: Its digest is kept in the metadata, so that :meth:`check_model` can refuse
+                another model's codes.
             metadata: What else to remember.
+            bits: Which of the model's ``lengths`` the codes have; None: all its bits.
+
+        Raises:
+            ValueError: The model has no codes of that length.
         """
         from crosshash.model.digest import model_digest
 
-        return cls(model.bits, {**(metadata or {}), DIGEST: model_digest(model)})
+        length = model.check_length(bits)
+        return cls(length, {**(metadata or {}), DIGEST: model_digest(model)})
 
     def check_model(self, model: HashModel) -> None:
         """Refuse a model whose codes do not belong to those in the index.
@@ -96,9 +107,10 @@ class Index:
         """
         from crosshash.model.digest import model_digest
 
-        if model.bits != self.bits:
+        if self.bits not in model.lengths:
             raise ValueError(
-                f"the index holds codes of {self.bits} bits, and this model's have {model.bits}; "
+                f"the index holds codes of {self.bits} bits, and this model's have "
+                f"{', '.join(map(str, model.lengths))}; "
                 "use the model that the index was built with, or build it anew"
             )
         made, asked = self.metadata.get(DIGEST), model_digest(model)

@@ -21,11 +21,12 @@ from crosshash.retrieval.index import Index
 Fail = Callable[..., str]
 
 
-def save_model(folder: Path, seed: int = 0, bits: int = 32) -> Path:
+def save_model(folder: Path, seed: int = 0, bits: int = 32, nested: tuple[int, ...] = ()) -> Path:
     torch.manual_seed(seed)
     model = crosshash.create(
         "amgfh",
         bits=bits,
+        nested=nested,
         backbones={"name": "test_resnet", "weights": "random", "image_size": 32},
         texts=["a red circle", "a blue square"],
         dim=16,
@@ -200,6 +201,36 @@ def test_after_training_again_the_index_is_refused(
 def test_a_model_of_another_length_is_refused(index: Path, tmp_path: Path, fail: Fail) -> None:
     other = save_model(tmp_path / "other", bits=16)
     assert "32 bits, and this model's have 16" in fail("search", "red", "-i", index, "-m", other)
+
+
+def test_codes_and_indexes_have_a_nested_length_where_it_is_asked_for(
+    pictures: Path, tmp_path: Path, fail: Fail
+) -> None:
+    model = save_model(tmp_path / "nested", nested=(8, 16))
+    out, place = tmp_path / "codes.npz", tmp_path / "short"
+    told = {}
+    for bits in ("32", "16"):
+        run("encode", model, pictures, "-o", out, "--quiet", "--bits", bits)
+        told[bits] = np.load(out)["codes"]
+    np.testing.assert_array_equal(told["16"], told["32"][:, :2])
+    run("encode", model, "a red circle", "--text", "-o", out, "--bits", 8)
+    assert np.load(out)["codes"].shape == (1, 1)
+    assert "8, 16 and 32 bits, not of 24" in fail(
+        "encode", model, "red", "--text", "-o", out, "--bits", 24
+    )
+    run("index", model, pictures, "-o", place, "--quiet", "--bits", 16)
+    np.testing.assert_array_equal(Index.load(place).codes(), told["16"])
+    hits = json.loads(run("search", "a red circle", "-i", place, "--json"))["hits"]
+    assert len(hits) == 5
+    picture = pictures / "2.png"
+    first = json.loads(run("search", picture, "-i", place, "--json"))["hits"][0]
+    assert (first["distance"], first["id"] in map(str, pictures.iterdir())) == (0, True)
+    Image.new("RGB", (32, 32), (9, 9, 200)).save(pictures / "new.png")
+    run("index", model, pictures, "-o", place, "--add", "--quiet")
+    assert len(Index.load(place)) == 6
+    assert "codes of 16 bits, to which none of 8" in fail(
+        "index", model, pictures, "-o", place, "--add", "--bits", 8
+    )
 
 
 def test_a_model_that_is_gone_is_named_with_what_to_do(

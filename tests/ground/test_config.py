@@ -292,6 +292,25 @@ def test_every_number_of_a_base_has_its_source_beside_it(path: Path) -> None:
     assert [line for line in numbers if "  # " not in line] == []
 
 
+def test_nested_lengths_are_a_list_or_have_settings_of_their_own() -> None:
+    config = parse_config({**LEAST, "nested": [16, 8]})
+    assert config.nested == {8: {}, 16: {}}
+    assert list(config.nested) == [8, 16]
+    assert parse_config(config.model_dump(mode="json")) == config
+    over = override_config(config, ["nested.16.scale=0.5", "nested.24={scale: 2}"])
+    assert over.nested == {8: {}, 16: {"scale": 0.5}, 24: {"scale": 2}}
+    assert override_config(over, ["nested=[24]"]).nested == {24: {}}  # these and no others
+    assert override_config(over, {"nested": []}).nested == {}
+
+
+@pytest.mark.parametrize(
+    "nested", [[32], [12], [0], [40, 16], ["a"], {16: 3}, 16, {16: {"weight": 0}}]
+)
+def test_lengths_that_cannot_be_nested_are_refused(nested: Any) -> None:
+    with pytest.raises(ConfigError, match="nested"):
+        parse_config({**LEAST, "nested": nested})
+
+
 def test_a_variant_lies_over_any_config_of_its_method(
     experiment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,6 +52,21 @@ def test_the_card_says_on_what_the_epoch_was_chosen_and_what_was_trained_on(
         assert f"- training: {kind}, {said}\n" in card(model, "named")
 
 
+def test_the_card_shows_nested_lengths_and_figures_within_each_modality(
+    model: HashModel, folder: Path
+) -> None:
+    plain = card(model, "named")
+    assert "first bits" not in plain
+    assert "image → image" not in plain
+    model.nested = (8,)
+    model.info.figures |= {"map_i2i": 0.61, "map_t2t": 0.72}
+    model.info.figures["nested"] = {"8": {"map_i2t": 0.41, "map_t2i": 0.42, "map_mean": 0.415}}
+    text = card(model, "named")
+    for part in ("The first 8 bits are codes", "bits=8", "modality | 0.6100 | 0.7200 |"):
+        assert part in text
+    assert "| 8 | 0.4100 | 0.4200 |" in text
+
+
 def test_huggingface_hub_reads_its_figures(model: HashModel, folder: Path) -> None:
     from huggingface_hub import ModelCard
 

@@ -168,6 +168,10 @@ def test_the_limit_counts_what_is_made(make: Callable[[], object]) -> None:
     [
         {"bits": 7},
         {"bits": "16"},
+        {"nested": [16]},
+        {"nested": ["8"]},
+        {"nested": {"8": {}}},
+        {"nested": 8},
         {"method": "nothing"},
         {"backbones": []},
         {"backbones": {"image": {"name": "nothing-at-all"}}},

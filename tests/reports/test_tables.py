@@ -38,6 +38,15 @@ def test_maps_with_learned_codes_have_the_name_of_their_database() -> None:
     assert rows[3]["× chance"] == "3.8"
 
 
+def test_maps_within_a_modality_stand_below_the_mean_and_have_no_part_in_it() -> None:
+    rows = map_rows(0.7, 0.8, (0.2, 0.4), within=(0.6, 0.9))
+    assert [row["direction"] for row in rows[3:]] == ["image → image", "text → text"]
+    assert [row["MAP"] for row in rows] == pytest.approx([0.7, 0.8, 0.75, 0.6, 0.9])
+    assert [row["chance"] for row in rows] == pytest.approx([0.2, 0.4, 0.3, 0.2, 0.4])
+    both = map_rows(0.7, 0.8, learned=(0.75, 0.85), within=(0.6, 0.9))
+    assert [row["database"] for row in both] == ["encoded"] * 5 + ["learned"] * 3
+
+
 def test_a_map_of_no_chance_has_no_ratio() -> None:
     assert [row["× chance"] for row in map_rows(0.7, 0.8, 0.0)] == ["", "", ""]
 

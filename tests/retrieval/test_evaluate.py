@@ -123,6 +123,37 @@ def test_both_directions_are_measured_each_on_its_own_codes() -> None:
     assert json.loads(json.dumps(values, allow_nan=False)) == values
 
 
+def brute_force_map(query: Any, found: Any, query_labels: Any, labels: Any) -> float:
+    """Mean precision at relevant items, in order of Hamming distance, ties in database order."""
+    values = []
+    for code, wanted in zip(query, query_labels, strict=True):
+        distances = [int(((code >= 0) != (other >= 0)).sum()) for other in found]
+        order = sorted(range(len(found)), key=lambda row: (distances[row], row))
+        hits, precisions = 0, []
+        for place, row in enumerate(order, 1):
+            if (wanted & labels[row]).any():
+                hits += 1
+                precisions.append(hits / place)
+        if precisions:
+            values.append(sum(precisions) / len(precisions))
+    return sum(values) / len(values)
+
+
+def test_pictures_among_pictures_and_texts_among_texts_are_measured_by_brute_force() -> None:
+    data = pairs()
+    report = evaluate_both(**data, ties="index")
+    labels = data["query_labels"], data["retrieval_labels"]
+    images, texts = zip(data["query"], data["retrieval"], strict=True)
+    assert report.i2i.map == pytest.approx(brute_force_map(*images, *labels))
+    assert report.t2t.map == pytest.approx(brute_force_map(*texts, *labels))
+    assert len({report.i2i.map, report.t2t.map, report.i2t.map, report.t2i.map}) == 4
+    assert report.map_mean == (report.i2t.map + report.t2i.map) / 2
+    values = report.as_dict()
+    assert (values["map_i2i"], values["map_t2t"]) == (report.i2i.map, report.t2t.map)
+    assert values["i2i"] == report.i2i.as_dict()
+    assert "nested" not in values
+
+
 def test_the_record_holds_what_was_given_and_how_it_was_measured() -> None:
     record = make_record(
         dataset="toys",

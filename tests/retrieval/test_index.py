@@ -274,6 +274,27 @@ def test_an_index_knows_the_model_that_it_was_made_for(tmp_path):
         back.check_model(model_of(bits=32))
 
 
+def test_an_index_of_a_nested_length_knows_its_model_and_takes_codes_of_that_length_alone(tmp_path):
+    model = model_of(bits=32)
+    plain = Index.for_model(model).metadata
+    model.nested = (8, 16)
+    index = Index.for_model(model, bits=16)
+    assert index.bits == 16
+    assert index.metadata == plain  # which lengths are nested changes no code
+    index.add(model.encode_text(["red", "a circle"], bits=16), ["x", "y"])
+    index.save(tmp_path / "index")
+    back = Index.load(tmp_path / "index")
+    back.check_model(model)
+    assert back.search(model.encode_text("red", bits=16), topk=1).ids == [["x"]]
+    for bits in (8, 32):
+        with pytest.raises(ValueError, match="this index holds codes of 16 bits"):
+            back.search(model.encode_text("red", bits=bits))
+    with pytest.raises(ValueError, match="codes of 8, 16 and 32 bits, not of 24"):
+        Index.for_model(model, bits=24)
+    with pytest.raises(ValueError, match="codes of 24 bits, and this model's have 8, 16, 32"):
+        Index(24).check_model(model)
+
+
 def test_an_index_made_for_no_model_takes_any_of_its_length():
     Index(16).check_model(model_of())
     with pytest.raises(ValueError, match="16 bits"):

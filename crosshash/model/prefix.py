@@ -1,0 +1,82 @@
+"""A network that gives the first bits of another's codes, by its very layers."""
+
+from __future__ import annotations
+
+import copy
+
+from torch import Tensor, nn
+
+from crosshash.codes import check_nested
+from crosshash.layers.heads import HashHead
+from crosshash.model.hash_model import HashModel
+
+
+class PrefixHead(nn.Module):
+    """The first outputs of a hash head.
+
+    Shapes: (n, dim) to (n, bits).
+
+    Args:
+        head: Gives more of them, and keeps its parameters.
+        bits: How many.
+    """
+
+    def __init__(self, head: nn.Module, bits: int) -> None:
+        super().__init__()
+        self.head = head
+        self.bits = bits
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Real-valued codes."""
+        return self.head(x)[:, : self.bits]  # type: ignore[no-any-return]
+
+
+def prefix_view(net: HashModel, bits: int) -> HashModel:
+    """The network as one of shorter codes, which are the first bits of its own.
+
+    It shares every layer, so that a step on one is a step on the other; only its hash heads
+    (:class:`~crosshash.layers.heads.HashHead` of ``net.bits`` outputs) are cut, and what holds
+    them is a copy. Its training mode is its own.
+
+    Args:
+        net: Any method's network.
+        bits: k', a multiple of 8, fewer than ``net.bits``.
+
+    Raises:
+        ValueError: ``bits`` is none of these, or the network has no such hash head.
+
+    Example:
+        >>> from crosshash.methods import create
+        >>> net = create("dmsfh", bits=64, texts=["a red ball"],
+        ...              backbones={"name": "resnet18", "weights": "random"}).eval()
+        >>> view, words = prefix_view(net, 16), net.text.prepare(["a ball"])
+        >>> long, short = (x.hash_text(x.text_features(words)) for x in (net, view.eval()))
+        >>> bool((long[:, :16] == short).all())
+        True
+    """
+    check_nested([bits], net.bits)
+    view = _cut(net, net.bits, bits)
+    if not isinstance(view, HashModel) or view is net:
+        raise ValueError(
+            f"{type(net).__name__} cannot be nested: it has no crosshash.layers.HashHead of "
+            f"{net.bits} outputs whose first would be shorter codes; end its hash functions in one"
+        )
+    view.bits = bits
+    view.nested = ()
+    return view
+
+
+def _cut(module: nn.Module, whole: int, bits: int) -> nn.Module:
+    """The module itself where there is no head in it, else a shallow copy with heads cut."""
+    if isinstance(module, HashHead) and module.linear.out_features == whole:
+        return PrefixHead(module, bits)
+    children = {
+        name: None if child is None else _cut(child, whole, bits)
+        for name, child in module._modules.items()
+    }
+    if all(children[name] is child for name, child in module._modules.items()):
+        return module
+    # Its tables of parameters and buffers stay the same objects, which moving to a device writes.
+    copied = copy.copy(module)
+    copied._modules = children
+    return copied
