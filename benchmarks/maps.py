@@ -70,8 +70,8 @@ def run(config: str, seed: int, overrides: list[str], folder: Path) -> dict[str,
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def arguments(description: str | None) -> tuple[argparse.Namespace, list[str], list[str]]:
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("settings", nargs="+", help="configs, and key=value for all of them")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--jobs", type=int, default=1, help="trainings side by side")
@@ -80,6 +80,11 @@ def main() -> None:
     configs = [item for item in options.settings if "=" not in item]
     overrides = [item for item in options.settings if "=" in item]
     limit_threads(options.jobs)
+    return options, configs, overrides
+
+
+def main() -> None:
+    options, configs, overrides = arguments(__doc__)
 
     def job(task: tuple[str, int]) -> dict[str, float]:
         config, seed = task

@@ -8,27 +8,17 @@ over the seeds. Runs that stand below --output already, those of maps.py too, ar
 
 from __future__ import annotations
 
-import argparse
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
-from maps import limit_threads, run_name, trained
+from maps import arguments, run_name, trained
 
 from crosshash.config import read_config
 from crosshash.reports.tables import markdown_table
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("settings", nargs="+", help="nested configs, and key=value for all runs")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--jobs", type=int, default=1, help="trainings side by side")
-    parser.add_argument("--output", type=Path, default=Path("runs/maps"))
-    options = parser.parse_args()
-    configs = [item for item in options.settings if "=" not in item]
-    overrides = [item for item in options.settings if "=" in item]
-    limit_threads(options.jobs)
+    options, configs, overrides = arguments(__doc__)
     lengths = {}
     for config in configs:
         found = read_config(config, overrides)

@@ -77,6 +77,11 @@ def train_last_blocks(name: str, model: nn.Module, count: int) -> list[nn.Module
     for parameter_name, parameter in model.named_parameters():  # in the order of the network
         reached = reached or parameter_name.startswith(first)
         parameter.requires_grad_(reached)
+    return untrained_modules(model)
+
+
+def untrained_modules(model: nn.Module) -> list[nn.Module]:
+    """Its modules that have parameters, none of which is trained."""
     frozen = []
     for module in model.modules():
         parameters = list(module.parameters())

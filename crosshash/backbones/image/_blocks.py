@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import nn
 
+from crosshash.backbones.tuning import untrained_modules
+
 
 def freeze_all_but_last(name: str, model: nn.Module, count: int) -> list[nn.Module]:
     """Exclude all but the last blocks of a timm model from training.
@@ -42,9 +44,4 @@ def freeze_all_but_last(name: str, model: nn.Module, count: int) -> list[nn.Modu
         )
     for parameter_name, parameter in model.named_parameters():
         parameter.requires_grad_(group_of[parameter_name] >= total - count)
-    frozen = []
-    for module in model.modules():
-        parameters = list(module.parameters())
-        if parameters and not any(parameter.requires_grad for parameter in parameters):
-            frozen.append(module)
-    return frozen
+    return untrained_modules(model)
