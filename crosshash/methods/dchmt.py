@@ -1,7 +1,8 @@
 """DCHMT: Differentiable Cross-modal Hashing via Multimodal Transformers.
 
-Tu et al., ACM MM 2022, https://doi.org/10.1145/3503161.3548187. The numbers of its equations were
-not checked, and none is quoted.
+Tu et al., ACM MM 2022, https://doi.org/10.1145/3503161.3548187
+
+The numbers of its equations were not checked, and none is quoted.
 """
 
 from __future__ import annotations

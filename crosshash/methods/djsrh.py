@@ -2,8 +2,9 @@
 
 Su, Zhong & Zhang, ICCV 2019, "Deep Joint-Semantics Reconstructing Hashing for Large-Scale
 Unsupervised Cross-Modal Retrieval"; Liu et al., SIGIR 2020, "Joint-modal Distribution-based
-Similarity Hashing", https://doi.org/10.1145/3397271.3401086. The numbers of their equations were
-not checked, and none is quoted.
+Similarity Hashing", https://doi.org/10.1145/3397271.3401086
+
+The numbers of their equations were not checked, and none is quoted.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """DNPH: Deep Neighborhood-aware Proxy Hashing with uniform distribution constraint.
 
-Huo et al., ACM TOMM 2024, https://doi.org/10.1145/3643639. The numbers of its equations were not
-checked, and none is quoted. (DNpH, "Deep Neighborhood-preserving Hashing with Quadratic Spherical
-Mutual Information", is another method.)
+Huo et al., ACM TOMM 2024, https://doi.org/10.1145/3643639
+
+The numbers of its equations were not checked, and none is quoted. (DNpH, "Deep
+Neighborhood-preserving Hashing with Quadratic Spherical Mutual Information", is another method.)
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """DSPH: Deep Semantic-aware Proxy Hashing for multi-label cross-modal retrieval.
 
-Huo et al., IEEE TCSVT 2023, https://ieeexplore.ieee.org/document/10149001. Its loss is that of HyP2
-(Xu et al., ACM MM 2022, https://arxiv.org/abs/2208.06866), for two modalities. The numbers of its
-equations were not checked, and none is quoted.
+Huo et al., IEEE TCSVT 2023, https://ieeexplore.ieee.org/document/10149001
+
+Its loss is that of HyP2 (Xu et al., ACM MM 2022, https://arxiv.org/abs/2208.06866), for two
+modalities. The numbers of its equations were not checked, and none is quoted.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """UCCH: Unsupervised Contrastive Cross-modal Hashing.
 
-Hu et al., IEEE TPAMI 2022, https://doi.org/10.1109/TPAMI.2022.3177356. The numbers of its equations
-were not checked, and none is quoted.
+Hu et al., IEEE TPAMI 2022, https://doi.org/10.1109/TPAMI.2022.3177356
+
+The numbers of its equations were not checked, and none is quoted.
 """
 
 from __future__ import annotations

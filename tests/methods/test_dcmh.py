@@ -41,7 +41,8 @@ def test_the_terms_are_those_of_the_docstring(model_of: Any, batch_of: Any, moda
     F, G = algorithm.net(part.images, part.texts)
     F, G = F.detach(), G.detach()
     own, name, other = (F, "F", bank.G) if modality == "image" else (G, "G", bank.F)
-    terms = getattr(algorithm, f"{modality}_loss")(part)
+    found = getattr(algorithm, f"{modality}_loss")(part)
+    terms = {name: float(value.detach()) for name, value in found.items()}
     likelihood = quantized = 0.0
     for i, row in enumerate(part.index.tolist()):
         for j in range(n):
@@ -49,12 +50,12 @@ def test_the_terms_are_those_of_the_docstring(model_of: Any, batch_of: Any, moda
             alike = float(bool((labels[row] * labels[j]).sum() > 0))
             likelihood += math.log(1 + math.exp(theta)) - alike * theta
         quantized += float(((bank.B[row] - own[i]) ** 2).sum())
-    assert float(terms["inter"]) == pytest.approx(likelihood / (5 * n), rel=1e-4)
-    assert float(terms["quantization"]) == pytest.approx(quantized / (5 * k), rel=1e-4)
+    assert terms["inter"] == pytest.approx(likelihood / (5 * n), rel=1e-4)
+    assert terms["quantization"] == pytest.approx(quantized / (5 * k), rel=1e-4)
     codes = bank.get_buffer(name).clone()
     codes[part.index] = own
     squared = sum(float(codes[:, bit].sum()) ** 2 for bit in range(k))
-    assert float(terms["balance"]) == pytest.approx(squared / (n * n * k), rel=1e-4)
+    assert terms["balance"] == pytest.approx(squared / (n * n * k), rel=1e-4)
     weights = algorithm.weights
     assert weights["quantization"] == pytest.approx(0.7 * k / n)  # sums over n k, beside n^2
     assert weights["balance"] == pytest.approx(0.3 * k)  # |F 1|^2 beside n^2
@@ -64,7 +65,7 @@ def test_bits_that_are_always_on_are_what_balance_is_against() -> None:
     codes = torch.tensor([[1.0, 1.0], [1.0, -1.0]], requires_grad=True)
     bank = codes.detach()
     loss = balance(codes, bank, bank)
-    assert float(loss) == pytest.approx(0.5)
+    assert float(loss.detach()) == pytest.approx(0.5)
     loss.backward()
     assert (codes.grad[:, 0] > 0).all()
     assert (codes.grad[:, 1] == 0).all()
