@@ -9,6 +9,7 @@ from crosshash._lazy import attach
 if TYPE_CHECKING:
     from crosshash.algorithms.code_bank import CodeBank as CodeBank
     from crosshash.algorithms.code_bank import bank_codes as bank_codes
+    from crosshash.algorithms.code_bank import batch_labels as batch_labels
     from crosshash.algorithms.label_coding import label_codes as label_codes
     from crosshash.algorithms.laplacian import LabelLaplacian as LabelLaplacian
     from crosshash.algorithms.nested import Nested as Nested
@@ -22,7 +23,7 @@ else:
     __getattr__, __dir__, __all__ = attach(
         __name__,
         {
-            "crosshash.algorithms.code_bank": ["CodeBank", "bank_codes"],
+            "crosshash.algorithms.code_bank": ["CodeBank", "bank_codes", "batch_labels"],
             "crosshash.algorithms.label_coding": ["label_codes"],
             "crosshash.algorithms.laplacian": ["LabelLaplacian"],
             "crosshash.algorithms.nested": ["Nested"],

@@ -173,6 +173,17 @@ def require_labels(classes: int) -> None:
         )
 
 
+def batch_labels(batch: Batch) -> Tensor:
+    """A batch's labels, (b, c) floating in {0, 1}, for a loss that has no bank of them.
+
+    Raises:
+        ValueError: The batch has none.
+    """
+    if batch.labels is None:
+        raise ValueError("this method learns from labels, but the batch has none")
+    return batch.labels.float()
+
+
 def _everywhere(value: Tensor) -> Tensor:
     """The rows of all processes, one process after the other."""
     if not (distributed.is_available() and distributed.is_initialized()):

@@ -23,6 +23,14 @@ PAPERS: dict[str, dict[str, tuple[int, int]]] = {
     # The paper gives no split, and 25,000 pairs of MIRFLICKR-25K. It takes its baselines' figures
     # over, so these are the sizes of DCMH, one of them, on both data sets.
     "hfah": {_MIRFLICKR: (2000, 10000), _NUSWIDE: (2100, 10500)},
+    "dcmh": {_MIRFLICKR: (2000, 10000), _NUSWIDE: (2100, 10500)},
+    # Sizes of the authors' code from here on. DJSRH's draws its 5,000 training pairs, and 2,000
+    # queries, with shares for each label; here they are drawn at random, as in all the others.
+    "djsrh": {_MIRFLICKR: (2000, 5000), _NUSWIDE: (2000, 5000)},
+    # The CLIP toolboxes' numbers, for every data set and method of theirs (DCHMT, DSPH, DNPH); the
+    # first release of DCHMT's code has 5,120 and 10,240.
+    "dchmt": {_MIRFLICKR: (5000, 10000), _NUSWIDE: (5000, 10000), _COCO: (5000, 10000)},
+    "mith": {_MIRFLICKR: (2000, 10000), _NUSWIDE: (2100, 10500), _COCO: (5000, 10000)},
 }
 
 
@@ -40,7 +48,8 @@ def choose_protocol(
     Args:
         ids: (n,) names of the pairs, in the data set's order.
         dataset: The data set's name, such as ``"mirflickr25k"`` or ``"nuswide-tc21"``.
-        protocol: ``"amgfh"``, ``"mdffh"``, ``"dmsfh"``, ``"hfah"``, or the path of a file by
+        protocol: ``"amgfh"``, ``"mdffh"``, ``"dmsfh"``, ``"hfah"``, ``"dcmh"``, ``"djsrh"``,
+            ``"dchmt"``, ``"mith"``, or the path of a file by
             :func:`crosshash.data.protocol_file.write_protocol`.
         query: Queries, in place of the paper's number.
         train: Training pairs, in place of the paper's number.

@@ -13,13 +13,19 @@ if TYPE_CHECKING:
     from crosshash.methods.build import build_model as build_model
     from crosshash.methods.build import create as create
     from crosshash.methods.build import list_methods as list_methods
+    from crosshash.methods.dchmt import DCHMT as DCHMT
+    from crosshash.methods.dcmh import DCMH as DCMH
+    from crosshash.methods.djsrh import DJSRH as DJSRH
     from crosshash.methods.dmsfh import DMSFH as DMSFH
     from crosshash.methods.dmsfh import DMSFHNet as DMSFHNet
+    from crosshash.methods.dnph import DNPH as DNPH
+    from crosshash.methods.dsph import DSPH as DSPH
     from crosshash.methods.hfah import HFAH as HFAH
     from crosshash.methods.hfah import HFAHNet as HFAHNet
     from crosshash.methods.lpdh import LPDH as LPDH
     from crosshash.methods.mdffh import MDFFH as MDFFH
     from crosshash.methods.mdffh import MDFFHNet as MDFFHNet
+    from crosshash.methods.ucch import UCCH as UCCH
 else:
     __getattr__, __dir__, __all__ = attach(
         __name__,
@@ -30,5 +36,11 @@ else:
             "crosshash.methods.hfah": ["HFAH", "HFAHNet"],
             "crosshash.methods.lpdh": ["LPDH"],
             "crosshash.methods.mdffh": ["MDFFH", "MDFFHNet"],
+            "crosshash.methods.dchmt": ["DCHMT"],
+            "crosshash.methods.dcmh": ["DCMH"],
+            "crosshash.methods.djsrh": ["DJSRH"],
+            "crosshash.methods.dnph": ["DNPH"],
+            "crosshash.methods.dsph": ["DSPH"],
+            "crosshash.methods.ucch": ["UCCH"],
         },
     )

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from crosshash.model.hash_model import HashModel as HashModel
     from crosshash.model.hash_model import ModelInfo as ModelInfo
     from crosshash.model.prefix import prefix_view as prefix_view
+    from crosshash.model.two_towers import TwoTowers as TwoTowers
 else:
     __getattr__, __dir__, __all__ = attach(
         __name__,
@@ -18,5 +19,6 @@ else:
             "crosshash.model.batch": ["Batch"],
             "crosshash.model.hash_model": ["HashModel", "ModelInfo"],
             "crosshash.model.prefix": ["prefix_view"],
+            "crosshash.model.two_towers": ["TwoTowers"],
         },
     )

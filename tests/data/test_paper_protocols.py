@@ -21,6 +21,16 @@ IDS = [f"im{i}" for i in range(25_000)]
         ("dmsfh", "nus-wide-tc21", 2100, 10500),
         ("hfah", "mirflickr25k", 2000, 10000),
         ("hfah", "nuswide-21", 2100, 10500),
+        ("dcmh", "mirflickr25k", 2000, 10000),
+        ("dcmh", "nuswide-tc21", 2100, 10500),
+        ("djsrh", "mirflickr25k", 2000, 5000),
+        ("djsrh", "nuswide-tc10", 2000, 5000),
+        ("dchmt", "mirflickr25k", 5000, 10000),
+        ("dchmt", "nuswide-tc21", 5000, 10000),
+        ("dchmt", "coco", 5000, 10000),
+        ("mith", "mirflickr25k", 2000, 10000),
+        ("mith", "nuswide-tc21-tagged", 2100, 10500),
+        ("mith", "coco", 5000, 10000),
     ],
 )
 def test_sizes_are_those_of_the_papers(paper, dataset, query, train):
@@ -59,7 +69,7 @@ def test_sizes_below_one_are_refused():
         choose_protocol(IDS, dataset="coco", query=0)
 
 
-@pytest.mark.parametrize("paper", ["mdffh", "dmsfh", "hfah"])
+@pytest.mark.parametrize("paper", ["mdffh", "dmsfh", "hfah", "dcmh", "djsrh"])
 def test_a_paper_that_is_silent_on_a_data_set_says_so(paper):
     with pytest.raises(ValueError, match=rf"'{paper}' has no split of .*'coco', only of mirflickr"):
         choose_protocol(IDS, dataset="coco", protocol=paper)
@@ -72,7 +82,9 @@ def test_an_unknown_protocol_is_refused_with_the_nearest_name():
         choose_protocol(IDS, dataset="coco", protocol="dmsf")
     with pytest.raises(LookupError, match="unknown protocol 'x'"):
         paper_sizes("x", "coco")
-    assert set(PAPERS) == {"amgfh", "mdffh", "dmsfh", "hfah"}
+    assert set(PAPERS) == {
+        "amgfh", "mdffh", "dmsfh", "hfah", "dcmh", "djsrh", "dchmt", "mith",
+    }  # fmt: skip
 
 
 def test_a_protocol_file_takes_the_place_of_a_paper(tmp_path):

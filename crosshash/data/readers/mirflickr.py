@@ -77,13 +77,15 @@ def mirflickr(
     with one space between. Pairs are in the order of the image numbers, concepts by alphabet.
 
     HFAH has all 25,000 pairs and gives no split; its protocol here has the pairs of the others and
-    the sizes of DCMH's split.
+    the sizes of DCMH's split. DCHMT has all pairs with a label, with or without a common tag; its
+    protocol here has the pairs of the others as well.
 
     Args:
         root: The folder, as given or below ``CROSSHASH_DATA``.
         tags: Which of its tags are a pair's text: ``"common"``, those of :func:`common_tags`, or
             ``"all"``. Which pairs are kept does not depend on it.
-        protocol: A paper (``"amgfh"``, ``"mdffh"``, ``"dmsfh"``, ``"hfah"``) or a protocol file.
+        protocol: A paper (``"amgfh"``, ``"mdffh"``, ``"dmsfh"``, ``"hfah"``, ``"dcmh"``,
+            ``"djsrh"``, ``"dchmt"``, ``"mith"``) or a protocol file.
         query: Queries, in place of the paper's number.
         train: Training pairs, in place of the paper's number.
         seed: Draws the sets.

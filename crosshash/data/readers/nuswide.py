@@ -26,8 +26,17 @@ COUNTS = {"images": 269_648, "concepts": 81, "tags": 1_000}
 # Pairs by the number of concepts and whether tagless ones stay.
 PAIRS = {(10, True): 186_577, (21, True): 195_834, (21, False): 190_421}
 # What each paper takes: the number of most frequent concepts, and whether tagless pairs stay, which
-# none of them says: it follows from their numbers of pairs.
-CHOICES = {"amgfh": (10, True), "mdffh": (21, True), "dmsfh": (21, False), "hfah": (21, True)}
+# none of them says: it follows from their numbers of pairs, or from their authors' code.
+CHOICES = {
+    "amgfh": (10, True),
+    "mdffh": (21, True),
+    "dmsfh": (21, False),
+    "hfah": (21, True),
+    "dcmh": (21, True),
+    "djsrh": (10, True),
+    "dchmt": (21, True),
+    "mith": (21, False),
+}
 
 
 @DATASETS.register("nuswide")
@@ -52,15 +61,17 @@ def nuswide(
     1,000, in the order of their list, with one space between. Pairs are in the order of the list of
     images; their ids are its paths, with forward slashes.
 
-    HFAH gives no split; its protocol has the sizes of DCMH's.
+    HFAH gives no split; its protocol has the sizes of DCMH's. DCHMT leaves out pairs by a list of
+    its own; its protocol here has the others' pairs.
 
     Args:
         root: The folder, as given or below ``CROSSHASH_DATA``.
         classes: How many of the most frequent concepts; default: as in the paper of ``protocol``.
         keep_tagless: Whether pairs without any of the 1,000 tags stay, with a blank text; default:
             as in the paper of ``protocol``.
-        protocol: A paper (``"amgfh"``: 10 concepts, 186,577 pairs; ``"mdffh"``, ``"hfah"``: 21,
-            195,834; ``"dmsfh"``: 21 without tagless pairs, 190,421) or a protocol file.
+        protocol: A paper (``"amgfh"``, ``"djsrh"``: 10 concepts, 186,577 pairs; ``"mdffh"``,
+            ``"hfah"``, ``"dcmh"``, ``"dchmt"``: 21, 195,834; ``"dmsfh"``, ``"mith"``: 21 without
+            tagless pairs, 190,421) or a protocol file.
         query: Queries, in place of the paper's number.
         train: Training pairs, in place of the paper's number.
         seed: Draws the sets.

@@ -93,6 +93,15 @@ def test_the_official_layout_is_read_in_the_order_of_image_ids(tmp_path, year):
     assert protocol.counts() == {"query": 1, "retrieval": 3, "train": 1}
 
 
+@pytest.mark.parametrize("paper", ["dchmt", "mith"])
+def test_protocols_of_todays_papers_are_known(tree, paper):
+    _, protocol = coco(tree, protocol=paper, **SMALL)
+    assert protocol.name.startswith(f"{paper} (")
+    assert protocol.counts() == {"query": 1, "retrieval": 3, "train": 1}
+    with pytest.raises(ValueError, match="4 pairs, too few for the 5,000 queries and 10,000 train"):
+        coco(tree, protocol=paper)
+
+
 def test_images_without_an_instance_can_be_dropped(tree):
     dataset, _ = coco(tree, unlabelled="drop", **SMALL)
     assert dataset.ids == tuple(f"{i:012d}" for i in (9, 30, 12))

@@ -119,6 +119,16 @@ def test_the_protocol_is_the_papers_for_any_number_of_readings(small):
     assert first.digest(one.ids) != read(small, seed=1)[1].digest(one.ids)
     with pytest.raises(ValueError, match="6 pairs, too few for the 2,000 queries and 10,000 train"):
         read(small, protocol="mdffh", query=None, train=None)
+    with pytest.raises(ValueError, match="5,000 queries and 10,000 training pairs of protocol 'dc"):
+        read(small, protocol="dchmt", query=None, train=None)
+
+
+@pytest.mark.parametrize("paper", ["dcmh", "djsrh", "dchmt", "mith"])
+def test_protocols_of_todays_papers_split_the_same_pairs(small, paper):
+    dataset, protocol = read(small, protocol=paper)
+    assert dataset.ids == read(small)[0].ids
+    assert protocol.name.startswith(f"{paper} (")
+    protocol.check(len(dataset))
 
 
 def test_counts_other_than_the_papers_are_told_with_both_numbers(small):

@@ -141,6 +141,10 @@ def test_the_paper_of_the_protocol_says_which_pairs(small, monkeypatch):
         "mdffh": 195_834,
         "dmsfh": 190_421,
         "hfah": 195_834,
+        "dcmh": 195_834,
+        "djsrh": 186_577,
+        "dchmt": 195_834,
+        "mith": 190_421,
     }
     monkeypatch.setitem(CHOICES, "dmsfh", (3, False))
     monkeypatch.setitem(CHOICES, "amgfh", (1, True))
@@ -148,6 +152,10 @@ def test_the_paper_of_the_protocol_says_which_pairs(small, monkeypatch):
     assert read(small, protocol="dmsfh", **sizes)[0].name == "nuswide-tc3-tagged"
     assert read(small, **sizes)[0].name == "nuswide-tc1"
     assert read(small, protocol="dmsfh", classes=4, keep_tagless=None)[0].name.endswith("4-tagged")
+    monkeypatch.setitem(CHOICES, "mith", (2, False))
+    dataset, protocol = read(small, protocol="mith", **sizes)
+    assert dataset.name == "nuswide-tc2-tagged"
+    assert protocol.name.startswith("mith (")
     with pytest.raises(
         ValueError, match=r"'split\.json' does not say which pairs .* give classes="
     ):
