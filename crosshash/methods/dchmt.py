@@ -75,7 +75,7 @@ class DCHMT(Algorithm):
         count: Training pairs; not used.
         classes: Label classes.
         vartheta: Share of different bits that is far enough; the authors' 0.5.
-        intra: Weight of ``intra``; the paper's 1.
+        intra: Weight of ``intra``; the authors' code has 1.
 
     Raises:
         ValueError: There are no labels; ``vartheta`` is not in (0, 1].
