@@ -32,7 +32,7 @@ def moments(vectors: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
 
 def principal_directions(covariance: Tensor, most: int) -> Tensor:
     """The directions of largest variance, (d, r) with orthonormal columns, r = min(most, d)."""
-    vectors = torch.linalg.eigh(covariance).eigenvectors
+    vectors: Tensor = torch.linalg.eigh(covariance).eigenvectors
     return vectors.flip(1)[:, :most]
 
 
@@ -67,7 +67,7 @@ def random_frame(rows: int, columns: int, generator: torch.Generator | None = No
     drawn = torch.randn(
         max(rows, columns), min(rows, columns), dtype=torch.float64, generator=generator
     )
-    Q = torch.linalg.qr(drawn).Q
+    Q: Tensor = torch.linalg.qr(drawn).Q
     return Q if rows >= columns else Q.T
 
 
@@ -99,4 +99,5 @@ def _inverse_root(covariance: Tensor, ridge: float) -> Tensor:
     kept = values.clamp_min(0) + ridge * values.clamp_min(0).mean()
     # A direction without any variance has no part in a correlation.
     scale = torch.where(kept > 1e-12 * kept.max(), kept.rsqrt(), torch.zeros_like(kept))
-    return vectors @ torch.diag(scale) @ vectors.T
+    root: Tensor = vectors @ torch.diag(scale) @ vectors.T
+    return root

@@ -140,7 +140,9 @@ class PairedDataset:
             every, counts = self._every
             starts = starts_of(counts)
             counts = counts[rows]
-            texts = every[np.repeat(starts[rows] - starts_of(counts), counts) + np.arange(counts.sum())]
+            texts = every[
+                np.repeat(starts[rows] - starts_of(counts), counts) + np.arange(counts.sum())
+            ]
         elif isinstance(texts, np.ndarray):
             texts = texts[rows]
         return PairedDataset(

@@ -17,7 +17,7 @@ from crosshash.backbones.base import Features
 from crosshash.backbones.decode import PictureReader
 from crosshash.backbones.forward import evaluating
 from crosshash.codes import Packed, pack
-from crosshash.data.dataset import PairedDataset
+from crosshash.data.dataset import FeatureArray, PairedDataset
 from crosshash.data.features.cache import FeatureCache
 from crosshash.images import ImageSource
 from crosshash.model.batch import Batch
@@ -88,7 +88,7 @@ class PairInputs:
 
     Args:
         images: For each slot :class:`Pixels` or features of n rows.
-        texts: Prepared texts, or features, of n rows; or of t rows, where ``text_counts`` are given.
+        texts: Prepared texts, or features, of n rows, or of all that ``text_counts`` say.
         labels: (n, c) in {0, 1}, or None.
         text_counts: (n,) rows of ``texts`` that each pair has, in order; None: one each.
     """
@@ -220,11 +220,14 @@ def prepare_inputs(
             )
         else:
             images[slot] = Pixels(dataset.images, backbone.preprocess)
-    counts, given = None, dataset.texts
+    given: Sequence[str] | FeatureArray
+    counts = None
     if captions == "each":
         given, numbers = dataset.every_text()
         counts = torch.from_numpy(numbers)
-    elif not isinstance(given, np.ndarray):
+    elif isinstance(dataset.texts, np.ndarray):
+        given = dataset.texts
+    else:
         given = dataset.captions(captions)
     prepared = model.text.prepare(given, unknown="allow")
     unknown = len(model.text.unknown_rows(prepared))

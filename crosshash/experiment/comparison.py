@@ -154,9 +154,7 @@ def baselines(
     return found
 
 
-def solved(
-    method: str, dataset: PairedDataset, rows: Rows, bits: int, **options: Any
-) -> HashModel:
+def solved(method: str, dataset: PairedDataset, rows: Rows, bits: int, **options: Any) -> HashModel:
     """A closed form of vectors at unit length, solved on the texts of some pairs."""
     images, texts = vectors_of(dataset)
     torch.manual_seed(0)

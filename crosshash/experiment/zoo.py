@@ -33,7 +33,6 @@ from crosshash.hub.manifest import (
 )
 from crosshash.hub.resolve import CHECKPOINT, local_folder
 from crosshash.hub.save import round_weights, save
-from crosshash.model.hash_model import HashModel
 
 CHECKPOINTS = "checkpoints"
 _GOLDEN = 4

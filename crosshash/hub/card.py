@@ -122,8 +122,8 @@ def held_out_words(fitted: Mapping[str, Any]) -> str:
         f"Measured on {held} of {fitted['pairs']:,} items, held out of a first training, whose "
         "epoch they chose; the model was then trained on all. R@k: the own partner is among the k "
         f"nearest of {held}. Neighbours @k: share of the k nearest vectors of the same kind that "
-        "the k nearest codes hold. Asymmetric: the query's real-valued outputs against stored signs. "
-        "MAP: shared labels, over all items that were trained on."
+        "the k nearest codes hold. Asymmetric: the query's real-valued outputs against stored "
+        "signs. MAP: shared labels, over all items that were trained on."
     )
 
 

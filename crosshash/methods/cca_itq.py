@@ -74,7 +74,7 @@ class CCAITQ(Algorithm):
         means = {"image": mean[:split], "text": mean[split:]}
         V = torch.cat(
             [
-                sum((vectors[s] - means[s]) @ maps[s] for s in SIDES)
+                torch.stack([(vectors[s] - means[s]) @ maps[s] for s in SIDES]).sum(dim=0)
                 for vectors in map(net.vectors, batches)
             ]
         )

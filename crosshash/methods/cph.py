@@ -103,8 +103,8 @@ class CPH(Algorithm):
     - ``pair``: InfoNCE of cos(u_i, v_j), with a learned temperature
       (:func:`~crosshash.losses.contrast.info_nce`): of all the batch's texts an image is to find
       its own, and the other way round.
-    - ``neighbour``: KL divergence of the neighbourhoods of u from those of the image vectors, and of
-      v from those of the text vectors, in the batch
+    - ``neighbour``: KL divergence of the neighbourhoods of u from those of the image vectors, and
+      of v from those of the text vectors, in the batch
       (:func:`~crosshash.losses.contrast.neighbour_divergence`); their mean.
     - ``label``: nll(u, v; S) of shared labels, with theta = ``label_scale`` u v^T
       (:func:`~crosshash.losses.likelihood.pairwise_nll`).

@@ -54,9 +54,7 @@ class ITQ(Algorithm):
     def solve(self, batches: Iterable[Batch]) -> dict[str, float]:
         """Maps of both sides; the share of the variance that their directions keep is logged."""
         net = self.net
-        found = {
-            side: moments(net.vectors(batch)[side] for batch in batches) for side in SIDES
-        }
+        found = {side: moments(net.vectors(batch)[side] for batch in batches) for side in SIDES}
         means = {side: mean for side, (mean, _) in found.items()}
         one_space = len(set(net.widths.values())) == 1
         figures = {}

@@ -64,4 +64,8 @@ class ImageFeatures(ImageBackbone):
 
     def spec(self) -> dict[str, Any]:
         """Name, width, and whether vectors are normalized."""
-        return {"name": self.name, "dim": self.dim, **({"normalize": True} if self.normalize else {})}
+        return {
+            "name": self.name,
+            "dim": self.dim,
+            **({"normalize": True} if self.normalize else {}),
+        }

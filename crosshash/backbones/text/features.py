@@ -70,4 +70,8 @@ class TextFeatures(TextEncoder):
 
     def spec(self) -> dict[str, Any]:
         """Name, width, and whether vectors are normalized."""
-        return {"name": self.name, "dim": self._dim, **({"normalize": True} if self.normalize else {})}
+        return {
+            "name": self.name,
+            "dim": self._dim,
+            **({"normalize": True} if self.normalize else {}),
+        }

@@ -142,7 +142,5 @@ def _stacked(rows: Any, what: str) -> npt.NDArray[Any]:
     parts = [np.asarray(row) for row in rows]
     shapes = {part.shape for part in parts}
     if len(shapes) != 1:
-        raise ValueError(
-            f"{what}: the rows are not all of one length, but of {sorted(shapes)[:4]}"
-        )
+        raise ValueError(f"{what}: the rows are not all of one length, but of {sorted(shapes)[:4]}")
     return np.stack(parts)
