@@ -65,7 +65,7 @@ def test_caption_policies():
     assert dataset.captions() == ["a dog", "a cat", "a bird"]
     assert dataset.captions("join") == ["a dog one dog", "a cat", "a bird"]
     assert dataset.all_captions() == ["a dog", "one dog", "a cat", "a bird"]
-    with pytest.raises(ValueError, match="'random' is unknown; use 'first' or 'join'"):
+    with pytest.raises(ValueError, match="'random' is unknown; use 'first', 'join' or 'each'"):
         dataset.captions("random")
 
 

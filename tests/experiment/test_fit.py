@@ -130,7 +130,8 @@ def test_one_kind_of_vector_alone(texts: bool) -> None:
 @pytest.mark.parametrize("kind", ["numbers", "multi-hot"])
 def test_labels_train_by_what_they_say(kind: str) -> None:
     labels = CLASSES if kind == "numbers" else np.eye(4, dtype=int)[CLASSES]
-    model = small(IMAGES, TEXTS[:, 0], labels, epochs=5)
+    settings = ["training.batch_size=16", "training.learning_rate=0.01"]
+    model = small(IMAGES, TEXTS[:, 0], labels, epochs=15, overrides=settings)
     assert model.method == "lpdh"
     rows = {row["codes"]: row for row in model.info.figures["fit"]["rows"]}
     assert rows["LPDH, this model"]["MAP"] > 0.4 > (CLASSES == 0).mean()

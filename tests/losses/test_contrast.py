@@ -47,4 +47,4 @@ def test_neighbour_divergence_moves_codes_and_not_vectors() -> None:
     assert bool((U.grad != 0).any())
     assert X.grad is None
     same = neighbour_divergence(X, 3 * X, scale=2.0, vector_scale=2.0)
-    assert abs(float(same)) < 1e-6
+    assert abs(same.item()) < 1e-6

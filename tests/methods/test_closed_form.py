@@ -92,6 +92,7 @@ def test_signs_are_those_of_the_values_where_there_is_a_bit_for_each(batch_of: A
     batch = batch_of(("image",))
     x = batch.images["image"].pooled[:, :16]
     batch.images = {"image": Features(x)}
+    batch.texts = {"features": batch.texts["bow"].float()}
     for centred, wanted in ((False, x), (True, x - x.mean(dim=0))):
         model = features_model("sign", 16, 60)
         F, _ = solved(model, batch, "sign", centred=centred)(batch.images, batch.texts)

@@ -117,12 +117,12 @@ def _folder(path: Path, name: str | None, what: str) -> Any:
             f"{what}: {path} is a folder; one that Hugging Face's datasets wrote needs them: "
             "pip install datasets"
         ) from None
-    table = datasets.load_from_disk(str(path)).with_format("numpy")
+    table = datasets.load_from_disk(str(path))
     if isinstance(table, Mapping):
         raise ValueError(
             f"{what}: {path} has the parts {', '.join(table)}; give the folder of one of them"
         )
-    return table[_column(table.column_names, name, path, what)]
+    return table.with_format("numpy")[_column(list(table.column_names), name, path, what)]
 
 
 def _column(columns: list[str], name: str | None, path: Path, what: str) -> str:
