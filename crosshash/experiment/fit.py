@@ -196,6 +196,8 @@ def fit_config(
     values: dict[str, Any] = {"bits": bits, "seed": seed, "data.validation": held_out}
     if shared and labelled:
         values["algorithm.label"] = 1.0
+    if not labelled and dataset.every_text()[1].max() > 1:
+        values["algorithm.looks"] = 5  # the texts are drawn anew each time
     if epochs is not None:
         values["training.epochs"] = epochs
     return read_config(name, values)

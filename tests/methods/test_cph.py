@@ -10,11 +10,12 @@ import torch
 
 import crosshash
 from crosshash.backbones import create_text_encoder
+from crosshash.codes import sign
 from crosshash.data.model_inputs import PairInputs
 from crosshash.losses.contrast import info_nce, neighbour_divergence
 from crosshash.losses.likelihood import pairwise_nll
 from crosshash.losses.straight_through import toward_signs
-from crosshash.methods import CPH
+from crosshash.methods import CCAITQ, CPH
 from crosshash.methods.build import build_model
 from crosshash.settings import TrainerSettings
 from crosshash.similarity import cosine_similarity, label_similarity
@@ -82,12 +83,35 @@ def test_the_temperature_is_learned_within_its_bound(model_of: Any, batch_of: An
     torch.testing.assert_close(algorithm.loss(batch)["pair"], bounded)
 
 
-def test_outputs_are_balanced_over_the_training_set(model_of: Any, batch_of: Any) -> None:
-    model = model_of("cph", dropout=0.0).train()
+@pytest.mark.parametrize("directions", [128, 16, 8])
+def test_it_starts_from_the_closed_form(
+    directions: int, model_of: Any, batch_of: Any, begin: Any
+) -> None:
+    model = model_of("cph", directions=directions)
     batch = batch_of(model.slots)
-    F, G = model(batch.images, batch.texts)
-    for codes in (F, G):
-        torch.testing.assert_close(codes.mean(dim=0), torch.zeros(16), rtol=0, atol=1e-5)
+    begin(CPH(model, 48, 0), batch)
+    other = model_of("cca_itq")
+    closed = CCAITQ(other, 48, 0)
+    closed.solve([batch])
+    F, G = model.eval()(batch.images, batch.texts)
+    torch.testing.assert_close(F.mean(dim=0), torch.zeros(16), rtol=0, atol=1e-4)
+    torch.testing.assert_close(torch.cat([F, G]).std(), torch.tensor(1.0), rtol=1e-3, atol=0)
+    if directions >= 16:  # the first 16 of them, however many there are
+        for own, wanted in zip((F, G), other.eval()(batch.images, batch.texts), strict=True):
+            assert (sign(own) == sign(wanted)).float().mean() > 0.99
+
+
+def test_one_kind_of_vector_starts_from_its_principal_directions(batch_of: Any) -> None:
+    model = one_kind(directions=20)
+    batch = batch_of(("image",))
+    batch.texts = {"features": batch.images["image"].pooled}
+    algorithm = CPH(model, 48, 0)
+    with torch.no_grad():
+        algorithm.begin([batch])
+    P = model.image_net.get_buffer("directions")
+    torch.testing.assert_close(P.T @ P, torch.eye(20), rtol=0, atol=1e-5)
+    variance = model.image_net.projected(batch.images["image"].pooled).var(dim=0)
+    assert bool((variance[:-1] >= variance[1:] - 1e-5).all())
 
 
 def test_one_network_for_one_kind_of_vector(batch_of: Any, tmp_path: Path) -> None:
@@ -119,3 +143,7 @@ def test_wrong_settings_are_refused(model_of: Any) -> None:
         model_of("cph", shared=True)
     with pytest.raises(ValueError, match="one network for both sides"):
         one_kind(standardize=["image"])
+    with pytest.raises(ValueError, match="directions is at least 1"):
+        model_of("cph", directions=0)
+    with pytest.raises(ValueError, match="looks is at least 1"):
+        CPH(model_of("cph"), 48, 0, looks=0)
