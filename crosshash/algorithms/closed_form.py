@@ -13,6 +13,8 @@ from crosshash.codes import sign
 def moments(vectors: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     """Mean (d,) and covariance (d, d) of all rows, in ``float64``.
 
+    Products within a batch are of its own type, and sums over batches ``float64``.
+
     Args:
         vectors: Batches (b, d).
 
@@ -20,14 +22,17 @@ def moments(vectors: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
         ValueError: There is no row.
     """
     count, total, products = 0, torch.zeros(()), torch.zeros(())
+    shift: Tensor | None = None
     for batch in vectors:
-        rows = batch.double()
-        count, total = count + len(rows), total + rows.sum(dim=0)
-        products = products + rows.T @ rows
-    if not count:
+        if shift is None:  # near the mean: nothing of note is lost in the difference below
+            shift = batch.mean(dim=0)
+        rows = batch - shift
+        count, total = count + len(rows), total + rows.double().sum(dim=0)
+        products = products + (rows.T @ rows).double()
+    if shift is None:
         raise ValueError("moments of no rows at all; give at least one vector")
     mean = total / count
-    return mean, products / count - mean[:, None] * mean
+    return mean + shift.double(), products / count - mean[:, None] * mean
 
 
 def principal_directions(covariance: Tensor, most: int) -> Tensor:

@@ -79,7 +79,7 @@ class CCAITQ(Algorithm):
         means = {"image": mean[:split], "text": mean[split:]}
         V = torch.cat(
             [
-                torch.stack([(vectors[s] - means[s]) @ maps[s] for s in SIDES]).sum(dim=0)
+                torch.stack([(vectors[s].double() - means[s]) @ maps[s] for s in SIDES]).sum(dim=0)
                 for vectors in map(net.vectors, batches)
             ]
         )

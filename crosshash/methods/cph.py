@@ -1,8 +1,8 @@
 """CPH: Contrastive Pair Hashing, a method of this library; no paper describes it.
 
-It learns from pairs alone, of precomputed vectors or a frozen encoder's features. It starts from a
-closed form, CCA-ITQ, and goes on by contrast: the codes of a pair are to find each other among those
-of a batch.
+It learns from pairs alone, of precomputed vectors or a frozen encoder's features. It starts from
+a closed form, CCA-ITQ, and goes on by contrast: the codes of a pair are to find each other among
+those of a batch.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class CPHSide(nn.Module):
             )
 
     def projected(self, x: Tensor) -> Tensor:
-        """z (n, r)."""
+        """Z (n, r)."""
         return (x - self.get_buffer("mean")) @ self.get_buffer("directions")
 
     def forward(self, x: Tensor) -> Tensor:
@@ -188,8 +188,8 @@ class CPH(Algorithm):
         label_scale: Factor of the inner products in ``label``.
 
     Raises:
-        ValueError: ``looks`` is below 1, ``temperature`` is not above 0, ``straight`` is not in [0, 1], or ``label`` is
-            above 0 without labels.
+        ValueError: ``looks`` is below 1, ``temperature`` is not above 0, ``straight`` is not in
+            [0, 1], or ``label`` is above 0 without labels.
     """
 
     Network = CPHNet
@@ -247,10 +247,7 @@ class CPH(Algorithm):
             side.get_buffer("mean").copy_(part)
             side.get_buffer("directions").copy_(matrix)
         V = [
-            [
-                side.projected(x.float())
-                for side, x in zip(sides, self._vectors(batch), strict=False)
-            ]
+            [side.projected(x) for side, x in zip(sides, self._vectors(batch), strict=False)]
             for batch in batches
         ]
         first = torch.cat([torch.stack(parts).sum(dim=0)[:, : self.net.bits] for parts in V])
@@ -262,7 +259,7 @@ class CPH(Algorithm):
 
     def _vectors(self, batch: Batch) -> list[Tensor]:
         images = self.net.image_features(batch.images)["image"].pooled
-        return [images.double(), self.net.text_features(batch.texts).pooled.double()]
+        return [images, self.net.text_features(batch.texts).pooled]
 
     def phases(self) -> list[Phase]:
         """One pass over both sides."""

@@ -63,7 +63,7 @@ class ITQ(Algorithm):
             W = principal_directions(covariance, net.bits)
             V = torch.cat(
                 [
-                    (vectors[side] - means[side]) @ W
+                    (vectors[side].double() - means[side]) @ W
                     for vectors in map(net.vectors, batches)
                     for side in sides
                 ]

@@ -58,9 +58,9 @@ class AffineNet(HashModel):
         return (x - self.get_buffer(f"{side}_mean")) @ self.get_buffer(f"{side}_map")
 
     def vectors(self, batch: Batch) -> dict[str, Tensor]:
-        """What the maps read of a batch, by side, as ``float64``."""
+        """What the maps read of a batch, by side."""
         images = self.image_features(batch.images)["image"].pooled
-        return {"image": images.double(), "text": self.text_features(batch.texts).pooled.double()}
+        return {"image": images, "text": self.text_features(batch.texts).pooled}
 
     def put(self, side: str, mean: Tensor, matrix: Tensor) -> None:
         """Set the map of a side to (x - mean) W, for W (d, k)."""
