@@ -77,7 +77,8 @@ def fitted(
     )
     config = fit_config(rows, bits, shared=False, held_out=len(rows) // 10, seed=seed)
     config = override_config(config, overrides)
-    everything = Protocol("vectors", [], np.arange(len(rows)), np.arange(len(rows)))
+    every = np.arange(len(rows))
+    everything = Protocol("vectors", every[:0], every, every)
     held = everything.with_validation(config.data.validation, config.seed)
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:

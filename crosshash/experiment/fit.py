@@ -99,7 +99,8 @@ def fit(
     held = min(_MOST_HELD_OUT, len(dataset) // 10) if held_out is None else held_out
     config = fit_config(dataset, bits, shared=shared, held_out=held, epochs=epochs, seed=seed)
     config = override_config(config, overrides)
-    protocol = Protocol(NAME, [], np.arange(len(dataset)), np.arange(len(dataset)))
+    everything = np.arange(len(dataset))
+    protocol = Protocol(NAME, everything[:0], everything, everything)
     selection = protocol.with_validation(held, config.seed)
     measure = HeldOut(dataset, selection.query, selection.train, shared=shared)
     with TemporaryDirectory() as folder:
@@ -148,12 +149,13 @@ def paired_vectors(
     counts = None
     if len(found) == 2:
         found["texts"], counts = _grouped(found["texts"], len(found["images"]), per_image)
-    first = found.get("images", found.get("texts"))
-    if first is None or first.ndim != 2:
-        raise ValueError(f"vectors are rows (n, d), got the shape {np.shape(first)}")
+    first = next(iter(found.values()))
+    if first.ndim != 2:
+        raise ValueError(f"vectors are rows (n, d), got the shape {first.shape}")
     if len(first) < _LEAST:
         raise ValueError(f"{len(first)} rows are too few to learn from; give {_LEAST} or more")
-    hot, names = None, []
+    hot: npt.NDArray[Any] | None = None
+    names: list[str] = []
     if labels is not None:
         array = read_vectors(labels, "labels")
         if len(array) != len(first):

@@ -48,7 +48,7 @@ class CCAITQ(Algorithm):
         count: int,
         classes: int,
         *,
-        ridge: float = 3.0,
+        ridge: float = 1.0,
         power: float = 1.0,
         iterations: int = 50,
         seed: int = 0,

@@ -201,7 +201,7 @@ class CPH(Algorithm):
         count: int,
         classes: int,
         *,
-        ridge: float = 3.0,
+        ridge: float = 1.0,
         looks: int = 1,
         temperature: float = 0.07,
         straight: float = 1.0,

@@ -22,7 +22,8 @@ _BLOCK = 1 << 24  # scores held at a time
 
 def symmetric_scores(query: Any, database: Any) -> Scores:
     """Minus the Hamming distances (q, n) of two batches of codes, signed, real or packed."""
-    return -hamming(as_packed(query), as_packed(database)).astype(np.int32)
+    scores: Scores = -hamming(as_packed(query), as_packed(database)).astype(np.int32)
+    return scores
 
 
 def asymmetric_scores(query: Any, database: Any) -> Scores:
@@ -33,7 +34,8 @@ def asymmetric_scores(query: Any, database: Any) -> Scores:
         database: (n, k) signed or real-valued codes, of which the signs are taken.
     """
     signs = sign(np.asarray(database, dtype=np.float32))
-    return np.asarray(query, dtype=np.float32) @ signs.T
+    scores: Scores = np.asarray(query, dtype=np.float32) @ signs.T
+    return scores
 
 
 def cosine_scores(query: Any, database: Any) -> Scores:
@@ -106,10 +108,11 @@ def neighbour_recall(
         cosines = units[rows] @ units.T
         cosines[own[1], own[0]] = -np.inf
         order = np.argsort(-cosines, axis=1, kind="stable")[:, :most]
-        if real is None:
-            scores = symmetric_scores(codes[rows], codes).astype(np.float32)
-        else:
-            scores = asymmetric_scores(real[rows], codes)
+        scores = (
+            symmetric_scores(codes[rows], codes).astype(np.float32)
+            if real is None
+            else asymmetric_scores(real[rows], codes)
+        )
         scores[own[1], own[0]] = -np.inf
         descending = -np.sort(-scores, axis=1)
         for k in ks:

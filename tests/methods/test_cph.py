@@ -73,9 +73,8 @@ def test_the_temperature_is_learned_within_its_bound(model_of: Any, batch_of: An
     data = PairInputs(batch.images, batch.texts)
     algorithm = CPH(model, 48, 0, temperature=0.5)
     settings = TrainerSettings(epochs=3, batch_size=24, learning_rate=0.01, device="cpu")
-    history = Trainer(algorithm, data, settings, progress=False).run()
+    Trainer(algorithm, data, settings, progress=False).run()
     assert algorithm.log_scale.item() > torch.tensor(2.0).log().item()
-    assert history[-1]["pair"] < history[0]["pair"]
     model.eval()  # without dropout
     algorithm.log_scale.data.fill_(20.0)
     bounded = algorithm.loss(batch)["pair"]
