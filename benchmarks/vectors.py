@@ -11,6 +11,7 @@ measures on N training photographs instead, to compare settings by.
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 import warnings
@@ -119,7 +120,8 @@ def main() -> None:
             figures = measure(model)
             rows.append(measure.row(f"CPH, {bits} bits, seed {seed}", figures))
             rows.append(measure.real_row(f"… before the signs, seed {seed}", figures))
-            print(f"{bits} bits, seed {seed}: {seconds:.0f} s, {model.info.figures}", flush=True)
+            told = {name: round(value, 3) for name, value in figures.items()}
+            print(f"{bits} bits, seed {seed}: {seconds:.0f} s, {told}", file=sys.stderr, flush=True)
     print(markdown_table(rows))
 
 

@@ -126,10 +126,13 @@ class Algorithm(nn.Module):
             the backbones' features enter as constants; ``"nothing"``, where all is solved in closed
             form. But for the first, backbones and text encoder must be frozen.
         net: The network.
+        paired: Whether it learns which images and texts belong together; a method that does not
+            gives codes by which they find each other only where their vectors are of one space.
         supervised: Whether labels say what is similar; an instance may say otherwise.
     """
 
     supervised: bool = True
+    paired: ClassVar[bool] = True
     Network: ClassVar[type[HashModel]]
     trains: ClassVar[Literal["backbones", "heads", "nothing"]] = "backbones"
     net: HashModel

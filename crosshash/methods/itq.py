@@ -35,6 +35,7 @@ class ITQ(Algorithm):
     """
 
     supervised = False
+    paired = False
     Network = AffineNet
     trains = "nothing"
     net: AffineNet

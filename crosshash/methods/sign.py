@@ -89,6 +89,7 @@ class Sign(Algorithm):
     """
 
     supervised = False
+    paired = False
     Network = AffineNet
     trains = "nothing"
     net: AffineNet

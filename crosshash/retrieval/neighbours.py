@@ -40,7 +40,8 @@ def asymmetric_scores(query: Any, database: Any) -> Scores:
 
 def cosine_scores(query: Any, database: Any) -> Scores:
     """Cosines (q, n) of vectors (q, d) and (n, d)."""
-    return _unit(query) @ _unit(database).T
+    scores: Scores = _unit(query) @ _unit(database).T
+    return scores
 
 
 def pair_recall(scores: Scores, partners: Any, ks: Sequence[int] = (1, 10)) -> dict[int, float]:
@@ -160,7 +161,7 @@ def _check_ranks(ks: Sequence[int]) -> None:
 
 def _unit(vectors: Any) -> npt.NDArray[np.float32]:
     rows = np.asarray(vectors, dtype=np.float32)
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    norms: npt.NDArray[Any] = np.linalg.norm(rows, axis=1, keepdims=True)
     unit: npt.NDArray[np.float32] = rows / np.where(norms > 0, norms, 1)
     return unit
 
