@@ -27,7 +27,7 @@ from crosshash.data.features.cache import FeatureCache
 from crosshash.data.load import load_dataset
 from crosshash.data.protocol import Protocol
 from crosshash.experiment.comparison import HeldOut, baselines
-from crosshash.experiment.fit import fit_config
+from crosshash.experiment.fitting import fit_config
 from crosshash.experiment.run import train
 from crosshash.reports.tables import markdown_table
 

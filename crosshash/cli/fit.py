@@ -1,4 +1,4 @@
-"""The command ``fit``: thin, over :mod:`crosshash.experiment.fit`."""
+"""The command ``fit``: thin, over :mod:`crosshash.experiment.fitting`."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def fit(
 
     Example: `crosshash fit images.npy texts.npy -o model`
     """
-    from crosshash.experiment.fit import fit as run
+    from crosshash.experiment.fitting import fit as run
     from crosshash.hub.card import FIGURES, held_out_words
     from crosshash.reports.tables import rich_table
 

@@ -11,7 +11,7 @@ import torch
 
 import crosshash
 from crosshash.experiment.comparison import HeldOut, baselines
-from crosshash.experiment.fit import fit, fit_config, paired_vectors
+from crosshash.experiment.fitting import fit, fit_config, paired_vectors
 
 COUNT = 160
 RNG = np.random.default_rng(0)
