@@ -45,7 +45,7 @@ def fit(
     overrides: Overrides = (),
     progress: bool = True,
 ) -> HashModel:
-    """A model of vectors that were computed elsewhere, in a minute.
+    """A model of vectors that were computed elsewhere.
 
     A tenth of the pairs, at most 1,000, is held out. The others train a network, whose best epoch
     they choose and which they measure beside closed forms of the same bits; then all pairs train

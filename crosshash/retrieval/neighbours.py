@@ -161,7 +161,7 @@ def _check_ranks(ks: Sequence[int]) -> None:
 
 def _unit(vectors: Any) -> npt.NDArray[np.float32]:
     rows = np.asarray(vectors, dtype=np.float32)
-    norms: npt.NDArray[np.float32] = np.linalg.norm(rows, axis=1, keepdims=True)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True).astype(np.float32)
     unit: npt.NDArray[np.float32] = rows / np.where(norms > 0, norms, np.float32(1))
     return unit
 
