@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from crosshash.data.load import list_datasets as list_datasets
     from crosshash.data.load import load_dataset as load_dataset
     from crosshash.experiment.evaluation import evaluate as evaluate
+    from crosshash.experiment.fitting import fit as fit
     from crosshash.experiment.run import train as train
     from crosshash.hub.load import load as load
     from crosshash.hub.manifest import list_models as list_models
@@ -45,6 +46,7 @@ else:
             "crosshash.backbones": ["list_backbones"],
             "crosshash.data.load": ["list_datasets", "load_dataset"],
             "crosshash.experiment.evaluation": ["evaluate"],
+            "crosshash.experiment.fitting": ["fit"],
             "crosshash.experiment.run": ["train"],
             "crosshash.hub.load": ["load"],
             "crosshash.hub.manifest": ["list_models"],

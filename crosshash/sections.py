@@ -40,7 +40,8 @@ class DataConfig(Section):
     Attributes:
         name: As it is registered.
         root: Its folder.
-        captions: Which of an item's captions is its text.
+        captions: Which of an item's captions is its text: the ``first``; all of them, as one text
+            (``join``); or ``each``: in training one that is drawn anew each time, else the first.
         validation: Pairs held out of the training set, by whose MAP the best epoch is chosen.
         refit: Train anew on all training pairs, those of ``validation`` too, for as many epochs as
             were best on these: the same seed and settings, each epoch at the learning rate that it
@@ -52,7 +53,7 @@ class DataConfig(Section):
 
     name: str
     root: str | None = None
-    captions: Literal["first", "join"] = "first"
+    captions: Literal["first", "join", "each"] = "first"
     validation: int = Field(default=0, ge=0)
     refit: bool = False
     holdout: int = Field(default=0, ge=0)

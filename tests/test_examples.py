@@ -18,6 +18,7 @@ SMALL = {
     "swap_backbone.py": ["--size", "200", "--epochs", "1"],
     "own_parts.py": ["--size", "150", "--epochs", "1"],
     "clip_head.py": ["--epochs", "1", "--bits", "16"],
+    "hash_your_embeddings.py": ["--size", "300", "--epochs", "2", "--bits", "16"],
 }
 # Examples that need a folder of one's own have tests of their own below.
 ALONE = sorted(set(SMALL) - {"clip_head.py"})
@@ -48,6 +49,7 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
         "finetune.py": "from scratch, 32 bits",
         "swap_backbone.py": "vit_tiny_patch16_224 + bow",
         "own_parts.py": "loaded by another program, its codes are equal",
+        "hash_your_embeddings.py": "300 vectors as 16 bits each by a model of 0.",
     }[name]
     assert expected in done
 

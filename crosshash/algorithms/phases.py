@@ -127,10 +127,13 @@ class Algorithm(nn.Module):
             form. But for the first, backbones and text encoder must be frozen. An instance may say
             otherwise than its class.
         net: The network.
+        paired: Whether it learns which images and texts belong together; a method that does not
+            gives codes by which they find each other only where their vectors are of one space.
         supervised: Whether labels say what is similar; an instance may say otherwise.
     """
 
     supervised: bool = True
+    paired: ClassVar[bool] = True
     Network: ClassVar[type[HashModel]]
     trains: Literal["backbones", "heads", "nothing"] = "backbones"
     net: HashModel

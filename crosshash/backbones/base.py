@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image as PILImage
 from torch import Tensor, nn
+from torch.nn import functional
 
 from crosshash.files import locate
 from crosshash.registry import Registry
@@ -262,6 +263,31 @@ def check_features(rows: Any, dim: int, what: str) -> Tensor:
             "remove or recompute them"
         )
     return tensor
+
+
+def check_directions(rows: Tensor, what: str) -> None:
+    """Refuse rows that cannot be brought to unit length.
+
+    Args:
+        rows: (n, d) features.
+        what: What the rows are called in errors.
+
+    Raises:
+        ValueError: A row is zero; says which.
+    """
+    zero = torch.nonzero((rows == 0).all(dim=1))[:, 0]
+    if len(zero):
+        raise ValueError(
+            f"{what}: {len(zero)} rows are all zero and have no direction, the first is row "
+            f"{int(zero[0])}; remove or recompute them"
+        )
+
+
+def unit_rows(rows: Tensor) -> Tensor:
+    """Rows (n, d) at unit length, whatever their scale; a zero row stays one."""
+    largest = rows.abs().amax(dim=1, keepdim=True)
+    # Their squares could overflow, or vanish, before this division.
+    return functional.normalize(rows / largest.clamp_min(torch.finfo(rows.dtype).tiny), dim=1)
 
 
 def _numbers(rows: Any, what: str) -> npt.NDArray[Any]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from crosshash.cli import config, convert, data, export, hub, info, search, train
+from crosshash.cli import config, convert, data, export, fit, hub, info, search, train
 from crosshash.cli.shell import INTERRUPTED, Shell
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app = typer.Typer(
 START, SEARCH = "Start here", "Search"
 ZOO, DATA = "Zoo", "Data and features"
 app.command(rich_help_panel=START)(train.demo)
+app.command(rich_help_panel=START)(fit.fit)
 app.command(rich_help_panel=START)(train.train)
 app.command(rich_help_panel=START)(config.config)
 app.command(rich_help_panel=START)(train.evaluate)

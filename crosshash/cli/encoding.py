@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from PIL import Image as PILImage
 
 from crosshash.cli.options import hint_on_damage
+from crosshash.data.features.vectors import is_vector_file, read_vectors
 from crosshash.images import CorruptImageError, ImageFiles
 from crosshash.model.hash_model import HashModel
 
@@ -74,6 +76,42 @@ def encode_pictures(
     kept = [row for row, bad in enumerate(corrupt) if not bad]
     skipped = [id_ for id_, bad in zip(ids, corrupt, strict=True) if bad]
     return Encoded(codes[kept], [ids[row] for row in kept], skipped)
+
+
+def vector_file(items: Sequence[str]) -> str | None:
+    """The file of vectors that items are, with or without ``:name``; None where they are others.
+
+    Raises:
+        ValueError: There is one among other items, whose rows would have the same numbers.
+    """
+    files = [item for item in items if is_vector_file(item)]
+    if files and len(items) > 1:
+        raise ValueError(f"{files[0]} is a file of vectors; give it alone")
+    return files[0] if files else None
+
+
+def encode_vectors(
+    model: HashModel, source: str, *, bits: int | None = None, text: bool = False
+) -> Encoded:
+    """Codes of the vectors of a file, with their row numbers for ids.
+
+    Args:
+        model: Reads vectors.
+        source: As :func:`~crosshash.data.read_vectors` takes it.
+        bits: Length of the codes; None: the model's own.
+        text: They are of texts.
+
+    Raises:
+        ValueError: They are of another width than the model's, or NaN or zero, with the row.
+    """
+    rows = read_vectors(source, source)
+    if rows.dtype.kind != "f":
+        rows = rows.astype(np.float32)
+    if text:
+        codes = model.encode_text(rows, bits=bits)
+    else:
+        codes = model.encode_image(rows, bits=bits, batch_size=1024)
+    return Encoded(codes, [str(row) for row in range(len(codes))], [])
 
 
 def encode_texts(

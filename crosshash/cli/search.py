@@ -12,6 +12,7 @@ from crosshash.cli.options import Imports, Json, Model, Quiet, Workers, image_pa
 from crosshash.cli.output import print_result
 
 if TYPE_CHECKING:
+    from crosshash.cli.encoding import Encoded
     from crosshash.model.hash_model import HashModel
     from crosshash.retrieval.index import Index
 
@@ -30,7 +31,10 @@ AllowUnknown = Annotated[
 
 def encode(
     model: Model,
-    items: Annotated[list[str], typer.Argument(help="Image files, folders of images, or texts.")],
+    items: Annotated[
+        list[str],
+        typer.Argument(help="Image files, folders of images, or texts; or one file of vectors."),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="A .npz file for codes and ids.")],
     text: Annotated[bool, typer.Option("--text", help="The items are texts.")] = False,
     bits: Bits = None,
@@ -41,20 +45,29 @@ def encode(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write the packed codes of images or texts.
+    """Write the packed codes of images or texts, or of vectors, whose ids are their row numbers.
 
     Example: `crosshash encode amgfh-shapes-64 photos/ -o codes.npz`
     """
     import numpy as np
 
-    from crosshash.cli.encoding import Encoded, encode_pictures, encode_texts
+    from crosshash.cli.encoding import (
+        Encoded,
+        encode_pictures,
+        encode_texts,
+        encode_vectors,
+        vector_file,
+    )
     from crosshash.files import atomic_file
     from crosshash.hub.load import load
 
-    paths = [] if text else _pictures(items)
+    vectors = vector_file(items)
+    paths = [] if text or vectors else _pictures(items)
     network = load(model, imports=imports or ())
     bits = network.check_length(bits)
-    if text:
+    if vectors:
+        done = encode_vectors(network, vectors, bits=bits, text=text)
+    elif text:
         codes = encode_texts(network, items, bits=bits, allow_unknown=allow_unknown)
         done = Encoded(codes, items, [])
     else:
@@ -80,7 +93,10 @@ def encode(
 
 def index(
     model: Model,
-    items: Annotated[list[str], typer.Argument(help="Image files or folders of images.")],
+    items: Annotated[
+        list[str],
+        typer.Argument(help="Image files or folders of images; or one file of their vectors."),
+    ],
     output: Annotated[
         Path,
         typer.Option("--output", "-o", help="Folder for the index; one that is there is replaced."),
@@ -95,16 +111,17 @@ def index(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Build a search index of images.
+    """Build a search index of images, or of their vectors, whose ids are their row numbers.
 
     Example: `crosshash index runs/amgfh-flickr8k-64 photos/ -o photos.index`
     """
-    from crosshash.cli.encoding import encode_pictures
+    from crosshash.cli.encoding import encode_pictures, encode_vectors, vector_file
     from crosshash.hub.load import load
     from crosshash.retrieval.index import Index
     from crosshash.retrieval.index_file import check_replaceable
 
-    paths = _pictures(items)
+    vectors = vector_file(items)
+    paths = [] if vectors else _pictures(items)
     built = Index.load(output) if add else None
     check_replaceable(output)  # not only when it is saved, after the work
     network = load(model, imports=imports or ())
@@ -118,8 +135,10 @@ def index(
     else:
         built.check_model(network)
     new = [path for path in paths if str(path) not in built]
-    before, skipped = len(built), []
-    if new:
+    before, done = len(built), None
+    if vectors:
+        done = _without(encode_vectors(network, vectors, bits=built.bits), built)
+    elif new:
         done = encode_pictures(
             network,
             new,
@@ -128,9 +147,10 @@ def index(
             workers=workers,
             progress=not quiet,
         )
+    if done is not None and done.ids:
         built.add(done.codes, done.ids)
         built.save(output)
-        skipped = done.skipped
+    skipped = [] if done is None else done.skipped
     added = len(built) - before
     values = {
         "index": str(output),
@@ -197,6 +217,12 @@ def search(
 def _pictures(items: list[str]) -> list[Path]:
     """Picture files, each once, as an index has them."""
     return list(dict.fromkeys(image_paths(items)))
+
+
+def _without(done: Encoded, built: Index) -> Encoded:
+    """What an index has not yet."""
+    new = [row for row, id_ in enumerate(done.ids) if id_ not in built]
+    return done._replace(codes=done.codes[new], ids=[done.ids[row] for row in new])
 
 
 def _told(skipped: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from crosshash.data.dataset import PairedDataset as PairedDataset
     from crosshash.data.features.cache import FeatureCache as FeatureCache
     from crosshash.data.features.export import export_features as export_features
+    from crosshash.data.features.vectors import read_vectors as read_vectors
     from crosshash.data.load import DATASETS as DATASETS
     from crosshash.data.load import list_datasets as list_datasets
     from crosshash.data.load import load_dataset as load_dataset
@@ -26,6 +27,7 @@ else:
             "crosshash.data.dataset": ["PairedDataset"],
             "crosshash.data.features.cache": ["FeatureCache"],
             "crosshash.data.features.export": ["export_features"],
+            "crosshash.data.features.vectors": ["read_vectors"],
             "crosshash.data.load": ["DATASETS", "list_datasets", "load_dataset"],
             "crosshash.data.model_inputs": ["PairInputs", "encode_pairs", "prepare_inputs"],
             "crosshash.data.protocol": ["Protocol"],

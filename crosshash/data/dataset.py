@@ -14,7 +14,14 @@ from PIL import Image as PILImage
 from crosshash.images import ImageSource, ImageSubset, as_image_source
 
 FeatureArray = npt.NDArray[np.float32]
+Counts = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.uint8]
+
+
+def starts_of(counts: Counts) -> Counts:
+    """Where the texts of each pair begin, (n,), among those of all pairs in order."""
+    starts: Counts = np.cumsum(counts) - counts
+    return starts
 
 
 class PairedDataset:
@@ -26,7 +33,8 @@ class PairedDataset:
         images: Pictures (a source of :mod:`crosshash.images`, paths, PIL images or ``uint8``
             arrays), or features, a floating array (n, d).
         texts: n lists of captions (a string stands for a list of one), or features, a floating
-            array (n, d).
+            array (n, d); or (t, d), where ``text_counts`` says how many of the rows each pair has.
+        text_counts: n numbers of texts, at least 1 each, whose features stand in the pairs' order.
         labels: (n, c) in {0, 1}, or None.
         label_names: c names, or none at all.
         skipped: What the reader could not read and left out, one line for each pair.
@@ -39,6 +47,9 @@ class PairedDataset:
         ValueError: Counts or widths differ, an id comes twice, a feature is NaN or infinite, a
             label is neither 0 nor 1, a number of dropped pairs is negative, or a pair has no
             caption or a blank one (where ``blank`` is not ``"allow"``).
+
+    Attributes:
+        texts: The captions; or the features (n, d) of each pair's first text.
     """
 
     def __init__(
@@ -48,6 +59,7 @@ class PairedDataset:
         ids: Sequence[str],
         images: Any,
         texts: Any,
+        text_counts: Any = None,
         labels: Any = None,
         label_names: Sequence[str] = (),
         skipped: Sequence[str] = (),
@@ -68,6 +80,10 @@ class PairedDataset:
             )
         self.blank = blank
         self.images: ImageSource | FeatureArray = self._images(images)
+        self._every: tuple[FeatureArray, Counts] | None = None
+        if text_counts is not None:
+            self._every = self._counted(texts, text_counts)
+            texts = self._every[0][starts_of(self._every[1])]
         self.texts: list[list[str]] | FeatureArray = self._texts(texts)
         self.label_names = tuple(str(label) for label in label_names)
         if len(set(self.label_names)) < len(self.label_names):
@@ -119,12 +135,22 @@ class PairedDataset:
         outside = rows[(rows < 0) | (rows >= len(self))]
         if len(outside):
             raise IndexError(f"row {outside[0]} is outside 0…{len(self) - 1} of {self.name!r}")
-        images, texts = self.images, self.texts
+        images, texts, counts = self.images, self.texts, None
+        if self._every is not None:
+            every, counts = self._every
+            starts = starts_of(counts)
+            counts = counts[rows]
+            texts = every[
+                np.repeat(starts[rows] - starts_of(counts), counts) + np.arange(counts.sum())
+            ]
+        elif isinstance(texts, np.ndarray):
+            texts = texts[rows]
         return PairedDataset(
             name=self.name,
             ids=[self.ids[row] for row in rows],
             images=images[rows] if isinstance(images, np.ndarray) else ImageSubset(images, rows),
-            texts=texts[rows] if isinstance(texts, np.ndarray) else [texts[row] for row in rows],
+            texts=texts if isinstance(texts, np.ndarray) else [texts[row] for row in rows],
+            text_counts=counts,
             labels=None if self.labels is None else self.labels[rows],
             label_names=self.label_names,
             skipped=self.skipped,
@@ -136,15 +162,16 @@ class PairedDataset:
         """One text per pair.
 
         Args:
-            policy: ``"first"`` caption of each pair, or ``"join"``: all of them, one space between.
+            policy: ``"first"`` caption of each pair; ``"join"``: all of them, one space between;
+                ``"each"``, which draws among them in training: the first here.
 
         Raises:
             ValueError: The texts are features, or the policy is unknown.
         """
-        if policy not in ("first", "join"):
-            raise ValueError(f"caption policy {policy!r} is unknown; use 'first' or 'join'")
+        if policy not in ("first", "join", "each"):
+            raise ValueError(f"caption policy {policy!r} is unknown; use 'first', 'join' or 'each'")
         lists = self._caption_lists()
-        return [group[0] if policy == "first" else " ".join(group) for group in lists]
+        return [" ".join(group) if policy == "join" else group[0] for group in lists]
 
     def all_captions(self) -> list[str]:
         """Every caption of every pair, flat, in order.
@@ -153,6 +180,14 @@ class PairedDataset:
             ValueError: The texts are features.
         """
         return [caption for group in self._caption_lists() for caption in group]
+
+    def every_text(self) -> tuple[list[str] | FeatureArray, Counts]:
+        """All texts of all pairs in order, t strings or features (t, d), and each pair's number."""
+        if self._every is not None:
+            return self._every
+        if isinstance(self.texts, np.ndarray):
+            return self.texts, np.ones(len(self), dtype=np.int64)
+        return self.all_captions(), np.array([len(group) for group in self.texts], dtype=np.int64)
 
     def summary(self) -> dict[str, int]:
         """Counts for the record: pairs, captions or widths of features, labels, pairs left out.
@@ -217,6 +252,21 @@ class PairedDataset:
                     )
         return [[str(caption).strip() for caption in group] for group in groups]
 
+    def _counted(self, texts: Any, text_counts: Any) -> tuple[FeatureArray, Counts]:
+        counts = np.asarray(text_counts)
+        if counts.shape != (len(self.ids),) or counts.dtype.kind not in "iu" or counts.min() < 1:
+            raise ValueError(
+                f"data set {self.name!r}: text_counts are {len(self.ids)} whole numbers of at "
+                f"least 1, one for each pair; got {counts.dtype} of shape {counts.shape}"
+            )
+        values, total = np.asarray(texts), int(counts.sum())
+        if len(values) != total:
+            raise ValueError(
+                f"data set {self.name!r}: {len(values)} text feature rows, but text_counts add up "
+                f"to {total}"
+            )
+        return self._features(values, "text", total), counts.astype(np.int64)
+
     def _labels(self, labels: Any) -> Labels | None:
         if labels is None:
             if self.label_names:
@@ -243,21 +293,24 @@ class PairedDataset:
             )
         return array.astype(np.uint8)
 
-    def _features(self, values: npt.NDArray[Any], kind: str) -> FeatureArray:
+    def _features(
+        self, values: npt.NDArray[Any], kind: str, count: int | None = None
+    ) -> FeatureArray:
         if values.ndim != 2 or values.shape[1] == 0 or values.dtype.kind != "f":
             raise ValueError(
                 f"data set {self.name!r}: {kind} features are a floating array (n, d), got "
                 f"{values.dtype} of shape {values.shape}"
             )
-        self._same_count(len(values), f"{kind} feature rows")
+        if count is None:
+            self._same_count(len(values), f"{kind} feature rows")
         with np.errstate(over="ignore"):  # what overflows float32 is found by the next line
             array = values.astype(np.float32, copy=False)
         bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
         if len(bad):
+            pair = "" if count is not None else f"{self.ids[bad[0]]!r} "
             raise ValueError(
                 f"data set {self.name!r}: {kind} features of {len(bad)} pairs are NaN or infinite, "
-                f"the first is {self.ids[bad[0]]!r} (row {bad[0]}); extract them again or leave "
-                "those pairs out"
+                f"the first is {pair}(row {bad[0]}); extract them again or leave those pairs out"
             )
         return array
 

@@ -17,7 +17,7 @@ from crosshash.backbones.base import Features
 from crosshash.backbones.decode import PictureReader
 from crosshash.backbones.forward import evaluating
 from crosshash.codes import Packed, pack
-from crosshash.data.dataset import PairedDataset
+from crosshash.data.dataset import FeatureArray, PairedDataset
 from crosshash.data.features.cache import FeatureCache
 from crosshash.images import ImageSource
 from crosshash.model.batch import Batch
@@ -88,8 +88,9 @@ class PairInputs:
 
     Args:
         images: For each slot :class:`Pixels` or features of n rows.
-        texts: Prepared texts, or features, of n rows.
+        texts: Prepared texts, or features, of n rows, or of all that ``text_counts`` say.
         labels: (n, c) in {0, 1}, or None.
+        text_counts: (n,) rows of ``texts`` that each pair has, in order; None: one each.
     """
 
     def __init__(
@@ -97,30 +98,57 @@ class PairInputs:
         images: Mapping[str, Pixels | Features],
         texts: Mapping[str, Tensor] | Features,
         labels: Tensor | None = None,
+        text_counts: Tensor | None = None,
     ) -> None:
         self.images = dict(images)
         self.texts = texts
         self.labels = labels
-        self._count = len(_tensor(texts))
+        rows = len(_tensor(texts))
+        counts = torch.ones(rows, dtype=torch.int64) if text_counts is None else text_counts
+        self._starts, self._counts = counts.cumsum(0) - counts, counts
+        self._draws = False
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._counts)
 
     def select(
-        self, rows: npt.NDArray[np.int64] | Sequence[int], *, augment: bool = False
+        self,
+        rows: npt.NDArray[np.int64] | Sequence[int],
+        *,
+        augment: bool = False,
+        draw: bool = False,
     ) -> PairInputs:
-        """The pairs of those rows, in their order; ``augment`` is for training on pixels."""
+        """The pairs of those rows, in their order.
+
+        Args:
+            rows: Row numbers.
+            augment: Mirror and shift pixels, for training.
+            draw: A batch has one of a pair's texts, drawn from torch's global generator, for
+                training; False: the first.
+        """
         chosen = torch.from_numpy(np.array(rows, dtype=np.int64))  # a copy: protocols are read-only
-        return PairInputs(
+        found = PairInputs(
             {
                 slot: value.select(chosen.tolist(), augment=augment)
                 if isinstance(value, Pixels)
                 else _rows(value, chosen)
                 for slot, value in self.images.items()
             },
-            _rows(self.texts, chosen),
+            self.texts,
             None if self.labels is None else self.labels[chosen],
         )
+        found._starts, found._counts = self._starts[chosen], self._counts[chosen]
+        found._draws = draw
+        return found
+
+    def every_text(self) -> PairInputs:
+        """A pair for each text, with its image, in order."""
+        pairs = torch.arange(len(self)).repeat_interleave(self._counts)
+        found = self.select(pairs.numpy())
+        first = self._counts.cumsum(0) - self._counts
+        found._starts = found._starts + torch.arange(len(pairs)) - first[pairs]
+        found._counts = torch.ones_like(found._counts)
+        return found
 
     def __getitems__(self, rows: list[int]) -> Batch:
         """The batch of those rows (the name under which torch's loader asks for a whole batch)."""
@@ -131,9 +159,15 @@ class PairInputs:
                 slot: value[rows] if isinstance(value, Pixels) else _rows(value, index)
                 for slot, value in self.images.items()
             },
-            _rows(self.texts, index),
+            _rows(self.texts, self._text_rows(index)),
             None if self.labels is None else self.labels[index],
         )
+
+    def _text_rows(self, index: Tensor) -> Tensor:
+        rows = self._starts[index]
+        if self._draws:
+            rows = rows + (torch.rand(len(index)) * self._counts[index]).long()
+        return rows
 
 
 def prepare_inputs(
@@ -150,7 +184,8 @@ def prepare_inputs(
     Args:
         model: A ``HashModel``; its frozen backbones run here, through the cache.
         dataset: The pairs.
-        captions: Which caption is a pair's text: ``"first"`` or ``"join"``.
+        captions: Which caption is a pair's text: ``"first"``, ``"join"``, or ``"each"``: all are
+            prepared, from which :meth:`PairInputs.select` draws.
         cache: Features of frozen backbones; default: the user's cache folder.
         workers: Processes that decode pictures.
         progress: Show bars.
@@ -185,12 +220,20 @@ def prepare_inputs(
             )
         else:
             images[slot] = Pixels(dataset.images, backbone.preprocess)
-    given = dataset.texts if isinstance(dataset.texts, np.ndarray) else dataset.captions(captions)
+    given: Sequence[str] | FeatureArray
+    counts = None
+    if captions == "each":
+        given, numbers = dataset.every_text()
+        counts = torch.from_numpy(numbers)
+    elif isinstance(dataset.texts, np.ndarray):
+        given = dataset.texts
+    else:
+        given = dataset.captions(captions)
     prepared = model.text.prepare(given, unknown="allow")
     unknown = len(model.text.unknown_rows(prepared))
     if unknown:
         warnings.warn(
-            f"{unknown} of {len(dataset)} texts of {dataset.name!r} have no word that the model "
+            f"{unknown} of {len(given)} texts of {dataset.name!r} have no word that the model "
             "knows; they all get the code of an empty text",
             stacklevel=2,
         )
@@ -198,7 +241,7 @@ def prepare_inputs(
     if "text" in model.frozen and any(True for _ in model.text.parameters()):
         texts = cache.text_features(model.text, given, device=model.device, progress=progress)
     labels = None if dataset.labels is None else torch.from_numpy(dataset.labels)
-    return PairInputs(images, texts, labels)
+    return PairInputs(images, texts, labels, counts)
 
 
 @torch.no_grad()

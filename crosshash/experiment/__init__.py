@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from crosshash.experiment.assembly import build_algorithm as build_algorithm
     from crosshash.experiment.assembly import read_data as read_data
     from crosshash.experiment.evaluation import evaluate as evaluate
+    from crosshash.experiment.fitting import fit as fit
     from crosshash.experiment.run import Codes as Codes
     from crosshash.experiment.run import Result as Result
     from crosshash.experiment.run import train as train
@@ -20,6 +21,7 @@ else:
         {
             "crosshash.experiment.assembly": ["build", "build_algorithm", "read_data"],
             "crosshash.experiment.evaluation": ["evaluate"],
+            "crosshash.experiment.fitting": ["fit"],
             "crosshash.experiment.run": ["Codes", "Result", "train"],
         },
     )

@@ -93,12 +93,17 @@ class Assembly:
         return algorithm
 
 
-def assemble(config: ExperimentConfig, start: HashModel | str | Path | None = None) -> Assembly:
+def assemble(
+    config: ExperimentConfig,
+    start: HashModel | str | Path | None = None,
+    data: tuple[PairedDataset, Protocol] | None = None,
+) -> Assembly:
     """Read the data of a config and build its network.
 
     Args:
         config: Says which.
         start: A model, zoo name or checkpoint folder to fine-tune, as :func:`build` says.
+        data: Pairs in memory and their protocol, in place of those that the config names.
 
     Raises:
         ConfigError: The config is wrong; it is checked before data is read. Or ``data.refit`` has
@@ -109,7 +114,7 @@ def assemble(config: ExperimentConfig, start: HashModel | str | Path | None = No
     """
     import_parts(config.imports)
     check_parts(config)
-    dataset, protocol = read_data(config)
+    dataset, protocol = read_data(config) if data is None else data
     config, supervision = with_labels_or_without(config, dataset)
     selection = None
     if config.data.validation:
@@ -234,9 +239,9 @@ def build(
     else:
         text = create_text_encoder(config.text.name, **options)
     if not text.fitted:
-        captions = dataset.captions(config.data.captions)
-        rows = train if config.text.vocabulary == "train" else range(len(dataset))
-        text.fit([captions[row] for row in rows])
+        known = dataset.select(train) if config.text.vocabulary == "train" else dataset
+        each = config.data.captions == "each"
+        text.fit(known.all_captions() if each else known.captions(config.data.captions))
         _warn_of_few_pairs(text, len(train))
     backbones = {}
     for slot, backbone in config.backbones.items():

@@ -51,7 +51,7 @@ class Result:
 
     Attributes:
         model: The best network, or with ``data.refit`` that of the second training, in eval mode.
-        report: Figures in both directions on the queries; None for data without labels.
+        report: Figures in both directions on the queries; None for data without labels or queries.
         history: Losses and validation figures of each epoch.
         folder: The checkpoint folder.
         dataset: What it was trained and evaluated on.
@@ -96,6 +96,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     start: HashModel | str | Path | None = None,
+    data: tuple[PairedDataset, Protocol] | None = None,
     cache: FeatureCache | None = None,
     progress: bool = True,
 ) -> Result:
@@ -122,6 +123,8 @@ def train(
             when the data is read and the training begins.
         start: A model, zoo name or checkpoint folder to fine-tune: its vocabulary and all weights
             that fit are taken over, as :func:`~crosshash.experiment.assembly.build` says.
+        data: Pairs in memory and their protocol, in place of those that the config names. Without
+            queries nothing is evaluated at the end.
         cache: Features of frozen backbones; default: the user's cache folder.
         progress: Show progress bars, and on standard error what is made of the labels.
 
@@ -146,7 +149,7 @@ def train(
         config = override_config(config, overrides)
     folder = Path(folder)
     check_folder(folder, resume=resume, overwrite=overwrite)
-    made = assemble(config, start)
+    made = assemble(config, start, data)
     config, dataset = made.config, made.dataset
     if made.supervision and progress:
         print(made.supervision, file=sys.stderr)
@@ -176,7 +179,7 @@ def train(
         again = trainer.run(resume=resume and has_state(training.folder), settings=shared)
     model, report = made.model, None
     merge_lora(model)  # what is measured is what will be saved
-    if dataset.labels is not None:
+    if dataset.labels is not None and len(made.protocol.query):
         learned = None
         if config.evaluation.database == "both" and trainer.learned_codes is not None:
             learned = made.rows, trainer.learned_codes
@@ -239,7 +242,11 @@ class _Training:
             settings = replace(settings, monitor=TrainerSettings.monitor, patience=None)
         trainer = Trainer(
             algorithm,
-            inputs.select(made.rows, augment=config.data.augment),
+            inputs.select(
+                made.rows,
+                augment=config.data.augment,
+                draw=config.data.captions == "each",
+            ),
             settings,
             validate=validate,
             callbacks=callbacks,

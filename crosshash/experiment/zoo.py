@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 
 from crosshash.config import read_config
 from crosshash.data.dataset import PairedDataset
@@ -33,8 +32,7 @@ from crosshash.hub.manifest import (
     recipe,
 )
 from crosshash.hub.resolve import CHECKPOINT, local_folder
-from crosshash.hub.save import save
-from crosshash.model.hash_model import HashModel
+from crosshash.hub.save import round_weights, save
 
 CHECKPOINTS = "checkpoints"
 _GOLDEN = 4
@@ -213,7 +211,7 @@ def _store(
 ) -> Manifest:
     """The trained model as a folder in half precision, with figures of the rounded weights."""
     model = result.model
-    dtype = _round(model)
+    dtype = round_weights(model)
     if result.report is not None:
         report = evaluate(model, progress=progress)
         best = model.info.figures.get("best_epoch")
@@ -239,16 +237,6 @@ def _store(
     with atomic_file(output / f"{name}.yaml") as path:
         path.write_text(manifest.dump(), encoding="utf-8")
     return manifest
-
-
-def _round(model: HashModel) -> torch.dtype | None:
-    """Round the weights to half precision in place, if they all fit."""
-    floating = [value for value in model.state_dict().values() if value.is_floating_point()]
-    if not all(bool(value.half().isfinite().all()) for value in floating):
-        return None
-    for value in floating:
-        value.copy_(value.half().float())
-    return torch.float16
 
 
 def _golden_inputs(dataset: PairedDataset, query: Any, captions: str) -> tuple[Any, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from crosshash.model.hash_model import HashModel
+from crosshash.reports.tables import markdown_table
 from crosshash.retrieval.record import training_words
 
 _LEARNED = (
@@ -15,6 +16,7 @@ _LEARNED = (
     "those that were trained on have the codes that training learned from their labels, which this "
     "checkpoint does not have."
 )
+FIGURES = "fit"  # in a model's figures: what was found by fitting it to vectors
 _DIRECTIONS = (("i2t", "image → text"), ("t2i", "text → image"))
 
 
@@ -49,6 +51,8 @@ def card(
     ]
     if model.info.label_names:
         parts.append(f"Labels it was evaluated with: {', '.join(model.info.label_names)}.")
+    if fitted := model.info.figures.get(FIGURES):
+        parts += ["## Measured", held_out_words(fitted), markdown_table(fitted["rows"]).rstrip()]
     if figures:
         parts += ["## Measured", _table(figures), "## Protocol", _protocol(model)]
     paper = model.info.experiment.get("paper") or {}
@@ -117,6 +121,18 @@ def _usage(model: HashModel, source: str) -> str:
         "index = crosshash.Index.for_model(model)\n"
         "index.add(codes, [str(row) for row in range(len(codes))])\n"
         "hits = index.search(queries, topk=1)\n```"
+    )
+
+
+def held_out_words(fitted: Mapping[str, Any]) -> str:
+    """On what the figures of a fit were measured, and how."""
+    held = f"{fitted['held_out']:,}"
+    return (
+        f"Measured on {held} of {fitted['pairs']:,} items, held out of a first training, whose "
+        "epoch they chose; the model was then trained on all. R@k: the own partner is among the k "
+        f"nearest of {held}. Neighbours @k: share of the k nearest vectors of the same kind that "
+        "the k nearest codes hold. Asymmetric: the query's real-valued outputs against stored "
+        "signs. MAP: shared labels, over all items that were trained on."
     )
 
 

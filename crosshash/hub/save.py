@@ -87,6 +87,20 @@ def save(
         (path / CARD).write_text(card(model, Path(folder).name), encoding="utf-8")
 
 
+def round_weights(model: HashModel) -> torch.dtype | None:
+    """Round the weights to half precision in place, if they all fit.
+
+    Returns:
+        The ``dtype`` with which :func:`save` stores them exactly.
+    """
+    floating = [value for value in model.state_dict().values() if value.is_floating_point()]
+    if not all(bool(value.half().isfinite().all()) for value in floating):
+        return None
+    for value in floating:
+        value.copy_(value.half().float())
+    return torch.float16
+
+
 def check_savable(model: HashModel, pairs: PairedDataset) -> None:
     """Refuse, before it is trained, a model that a checkpoint could not hold.
 

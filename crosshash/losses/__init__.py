@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from crosshash.losses.adversarial import discriminator_loss as discriminator_loss
     from crosshash.losses.adversarial import generator_loss as generator_loss
     from crosshash.losses.adversarial import random_codes as random_codes
+    from crosshash.losses.contrast import info_nce as info_nce
+    from crosshash.losses.contrast import neighbour_divergence as neighbour_divergence
     from crosshash.losses.cosine import cosine_regression as cosine_regression
     from crosshash.losses.likelihood import bank_nll as bank_nll
     from crosshash.losses.likelihood import pairwise_nll as pairwise_nll
@@ -26,6 +28,7 @@ else:
                 "generator_loss",
                 "random_codes",
             ],
+            "crosshash.losses.contrast": ["info_nce", "neighbour_divergence"],
             "crosshash.losses.cosine": ["cosine_regression"],
             "crosshash.losses.likelihood": ["bank_nll", "pairwise_nll"],
             "crosshash.losses.normalization": ["term_weight"],

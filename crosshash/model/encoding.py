@@ -13,6 +13,7 @@ from torch import Tensor
 
 from crosshash.backbones.base import Features, ImageBackbone, TextEncoder, check_features
 from crosshash.backbones.extract import iterate_features
+from crosshash.backbones.image.features import ImageFeatures
 from crosshash.codes import pack, sign
 from crosshash.images import as_image_source, is_encoded
 
@@ -152,6 +153,8 @@ def _given(backbone: ImageBackbone, value: Any) -> Features | Tensor:
                 f"{tuple(value.shape)}; pictures are given without naming a slot"
             )
         return torch.as_tensor(value, dtype=torch.float32)
+    if isinstance(backbone, ImageFeatures):
+        return Features(backbone.prepare(value))
     return Features(check_features(value, backbone.dim, "image features"))
 
 

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from crosshash.retrieval.index import Index as Index
     from crosshash.retrieval.metrics import average_precision as average_precision
     from crosshash.retrieval.metrics import mean_average_precision as mean_average_precision
+    from crosshash.retrieval.neighbours import asymmetric_scores as asymmetric_scores
+    from crosshash.retrieval.neighbours import cosine_scores as cosine_scores
+    from crosshash.retrieval.neighbours import neighbour_recall as neighbour_recall
+    from crosshash.retrieval.neighbours import pair_recall as pair_recall
+    from crosshash.retrieval.neighbours import symmetric_scores as symmetric_scores
     from crosshash.retrieval.record import check_disjoint as check_disjoint
     from crosshash.retrieval.record import make_record as make_record
 else:
@@ -33,6 +38,13 @@ else:
             "crosshash.retrieval.health": ["code_health"],
             "crosshash.retrieval.index": ["Index"],
             "crosshash.retrieval.metrics": ["average_precision", "mean_average_precision"],
+            "crosshash.retrieval.neighbours": [
+                "asymmetric_scores",
+                "cosine_scores",
+                "neighbour_recall",
+                "pair_recall",
+                "symmetric_scores",
+            ],
             "crosshash.retrieval.record": ["check_disjoint", "make_record"],
         },
     )

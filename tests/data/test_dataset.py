@@ -65,7 +65,7 @@ def test_caption_policies():
     assert dataset.captions() == ["a dog", "a cat", "a bird"]
     assert dataset.captions("join") == ["a dog one dog", "a cat", "a bird"]
     assert dataset.all_captions() == ["a dog", "one dog", "a cat", "a bird"]
-    with pytest.raises(ValueError, match="'random' is unknown; use 'first' or 'join'"):
+    with pytest.raises(ValueError, match="'random' is unknown; use 'first', 'join' or 'each'"):
         dataset.captions("random")
 
 
@@ -221,3 +221,34 @@ def test_a_dataset_says_what_it_is_in_a_line():
     assert repr(bare) == (
         "PairedDataset('t', 3 pairs, images: features (4), texts: features (2), no labels)"
     )
+
+
+def test_a_pair_may_have_several_texts_as_features():
+    rows = features(n=6, d=2)
+    dataset = make(texts=rows, text_counts=[1, 3, 2])
+    np.testing.assert_allclose(dataset.texts, rows[[0, 1, 4]], rtol=1e-6)
+    chosen = dataset.select([2, 0])
+    every, counts = chosen.every_text()
+    assert counts.tolist() == [2, 1]
+    np.testing.assert_allclose(every, rows[[4, 5, 0]], rtol=1e-6)
+    assert make().every_text()[0] == ["a dog", "one dog", "a cat", "a bird", "some bird"]
+    assert make().every_text()[1].tolist() == [2, 1, 2]
+    assert make(texts=features(d=2)).every_text()[1].tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ([1, 2, 2], "6 text feature rows, but text_counts add up to 5"),
+        ([1, 5], "3 whole numbers of at least 1"),
+        ([0, 3, 3], "3 whole numbers of at least 1"),
+        ([1.0, 3.0, 2.0], "3 whole numbers of at least 1"),
+    ],
+)
+def test_numbers_of_texts_fit_their_rows(counts, message):
+    with pytest.raises(ValueError, match=message):
+        make(texts=features(n=6, d=2), text_counts=counts)
+
+
+def test_each_caption_policy_has_the_first_where_nothing_is_drawn():
+    assert make().captions("each") == make().captions("first")

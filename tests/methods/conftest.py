@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -87,22 +84,6 @@ def take_steps(algorithm: Algorithm, batch: Batch, steps: int) -> None:
         batch.shared.clear()
         for phase in algorithm.phases():
             run_phase(phase, batch)
-
-
-def load_cca_itq() -> ModuleType:
-    path = Path(__file__).with_name("cca_itq.py")
-    spec = importlib.util.spec_from_file_location("crosshash_test_cca_itq", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(autouse=True)
-def closed_form(monkeypatch: pytest.MonkeyPatch) -> type[Algorithm]:
-    """The method ``cca_itq`` of this folder, registered while a test runs."""
-    kind = load_cca_itq().CCAITQ
-    monkeypatch.setitem(METHODS._entries, "cca_itq", kind)
-    return kind
 
 
 @pytest.fixture

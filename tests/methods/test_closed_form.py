@@ -10,10 +10,12 @@ import pytest
 import torch
 
 import crosshash
+from crosshash.backbones import create_text_encoder
+from crosshash.backbones.base import Features
 from crosshash.codes import sign
 from crosshash.data.model_inputs import PairInputs, encode_pairs
 from crosshash.hub.checkpoint import read_checkpoint
-from crosshash.methods.build import METHODS
+from crosshash.methods.build import METHODS, build_model
 from crosshash.settings import TrainerSettings
 from crosshash.training.trainer import Trainer
 
@@ -76,3 +78,60 @@ def test_a_model_without_parameters_or_buffers_is_on_the_cpu(model_of: Any) -> N
 
 def test_a_model_of_buffers_alone_is_where_they_are(model_of: Any) -> None:
     assert model_of("cca_itq").to("meta").device == torch.device("meta")
+
+
+def solved(model: Any, batch: Any, method: str, **options: Any) -> Any:
+    data = PairInputs(batch.images, batch.texts, batch.labels)
+    algorithm = METHODS[method](model, len(data), 4, **options)
+    settings = TrainerSettings(epochs=1, batch_size=7, device="cpu")
+    Trainer(algorithm, data, settings, progress=False).run()
+    return model.eval()
+
+
+def test_signs_are_those_of_the_values_where_there_is_a_bit_for_each(batch_of: Any) -> None:
+    batch = batch_of(("image",))
+    x = batch.images["image"].pooled[:, :16]
+    batch.images = {"image": Features(x)}
+    batch.texts = {"features": batch.texts["bow"].float()}
+    for centred, wanted in ((False, x), (True, x - x.mean(dim=0))):
+        model = features_model("sign", 16, 60)
+        F, _ = solved(model, batch, "sign", centred=centred)(batch.images, batch.texts)
+        torch.testing.assert_close(F, wanted)
+
+
+def test_sides_of_one_width_have_one_random_projection(batch_of: Any) -> None:
+    model = features_model("sign", 36, 36)
+    assert torch.equal(model.get_buffer("image_map"), model.get_buffer("text_map"))
+    assert model.get_buffer("image_map").shape == (36, 16)
+    other = features_model("sign", 36, 20)
+    assert other.get_buffer("text_map").shape == (20, 16)
+
+
+@pytest.mark.parametrize("text_width", [36, 20])
+def test_itq_has_one_map_for_one_space_and_one_for_each_side_else(
+    text_width: int, batch_of: Any
+) -> None:
+    batch = batch_of(("image",))
+    x = batch.images["image"].pooled
+    batch.texts = {"features": 2 * x[:, :text_width] + 1}
+    model = solved(features_model("itq", 36, text_width), batch, "itq")
+    maps = [model.get_buffer(f"{side}_map") for side in ("image", "text")]
+    for matrix in maps:  # principal directions, rotated
+        torch.testing.assert_close(matrix.T @ matrix, torch.eye(16), rtol=0, atol=1e-5)
+    F, G = model(batch.images, batch.texts)
+    torch.testing.assert_close(F.mean(dim=0), torch.zeros(16), rtol=0, atol=1e-4)
+    same = text_width == 36
+    assert torch.equal(*maps) if same else maps[0].shape != maps[1].shape
+    if same:
+        assert torch.equal(sign(F), sign(G))
+
+
+def features_model(method: str, image: int, text: int, bits: int = 16) -> Any:
+    torch.manual_seed(0)
+    return build_model(
+        method,
+        bits=bits,
+        backbones={"image": {"name": "features", "dim": image}},
+        text=create_text_encoder("features", dim=text),
+        network={},
+    )

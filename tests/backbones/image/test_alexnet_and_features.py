@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from crosshash.backbones import create_image_backbone, fingerprint
+from crosshash.backbones import create_image_backbone, create_text_encoder, fingerprint
 
 
 def test_alexnet_gives_fc7_and_the_last_convolutions(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,3 +93,27 @@ def test_fingerprint_tells_weights_and_options_apart() -> None:
     assert len(same) == 64
     assert build(1) != same
     assert build(0, preprocess={"crop_pct": 0.5}) != same
+
+
+def test_vectors_are_brought_to_unit_length_where_it_is_asked() -> None:
+    rows = torch.tensor([[3.0, 4.0], [3e30, 4e30], [-3e-30, 4e-30]])
+    unit = torch.tensor([[0.6, 0.8], [0.6, 0.8], [-0.6, 0.8]])
+    backbone = create_image_backbone("features", dim=2, normalize=True)
+    encoder = create_text_encoder("features", dim=2, normalize=True)
+    torch.testing.assert_close(backbone.prepare(rows), unit)
+    torch.testing.assert_close(backbone(rows).pooled, unit)
+    torch.testing.assert_close(encoder(encoder.prepare(rows)).pooled, unit)
+    assert torch.equal(create_image_backbone("features", dim=2).prepare(rows), rows)
+    zero = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
+    for part, what in ((backbone, "image"), (encoder, "text")):
+        with pytest.raises(ValueError, match=f"{what} features: 1 rows .* the first is row 1"):
+            part.prepare(zero)
+
+
+def test_whether_vectors_are_normalized_is_in_the_spec() -> None:
+    for create in (create_image_backbone, create_text_encoder):
+        part = create("features", dim=2, normalize=True)
+        again = create(**part.spec())
+        assert again.normalize
+        assert "normalize" not in create("features", dim=2).spec()
+        assert fingerprint(again) != fingerprint(create("features", dim=2))
