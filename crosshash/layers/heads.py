@@ -23,6 +23,11 @@ class HashHead(nn.Module):
         self.linear = nn.Linear(dim, bits)
         self.tanh = tanh
 
+    @property
+    def weight(self) -> Tensor:
+        """(bits, dim), of the linear layer."""
+        return self.linear.weight
+
     def forward(self, x: Tensor) -> Tensor:
         """Real-valued codes."""
         codes = self.linear(x)

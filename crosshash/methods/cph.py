@@ -23,6 +23,7 @@ from crosshash.algorithms.closed_form import (
 from crosshash.algorithms.code_bank import require_labels
 from crosshash.algorithms.phases import Algorithm, BatchPhase, Phase, Terms, Update
 from crosshash.backbones.base import Features, ImageBackbone, TextEncoder
+from crosshash.layers.heads import HashHead
 from crosshash.losses.contrast import info_nce, neighbour_divergence
 from crosshash.losses.likelihood import pairwise_nll
 from crosshash.losses.straight_through import toward_signs
@@ -35,17 +36,18 @@ _LARGEST_SCALE = 100.0  # CLIP's bound of the inverse temperature
 
 
 class CPHSide(nn.Module):
-    """Codes of one kind of vector: fixed directions, then a linear layer and a small correction.
+    """Codes of one kind of vector: fixed directions, a hidden layer beside them, a hash layer.
 
-    ((x - mean) P) W + c(z), where z = (x - mean) P. P and the first W are closed forms
-    (:meth:`CPH.begin`); W and c, which begins at zero, are trained.
+    The hash layer reads z = (x - mean) P and a hidden layer over z. P and the hash layer's first
+    weights of z are closed forms (:meth:`CPH.begin`), its first weights of the hidden layer are
+    zero; P stays, the rest is trained.
 
     Args:
         width: d.
         directions: r, columns of P.
         bits: K.
-        hidden: Width of c's hidden layer; 0: there is no c.
-        dropout: Of c's hidden layer, in training.
+        hidden: Width of the hidden layer; 0: there is none.
+        dropout: Of that layer, in training.
         input_dropout: Of z, in training.
     """
 
@@ -63,15 +65,14 @@ class CPHSide(nn.Module):
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("directions", random_frame(width, directions).float())
         self.input_dropout = nn.Dropout(input_dropout)
-        self.linear = nn.Linear(directions, bits, bias=False)
-        self.correction: nn.Sequential | None = None
+        self.hidden: nn.Sequential | None = None
         if hidden:
-            last = nn.Linear(hidden, bits)
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
-            self.correction = nn.Sequential(
-                nn.Linear(directions, hidden), nn.ReLU(), nn.Dropout(dropout), last
+            self.hidden = nn.Sequential(
+                nn.Linear(directions, hidden), nn.ReLU(), nn.Dropout(dropout)
             )
+        self.head = HashHead(directions + hidden, bits, tanh=False)
+        nn.init.zeros_(self.head.weight[:, directions:])
+        nn.init.zeros_(self.head.linear.bias)
 
     def projected(self, x: Tensor) -> Tensor:
         """Z (n, r)."""
@@ -80,8 +81,8 @@ class CPHSide(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Real-valued codes (n, k)."""
         z = self.input_dropout(self.projected(x))
-        codes: Tensor = self.linear(z)
-        return codes if self.correction is None else codes + self.correction(z)
+        seen = z if self.hidden is None else torch.cat([z, self.hidden(z)], dim=1)
+        return self.head(seen)  # type: ignore[no-any-return]
 
 
 class CPHNet(HashModel):
@@ -92,7 +93,7 @@ class CPHNet(HashModel):
         text: The text encoder.
         bits: K.
         directions: r, at most; no more than the vectors have values.
-        hidden: Width of the hidden layer of each side's correction; 0: codes are linear.
+        hidden: Width of each side's hidden layer; 0: codes are linear.
         dropout: Of that layer, in training.
         input_dropout: Of the projections, in training.
         shared: One network for both sides, whose vectors are of one kind and equally wide.
@@ -237,7 +238,7 @@ class CPH(Algorithm):
             for _ in range(self.looks)
             for batch in batches
         )
-        split, r = len(sides[0].get_buffer("mean")), sides[0].linear.in_features
+        split, r = len(sides[0].get_buffer("mean")), sides[0].get_buffer("directions").shape[1]
         if self.net.shared:
             found = [principal_directions(covariance, r)]
         else:
@@ -254,8 +255,9 @@ class CPH(Algorithm):
         R = itq_rotation(first.double(), self.net.bits).to(first)
         size = torch.cat([torch.cat(parts) for parts in V])[:, : len(R)] @ R
         for side in sides:
-            side.linear.weight.zero_()
-            side.linear.weight[:, : len(R)] = R.T / size.std()  # outputs of variance 1
+            weight = side.head.weight
+            weight.zero_()
+            weight[:, : len(R)] = R.T / size.std()  # outputs of variance 1
 
     def _vectors(self, batch: Batch) -> list[Tensor]:
         images = self.net.image_features(batch.images)["image"].pooled

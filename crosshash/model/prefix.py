@@ -21,10 +21,15 @@ class PrefixHead(nn.Module):
         bits: How many.
     """
 
-    def __init__(self, head: nn.Module, bits: int) -> None:
+    def __init__(self, head: HashHead, bits: int) -> None:
         super().__init__()
         self.head = head
         self.bits = bits
+
+    @property
+    def weight(self) -> Tensor:
+        """(bits, dim), the first rows of the head's."""
+        return self.head.weight[: self.bits]
 
     def forward(self, x: Tensor) -> Tensor:
         """Real-valued codes."""

@@ -183,7 +183,8 @@ def test_pictures_go_through_all_that_features_go_through(method: str, batch_of:
     model.eval()
     expected = model.hash_image(model.image_features(dict.fromkeys(model.slots, pixels)))
     codes = model.encode_image(list(pictures), output="real")
-    assert_close(codes, expected.detach(), 2e-3)  # other sizes of batches go through the backbone
+    # Decoding may move a value by a grey level (crosshash.backbones.decode.PictureReader).
+    assert_close(codes, expected.detach(), 2e-3)
 
 
 def test_outputs_agree_with_each_other(method: str, model_of: Model, batch_of: Any) -> None:
