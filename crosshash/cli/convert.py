@@ -47,7 +47,7 @@ def cnnf(
 
 @app.command()
 def static(
-    source: Annotated[str, typer.Argument(help="A sentence encoder: hf:<name or folder>.")],
+    source: Annotated[str, typer.Argument(help="A sentence encoder: hf: and its name or folder.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write.")],
     dim: Annotated[int, typer.Option(help="Width of the vectors.")] = 256,
     int8: Annotated[bool, typer.Option(help="Store integers, in a quarter of the space.")] = False,
