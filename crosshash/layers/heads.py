@@ -48,7 +48,6 @@ class Encoder(nn.Module):
         dim: Width of the input.
         hidden: Width of each layer; AMGFH's by default.
         dropout: After each layer, in training.
-        input_dropout: Before the first layer, in training.
         norm: BatchNorm after each linear layer.
 
     Example:
@@ -65,11 +64,10 @@ class Encoder(nn.Module):
         hidden: Sequence[int] = (1024, 1024),
         *,
         dropout: float = 0.0,
-        input_dropout: float = 0.0,
         norm: bool = True,
     ) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.Dropout(input_dropout)] if input_dropout else []
+        layers: list[nn.Module] = []
         for width in hidden:
             layers.append(nn.Linear(dim, width))
             if norm:

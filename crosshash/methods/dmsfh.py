@@ -44,9 +44,9 @@ class DMSFHNet(HashModel):
         text_hidden: Widths of the text layers before the codes; the paper's 4096, 512.
         multiscale: False leaves the scales of the text out, as for a sentence encoder's vector.
         dropout: In the fully connected layers; the paper names none.
-        image_dropout: Of the backbone's features, before these layers; the paper names none.
         norm: BatchNorm in the fully connected layers; the paper names none.
         standardize: See :class:`~crosshash.model.hash_model.HashModel`.
+        image_dropout: See :class:`~crosshash.model.hash_model.HashModel`.
     """
 
     image_net: nn.ModuleDict
@@ -62,18 +62,14 @@ class DMSFHNet(HashModel):
         text_hidden: Sequence[int] = (1024, 512),
         multiscale: bool = True,
         dropout: float = 0.0,
-        image_dropout: float = 0.0,
         norm: bool = True,
         standardize: Sequence[Standardize] = (),
+        image_dropout: float = 0.0,
     ) -> None:
-        super().__init__(backbones, text, bits, standardize=standardize)
-        encoder = Encoder(
-            backbones["image"].dim,
-            image_hidden,
-            dropout=dropout,
-            input_dropout=image_dropout,
-            norm=norm,
+        super().__init__(
+            backbones, text, bits, standardize=standardize, image_dropout=image_dropout
         )
+        encoder = Encoder(backbones["image"].dim, image_hidden, dropout=dropout, norm=norm)
         fuse: Literal["concat"] | None = "concat" if multiscale else None
         words = MultiScaleEncoder(text.dim, text_hidden, fuse=fuse, dropout=dropout, norm=norm)
         self.dims = {"image": encoder.out_dim, "text": words.out_dim}

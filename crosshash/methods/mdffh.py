@@ -44,6 +44,7 @@ class MDFFHNet(HashModel):
         dropout: In the fully connected layers; the paper names none.
         norm: BatchNorm in the fully connected layers; the paper names none.
         standardize: See :class:`~crosshash.model.hash_model.HashModel`.
+        image_dropout: See :class:`~crosshash.model.hash_model.HashModel`.
     """
 
     slots = ("cnn", "vit")
@@ -63,8 +64,11 @@ class MDFFHNet(HashModel):
         dropout: float = 0.0,
         norm: bool = True,
         standardize: Sequence[Standardize] = (),
+        image_dropout: float = 0.0,
     ) -> None:
-        super().__init__(backbones, text, bits, standardize=standardize)
+        super().__init__(
+            backbones, text, bits, standardize=standardize, image_dropout=image_dropout
+        )
         width = backbones["cnn"].dim
         image_net = nn.ModuleDict()
         if "vit" in backbones:

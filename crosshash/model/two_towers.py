@@ -27,6 +27,7 @@ class TwoTowers(HashModel):
         dropout: In the layers.
         norm: BatchNorm in the layers.
         standardize: See :class:`~crosshash.model.hash_model.HashModel`.
+        image_dropout: See :class:`~crosshash.model.hash_model.HashModel`.
     """
 
     image_net: nn.ModuleDict
@@ -43,8 +44,11 @@ class TwoTowers(HashModel):
         dropout: float = 0.0,
         norm: bool = True,
         standardize: Sequence[Standardize] = (),
+        image_dropout: float = 0.0,
     ) -> None:
-        super().__init__(backbones, text, bits, standardize=standardize)
+        super().__init__(
+            backbones, text, bits, standardize=standardize, image_dropout=image_dropout
+        )
         image = Encoder(backbones["image"].dim, image_hidden, dropout=dropout, norm=norm)
         words = Encoder(text.dim, text_hidden, dropout=dropout, norm=norm)
         self.dims = {"image": image.out_dim, "text": words.out_dim}

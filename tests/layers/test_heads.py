@@ -55,16 +55,6 @@ def test_dropout_is_for_training_only() -> None:
     assert not any(isinstance(layer, nn.Dropout) for layer in Encoder(5, (64,)).layers)
 
 
-def test_input_dropout_is_before_the_first_layer_and_for_training_only() -> None:
-    torch.manual_seed(0)
-    plain, dropped = Encoder(6, (), norm=False), Encoder(6, (), input_dropout=0.5, norm=False)
-    x = torch.rand(64, 6) + 0.5
-    torch.testing.assert_close(dropped.eval()(x), plain(x))
-    kept = dropped.train()(x)
-    assert 0.3 < (kept == 0).float().mean() < 0.7
-    torch.testing.assert_close(kept[kept != 0], 2 * x[kept != 0])
-
-
 def test_in_eval_mode_an_item_alone_is_the_item_in_a_batch() -> None:
     encoder = Encoder(5, (8, 3))
     encoder.train()(draw(32, 5))

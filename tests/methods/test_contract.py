@@ -58,6 +58,23 @@ def standardizing(method: str, *parts: str) -> dict[str, Any]:
     return {"standardize": list(parts)} if has else {}
 
 
+def test_image_dropout_hides_images_in_training_and_in_training_only(
+    method: str, model_of: Model, batch_of: Any
+) -> None:
+    if "image_dropout" not in inspect.signature(METHODS[method].Network).parameters:
+        pytest.skip("its network has no image_dropout")
+    plain, hidden = model_of(method), model_of(method, image_dropout=1.0)
+    images = batch_of(plain.slots).images
+    with torch.no_grad():
+        seen, unseen = (
+            net.eval().hash_image(net.image_features(images)) for net in (plain, hidden)
+        )
+        torch.testing.assert_close(seen, unseen)
+        hidden.train()
+        codes = hidden.hash_image(hidden.image_features(images))
+    assert_close(codes, codes[:1].expand_as(codes))
+
+
 def test_gradients_reach_every_trained_parameter(
     method: str, model_of: Model, batch_of: Any, steps: Any, algorithm_of: Any
 ) -> None:

@@ -33,6 +33,7 @@ class AMGFHNet(HashModel):
         dropout: In the encoders; the paper names none, small training sets need it.
         text_pooling: ``"multiscale"`` puts the multi-scale block before the text encoder.
         standardize: See :class:`~crosshash.model.hash_model.HashModel`.
+        image_dropout: See :class:`~crosshash.model.hash_model.HashModel`.
     """
 
     def __init__(
@@ -51,8 +52,11 @@ class AMGFHNet(HashModel):
         dropout: float = 0.0,
         text_pooling: Literal["none", "multiscale"] = "none",
         standardize: Sequence[Standardize] = (),
+        image_dropout: float = 0.0,
     ) -> None:
-        super().__init__(backbones, text, bits, standardize=standardize)
+        super().__init__(
+            backbones, text, bits, standardize=standardize, image_dropout=image_dropout
+        )
         backbone = backbones["image"]
         if features == "map" and "image" in standardize:
             raise ValueError("network.standardize brings vectors to one scale, not maps")

@@ -36,6 +36,7 @@ class HFAHNet(HashModel):
         dropout: In the fully connected layers; the paper names none.
         norm: BatchNorm in the fully connected layers; the paper names none.
         standardize: See :class:`~crosshash.model.hash_model.HashModel`.
+        image_dropout: See :class:`~crosshash.model.hash_model.HashModel`.
     """
 
     image_net: nn.ModuleDict
@@ -55,8 +56,11 @@ class HFAHNet(HashModel):
         dropout: float = 0.0,
         norm: bool = True,
         standardize: Sequence[Standardize] = (),
+        image_dropout: float = 0.0,
     ) -> None:
-        super().__init__(backbones, text, bits, standardize=standardize)
+        super().__init__(
+            backbones, text, bits, standardize=standardize, image_dropout=image_dropout
+        )
         backbone = backbones["image"]
         self.image_net = nn.ModuleDict()
         self.on_map = attention is not None and backbone.has_head
@@ -84,6 +88,7 @@ class HFAHNet(HashModel):
             if x.map is None:
                 raise ValueError("these features have no map, which network.attention needs")
             vector = self.backbone("image").head(self.image_net["attention"](x.map))
+            vector = self.image_dropout(vector)
         elif "attention" in self.image_net:
             vector = self.image_net["attention"](vector[:, :, None, None]).flatten(1)
         return self.image_net["hash"](self.image_net["encoder"](vector))  # type: ignore[no-any-return]
