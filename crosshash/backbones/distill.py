@@ -91,7 +91,8 @@ def convert_static(
         "hidden_dim": dim,
         "sif_coefficient": sif,
     }
-    with atomic_folder(output) as folder:
+    holds = (TABLE, TOKENIZER, CONFIG)
+    with atomic_folder(output, holds=holds, what="a word table") as folder:
         save_file(tensors, str(folder / TABLE))
         (folder / TOKENIZER).write_text(words.to_str(), encoding="utf-8")
         (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

@@ -219,7 +219,7 @@ def _store(
     folder = output / CHECKPOINTS / name
     inputs = _golden_inputs(result.dataset, result.protocol.query, result.captions)
     save(model, folder, dtype=dtype, golden=inputs)
-    load(folder, golden=True)
+    load(folder)  # checks its golden codes
     known = recipe(config)
     manifest = Manifest(
         name=name,

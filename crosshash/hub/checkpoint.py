@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from crosshash.backbones import create_text_encoder, takes_weights
 from crosshash.backbones.base import ASSETS
 from crosshash.config import ConfigError
+from crosshash.files import read_whole
 from crosshash.hub.contained import contained, read_json, read_object
 from crosshash.hub.errors import CheckpointError
 from crosshash.hub.limits import (
@@ -28,6 +30,7 @@ from crosshash.hub.reference import (
     read_references,
     referenced_tensors,
 )
+from crosshash.hub.seal import CONFIG, check_seal
 from crosshash.hub.upgrade import Contents, upgrade
 from crosshash.methods.build import build_model
 from crosshash.model.hash_model import HashModel, ModelInfo
@@ -38,36 +41,52 @@ OPTIONAL = ("golden.json", "golden.safetensors", *ASSETS)  # what it may have be
 CARD = "README.md"
 
 
+def folder_names() -> list[str]:
+    """Patterns of the names that a checkpoint's folder has, its card's included."""
+    return [*FILES, CARD, *(pattern.partition("/")[0] for pattern in OPTIONAL)]
+
+
 def files_of(folder: Path) -> list[str]:
-    """Names of the checkpoint's files in a folder, without its card, sorted.
+    """Names of the checkpoint's files in a folder, without its card, sorted; its config may lack.
 
     Raises:
         CheckpointError: One of them is a link out of the folder.
-        FileNotFoundError: A file that every checkpoint has is missing.
+        FileNotFoundError: Another file that every checkpoint has is missing.
     """
     optional = {path.relative_to(folder).as_posix() for p in OPTIONAL for path in folder.glob(p)}
-    names = sorted({*FILES, *optional})
+    config = {CONFIG} if (folder / CONFIG).exists() else set()
+    names = sorted({*FILES, *optional} - {CONFIG} | config)
     for name in names:
         contained(folder, name)
     return names
 
 
-def read_checkpoint(folder: str | Path) -> HashModel:
+def read_checkpoint(folder: str | Path, *, verify: bool = True) -> HashModel:
     """Build the model of a checkpoint folder and load its weights, strictly.
 
     No file is unpickled and no code of the folder run; what a file declares is checked before
-    memory is taken for it. Older format versions are brought up to the present one.
+    memory is taken for it. Older format versions are brought up to the present one. A folder that
+    is replaced meanwhile is read again, so that all files are of one model.
+
+    Args:
+        folder: Of the checkpoint.
+        verify: Compare every file with its SHA-256 in config.json; checkpoints of formats before 4
+            have none.
 
     Returns:
         The model in eval mode, in float32, on the CPU.
 
     Raises:
         FileNotFoundError: The folder, or a file of it, is not there.
-        CheckpointError: A file cannot be read, leads out of the folder, is of a newer format
-            version, or tensors are missing, left over or of another shape or type; names them.
+        CheckpointError: A file cannot be read, is not as it was saved, leads out of the folder, is
+            of a newer format version, or tensors are missing, left over, of another shape or type
+            or not finite; names them.
         HubError: Weights that are stored by reference cannot be fetched.
     """
-    path = Path(folder)
+    return read_whole(folder, partial(_read, verify=verify))
+
+
+def _read(path: Path, *, verify: bool) -> HashModel:
     if not path.is_dir():
         raise FileNotFoundError(f"no checkpoint folder {path}")
     for name in FILES:
@@ -75,11 +94,12 @@ def read_checkpoint(folder: str | Path) -> HashModel:
             raise FileNotFoundError(
                 f"{path} is no whole checkpoint: {name} is missing (expected {', '.join(FILES)})"
             )
-    files_of(path)
+    names = files_of(path)
     config = read_object(path / "config.json")
     weights = path / "model.safetensors"
     header = read_header(weights)
     contents = Contents(config, read_object(path / "info.json"), {name: name for name in header})
+    original = dict(config)
     upgrade(contents, path)
     try:
         references = read_references(config["references"], path / "config.json")
@@ -91,6 +111,8 @@ def read_checkpoint(folder: str | Path) -> HashModel:
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}/config.json does not describe a model: {error!r}") from error
     _load_weights(model, weights, header, contents.tensors, references, public)
+    if verify:  # last: what a file lacks says more than that it differs
+        check_seal(path, original, names)
     return model.eval()
 
 
@@ -153,7 +175,13 @@ def _load_weights(
         found = load_file(str(path))
     except SafetensorError as error:
         raise CheckpointError(f"{path}: cannot be read ({error}); fetch or save it anew") from None
-    model.load_state_dict({**{names[n]: value for n, value in found.items()}, **fetched})
+    state = {**{names[n]: value for n, value in found.items()}, **fetched}
+    bad = sorted(n for n, v in state.items() if v.is_floating_point() and not v.isfinite().all())
+    if bad:
+        raise CheckpointError(
+            f"{path}: NaN or infinite numbers in {_some(bad)}; fetch or save it anew"
+        )
+    model.load_state_dict(state)
 
 
 def _compare(path: Path, wanted: Mapping[str, Tensor], declared: Mapping[str, Declared]) -> None:

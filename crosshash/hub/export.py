@@ -16,8 +16,8 @@ import torch
 from PIL import Image as PILImage
 from torch import Tensor, nn
 
-from crosshash.backbones.base import ImageBackbone, Inputs
-from crosshash.files import atomic_folder
+from crosshash.backbones.base import ASSETS, ImageBackbone, Inputs
+from crosshash.files import atomic_folder, check_replaceable
 from crosshash.model.hash_model import HashModel
 
 if TYPE_CHECKING:
@@ -85,10 +85,9 @@ def export_onnx(model: HashModel, folder: str | Path) -> dict[str, Any]:
     for name in _EXTRA:
         _need(name)
     target = Path(folder)
-    if target.exists() and not _replaceable(target):
-        raise FileExistsError(
-            f"{target} is there already and is no earlier export; give another folder"
-        )
+    assets = [pattern.partition("/")[0] for pattern in ASSETS]
+    holds = (INTERFACE, *(f"{part}.onnx" for part in PARTS), *assets)
+    check_replaceable(target, holds=holds, what="an export")
     interface: dict[str, Any] = {
         "format_version": INTERFACE_VERSION,
         "method": model.method,
@@ -101,7 +100,7 @@ def export_onnx(model: HashModel, folder: str | Path) -> dict[str, Any]:
             "distance": "hamming",
         },
     }
-    with atomic_folder(target) as path:
+    with atomic_folder(target, holds=holds, what="an export") as path:
         for part in PARTS:
             interface[part] = _write_part(model, cast(Part, part), path)
         (path / INTERFACE).write_text(
@@ -295,10 +294,6 @@ def _check(file: Path, encoder: _Encoder, samples: list[Inputs]) -> float:
 
 def _difference(got: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> float:
     return float(np.abs(got - wanted).max()) if got.shape == wanted.shape else math.inf
-
-
-def _replaceable(folder: Path) -> bool:
-    return folder.is_dir() and ((folder / INTERFACE).is_file() or not any(folder.iterdir()))
 
 
 def _need(name: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from crosshash.hub.checkpoint import read_checkpoint
-from crosshash.hub.golden import check_golden
+from crosshash.hub.golden import check_golden, has_golden
 from crosshash.hub.manifest import list_models
 from crosshash.hub.resolve import locate_model
 from crosshash.model.hash_model import HashModel
@@ -23,7 +23,7 @@ def load(
     revision: str | None = None,
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
-    golden: bool = False,
+    verify: bool = True,
     imports: Sequence[str | Path] = (),
 ) -> HashModel:
     """A trained model, ready to encode.
@@ -36,7 +36,8 @@ def load(
             model's manifest, or the main branch.
         device: Where to put the model, such as ``"cuda"``; default: the CPU.
         dtype: Floating type of the weights, to which inputs are brought; default: float32.
-        golden: Check that the model gives the codes that are stored beside it.
+        verify: Compare every file with its SHA-256 in ``config.json``, and the model's codes with
+            the golden ones, where they are stored; False skips it, for files that you changed.
         imports: Python files or modules with parts of one's own that the model is built from. They
             are run; what a checkpoint says it was trained with is told, never imported by itself.
 
@@ -47,8 +48,7 @@ def load(
         HubError: Files cannot be fetched: no connection, no such repository, no access.
         CheckpointError: The files are not the published ones, or do not make a model, or it gives
             other codes.
-        FileNotFoundError: A file is missing in the folder; or ``golden`` is asked of a folder
-            without stored codes; or there is no such file to import.
+        FileNotFoundError: A file is missing in the folder, or there is no such file to import.
         PluginError: What is to be imported fails.
 
     Example:
@@ -61,8 +61,8 @@ def load(
         raise ValueError(f"dtype is a floating type such as torch.float16, got {dtype!r}")
     import_parts(imports)
     folder = locate_model(name, revision)
-    model = read_checkpoint(folder)
-    if golden:
+    model = read_checkpoint(folder, verify=verify)
+    if verify and has_golden(folder):
         check_golden(model, folder)
     return model.to(device=place, dtype=dtype)
 

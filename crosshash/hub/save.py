@@ -14,12 +14,13 @@ import torch
 from crosshash.backbones.round_trip import check_round_trip
 from crosshash.backbones.tuning import merge_lora
 from crosshash.data.dataset import PairedDataset
-from crosshash.files import atomic_folder
+from crosshash.files import atomic_folder, sha256
 from crosshash.hub.card import card
-from crosshash.hub.checkpoint import CARD
+from crosshash.hub.checkpoint import CARD, files_of, folder_names
 from crosshash.hub.golden import write_golden
 from crosshash.hub.limits import check_config
 from crosshash.hub.reference import make_references
+from crosshash.hub.seal import CONFIG, sealed
 from crosshash.hub.upgrade import FORMAT_VERSION
 from crosshash.model.hash_model import HashModel
 
@@ -36,7 +37,7 @@ def save(
 
     Args:
         model: What to write, with its ``info``; adapters (``lora``) become part of its weights.
-        folder: Made or replaced.
+        folder: Made, or replaced where it holds nothing but a checkpoint.
         dtype: Store floating tensors in this type, such as ``torch.float16``; codes may then
             differ in a few bits from those of the model in memory.
         backbones: ``"reference"`` leaves the weights of frozen backbones at their public home,
@@ -46,6 +47,7 @@ def save(
             exact in ``dtype``.
 
     Raises:
+        FileExistsError: The folder holds other files, which replacing it would delete.
         ValueError: A frozen backbone has other weights than its public home, or none.
 
     Example:
@@ -77,13 +79,13 @@ def save(
         **model.describe(),
         "references": references,
     }
-    with atomic_folder(folder) as path:
+    with atomic_folder(folder, holds=folder_names(), what="a checkpoint") as path:
         save_file(state, str(path / "model.safetensors"), metadata={"format": "pt"})
-        _write_json(path / "config.json", config)
         _write_json(path / "info.json", asdict(model.info))
         model.text.save_assets(path)
         if golden is not None:
             write_golden(model, path, *golden)
+        _write_json(path / CONFIG, sealed(config, {n: sha256(path / n) for n in files_of(path)}))
         (path / CARD).write_text(card(model, Path(folder).name), encoding="utf-8")
 
 

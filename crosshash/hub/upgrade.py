@@ -9,7 +9,7 @@ from typing import Any
 
 from crosshash.hub.errors import CheckpointError
 
-FORMAT_VERSION = 3  # the last of the steps below leads here
+FORMAT_VERSION = 4  # the last of the steps below leads here
 
 
 @dataclass
@@ -46,8 +46,13 @@ def _from_2(contents: Contents) -> None:
             experiment[new] = experiment.pop(old)
 
 
+def _from_3(contents: Contents) -> None:
+    """Version 4 is sealed; an older checkpoint has no digests of its files."""
+    contents.config["sha256"] = None
+
+
 # From the version of the key to the next one; a new format adds one step and changes no old one.
-STEPS: dict[int, Callable[[Contents], None]] = {1: _from_1, 2: _from_2}
+STEPS: dict[int, Callable[[Contents], None]] = {1: _from_1, 2: _from_2, 3: _from_3}
 
 
 def upgrade(contents: Contents, where: Path, *, to: int = FORMAT_VERSION) -> None:

@@ -12,14 +12,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crosshash.files import atomic_folder, sha256
+from crosshash.files import atomic_folder, read_whole, sha256
+from crosshash.files import check_replaceable as check_folder
 
 FORMAT = "crosshash-index"
 VERSION = 1
 CODES_FILE = "index.faiss"
 IDS_FILE = "ids.safetensors"
 HEADER_FILE = "index.json"
-_FILES = (CODES_FILE, IDS_FILE, HEADER_FILE)
+FILES = (CODES_FILE, IDS_FILE, HEADER_FILE)
+WHAT = "an index"
 _REMEDY = "copy the whole folder again, or build the index anew with add and save"
 
 
@@ -50,9 +52,8 @@ def write_folder(folder: str | Path, stored: Stored) -> None:
     from safetensors.numpy import save_file
 
     target = Path(folder)
-    check_replaceable(target)
     _check_metadata(stored.metadata)
-    with atomic_folder(target) as temporary:
+    with atomic_folder(target, holds=FILES, what=WHAT) as temporary:
         faiss.write_index_binary(stored.codes, str(temporary / CODES_FILE))
         save_file(_encode(stored.ids), str(temporary / IDS_FILE))
         header = {
@@ -75,11 +76,14 @@ def read_folder(folder: str | Path) -> Stored:
         CorruptIndexError: A file is damaged, or the files disagree.
         ValueError: The index was written by a later version of the format.
     """
+    return read_whole(folder, _read)
+
+
+def _read(source: Path) -> Stored:
     import faiss
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    source = Path(folder)
     header = _read_header(source)
     for name, digest in header["sha256"].items():
         if sha256(source / name) != digest:
@@ -107,22 +111,13 @@ def read_folder(folder: str | Path) -> Stored:
     return Stored(codes, ids, header["metadata"])
 
 
-def check_replaceable(folder: Path) -> None:
+def check_replaceable(folder: str | Path) -> None:
     """Refuse a place where saving an index would delete what is no index.
 
     Raises:
         FileExistsError: It is a file, or a folder with other files than an index's.
     """
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise FileExistsError(f"{folder} is a file; an index is saved to a folder")
-    others = sorted(entry.name for entry in folder.iterdir() if entry.name not in _FILES)
-    if others:
-        raise FileExistsError(
-            f"{folder} holds other files ({', '.join(others[:3])}{', …' * (len(others) > 3)}), "
-            "and saving replaces the folder; choose a new folder for the index"
-        )
+    check_folder(folder, holds=FILES, what=WHAT)
 
 
 def _encode(ids: Sequence[str]) -> dict[str, npt.NDArray[Any]]:

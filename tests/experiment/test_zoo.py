@@ -105,7 +105,7 @@ def test_every_recipe_is_tried_and_the_good_ones_are_in_the_zoo(place: Path) -> 
 
 def test_a_built_model_is_loaded_by_name_and_has_the_figures_of_its_manifest(place: Path) -> None:
     build_zoo(["amgfh/toy-16"], progress=False)
-    model = crosshash.load("amgfh-toy-16", golden=True)
+    model = crosshash.load("amgfh-toy-16")
     report = crosshash.evaluate(model, progress=False)
     figures = read_manifest(place / "zoo" / "amgfh-toy-16.yaml").figures
     assert figures is not None

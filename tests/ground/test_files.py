@@ -5,14 +5,20 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 import crosshash
-from crosshash.files import atomic_file, atomic_folder, locate, sha256
+from crosshash import files
+from crosshash.files import atomic_file, check_replaceable, locate, read_whole, sha256
+
+HOLDS = ("sub", "weights")
 
 
 class CrashError(Exception):
@@ -21,6 +27,24 @@ class CrashError(Exception):
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def atomic_folder(path: Path) -> AbstractContextManager[Path]:
+    return files.atomic_folder(path, holds=HOLDS, what="a model")
+
+
+@pytest.fixture(params=["exchange", "aside"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Folders are exchanged in one step, or, where the system cannot, put aside."""
+    if request.param == "aside":
+        monkeypatch.setattr(files, "_exchanged", lambda one, other: False)
+    elif not files._exchanged(*_two_folders()):
+        pytest.skip("this system cannot exchange two names")
+    return str(request.param)
+
+
+def _two_folders() -> tuple[Path, Path]:
+    return Path(tempfile.mkdtemp()), Path(tempfile.mkdtemp())
 
 
 def crash_while(writing: AbstractContextManager[Path], content: Callable[[Path], object]) -> None:
@@ -32,7 +56,11 @@ def crash_while(writing: AbstractContextManager[Path], content: Callable[[Path],
 def killed_while(code: str, folder: Path) -> None:
     """Run code in a process that ends by SIGKILL inside it."""
     root = str(Path(crosshash.__file__).parents[1])
-    head = "import os, signal\nfrom crosshash.files import atomic_file, atomic_folder\n"
+    head = (
+        "import os, signal, sys\nfrom functools import partial\nfrom crosshash import files\n"
+        "from crosshash.files import atomic_file\n"
+        f"atomic_folder = partial(files.atomic_folder, holds={HOLDS!r}, what='a model')\n"
+    )
     process = subprocess.run(
         [sys.executable, "-c", head + code],
         cwd=folder,
@@ -136,6 +164,7 @@ def test_the_old_folder_comes_back_when_the_new_one_cannot_take_its_place(
     target = tmp_path / "model"
     target.mkdir()
     (target / "weights").write_text("old")
+    monkeypatch.setattr(files, "_exchanged", lambda one, other: False)
     rename = Path.rename
 
     def refuse_new(self: Path, to: Path) -> Path:
@@ -156,6 +185,7 @@ def test_the_old_folder_is_never_deleted_while_it_is_the_only_one(
     target = tmp_path / "model"
     target.mkdir()
     (target / "weights").write_text("old")
+    monkeypatch.setattr(files, "_exchanged", lambda one, other: False)
     rename = Path.rename
 
     def refuse_target(self: Path, to: Path) -> Path:
@@ -167,6 +197,122 @@ def test_the_old_folder_is_never_deleted_while_it_is_the_only_one(
     with pytest.raises(OSError, match="read-only"), atomic_folder(target) as folder:
         (folder / "weights").write_text("new")
     assert [p.read_text() for p in tmp_path.rglob("weights")] == ["old"]
+
+
+KILLED = """
+import shutil
+remove = shutil.rmtree
+def kill(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+%s
+with atomic_folder('model') as folder:
+    (folder / 'weights').write_text('new')
+"""
+
+
+def test_a_kill_between_two_renames_leaves_the_old_folder_to_be_read(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights").write_text("old")
+    rename = (
+        "files._exchanged = lambda one, other: False\nfrom pathlib import Path\n"
+        "rename = Path.rename\n"
+        "def once(self, to):\n    rename(self, to)\n    kill()\nPath.rename = once"
+    )
+    killed_while(KILLED % rename, tmp_path)
+    assert not (tmp_path / "model").exists()
+    assert read_whole(tmp_path / "model", lambda f: (f / "weights").read_text()) == "old"
+    with atomic_folder(tmp_path / "model") as folder:
+        (folder / "weights").write_text("newer")
+    assert names(tmp_path) == ["model"]
+
+
+def test_what_killed_writers_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    half = "with %s as path:\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    killed_while(half % "atomic_folder('model')", tmp_path)
+    killed_while(half % "atomic_file('a.txt')", tmp_path)
+    assert [name.startswith(".a.txt.") for name in names(tmp_path)] == [True]
+    (tmp_path / ".mine.crosshash").write_text("not ours")
+    with atomic_file(tmp_path / "b.txt") as path:
+        path.write_text("b")
+    assert names(tmp_path) == [".mine.crosshash", "b.txt"]
+
+
+def test_what_a_living_writer_has_begun_is_left_to_it(tmp_path: Path) -> None:
+    with atomic_folder(tmp_path / "model") as folder, atomic_file(tmp_path / "a") as file:
+        with atomic_file(tmp_path / "b") as other:
+            other.write_text("b")
+        (folder / "weights").write_text("whole")
+        file.write_text("whole")
+    assert names(tmp_path) == ["a", "b", "model"]
+    assert (tmp_path / "model" / "weights").read_text() == "whole"
+
+
+def test_a_symbolic_link_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real.txt").write_text("old")
+    (tmp_path / "model").symlink_to("real")
+    (tmp_path / "a.txt").symlink_to("real.txt")
+    with atomic_folder(tmp_path / "model") as folder:
+        (folder / "weights").write_text("new")
+    with atomic_file(tmp_path / "a.txt") as path:
+        path.write_text("new")
+    assert (tmp_path / "model").is_symlink()
+    assert (tmp_path / "a.txt").is_symlink()
+    assert (tmp_path / "real" / "weights").read_text() == "new"
+    assert (tmp_path / "real.txt").read_text() == "new"
+
+
+def test_a_folder_with_other_files_is_not_replaced(tmp_path: Path) -> None:
+    target = tmp_path / "model"
+    target.mkdir()
+    (target / "thesis.tex").write_text("years of work")
+    with pytest.raises(FileExistsError, match=r"thesis\.tex.*choose a new folder for a model"):
+        check_replaceable(target, holds=HOLDS, what="a model")
+    with pytest.raises(FileExistsError), atomic_folder(target):
+        raise CrashError
+    (target / "thesis.tex").rename(tmp_path / "thesis.tex")
+    with pytest.raises(FileExistsError), atomic_folder(target):
+        (tmp_path / "thesis.tex").rename(target / "thesis.tex")  # while it is being written
+    assert (target / "thesis.tex").read_text() == "years of work"
+    with pytest.raises(FileExistsError, match="is a file"):
+        check_replaceable(target / "thesis.tex", holds=HOLDS, what="a model")
+
+
+def test_two_writers_and_a_reader_see_whole_folders_and_no_gap(tmp_path: Path) -> None:
+    target, wrong, stop = tmp_path / "model", [], threading.Event()
+
+    def write(who: str) -> int:
+        for number in range(30):
+            with atomic_folder(target) as folder:
+                (folder / "sub").write_text(f"{who} {number}")
+                (folder / "weights").write_text(f"{who} {number}")
+        return 30
+
+    def read(folder: Path) -> tuple[str, str]:
+        return (folder / "sub").read_text(), (folder / "weights").read_text()
+
+    def watch() -> None:
+        while not stop.is_set():
+            first, second = read_whole(target, read)
+            if first != second:
+                wrong.append((first, second))
+
+    write("first")
+    with ThreadPoolExecutor() as pool:
+        reader = pool.submit(watch)
+        try:
+            assert list(pool.map(write, ["a", "b"])) == [30, 30]
+        finally:
+            stop.set()
+        reader.result()
+    assert wrong == []
+    assert len(set(read(target))) == 1
+    assert names(tmp_path) == ["model"]
+
+
+def test_what_cannot_be_read_is_said_and_not_tried_for_ever(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read_whole(tmp_path / "none", lambda folder: (folder / "weights").read_text())
 
 
 def test_sha256_is_that_of_the_bytes(tmp_path: Path) -> None:

@@ -12,9 +12,11 @@ from PIL import Image as PILImage
 import crosshash
 from crosshash.backbones.base import IMAGE_BACKBONES, Features, ImageBackbone
 from crosshash.config import bundled
+from crosshash.hub.checkpoint import read_checkpoint
 from crosshash.hub.errors import CheckpointError
 from crosshash.hub.golden import BYTES, NAMES, check_golden, has_golden, write_golden
 from crosshash.hub.manifest import list_models
+from crosshash.hub.resolve import locate_model
 from crosshash.model.hash_model import HashModel
 
 COMMITTED = [manifest for manifest in list_models() if manifest.status == "local"]
@@ -44,7 +46,8 @@ class Mean(ImageBackbone):
 
 @pytest.mark.parametrize("manifest", COMMITTED, ids=lambda manifest: manifest.name)
 def test_every_committed_model_gives_its_golden_codes(manifest: object) -> None:
-    crosshash.load(manifest.name, golden=True)
+    assert has_golden(locate_model(manifest.name))
+    crosshash.load(manifest.name)
     folder = bundled("zoo") / manifest.folder
     assert sum((folder / name).stat().st_size for name in NAMES) < 110_000
 
@@ -55,7 +58,7 @@ def test_features_and_texts_go_there_and_back(
     assert not has_golden(folder)
     write_golden(model, folder, features, TEXTS)
     assert has_golden(folder)
-    crosshash.load(folder, golden=True)
+    check_golden(read_checkpoint(folder, verify=False), folder)
 
 
 def test_pictures_go_there_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +70,7 @@ def test_pictures_go_there_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     pictures = [PILImage.fromarray(image) for image in noise]
     crosshash.save(pixels, tmp_path / "x", golden=(pictures, TEXTS))
     assert (tmp_path / "x" / NAMES[1]).stat().st_size < BYTES
-    crosshash.load(tmp_path / "x", golden=True)
+    crosshash.load(tmp_path / "x")
 
 
 def test_a_model_with_other_weights_does_not_pass(
@@ -102,8 +105,9 @@ def test_wide_features_are_fewer(model: HashModel, tmp_path: Path) -> None:
 
 
 def test_a_folder_without_golden_codes_says_so(folder: Path) -> None:
+    assert crosshash.load(folder).bits == 16
     with pytest.raises(FileNotFoundError, match=r"golden\.json"):
-        crosshash.load(folder, golden=True)
+        check_golden(crosshash.load(folder), folder)
 
 
 def test_golden_codes_of_another_model_are_named(
