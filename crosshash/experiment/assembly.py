@@ -29,6 +29,7 @@ from crosshash.data.protocol import Protocol
 from crosshash.hub.load import load
 from crosshash.hub.save import check_savable
 from crosshash.methods.build import METHODS, build_model
+from crosshash.model.digest import model_digest
 from crosshash.model.hash_model import HashModel
 from crosshash.plugins import import_parts
 from crosshash.retrieval.curves import check_ranks
@@ -47,6 +48,7 @@ class Assembly:
         model: The network, untrained or with the weights of ``start``.
         supervision: A sentence on the labels, where the config has settings for both cases.
         start: What is fine-tuned; None: nothing.
+        start_digest: Its digest.
     """
 
     config: ExperimentConfig
@@ -57,6 +59,7 @@ class Assembly:
     model: HashModel
     supervision: str | None
     start: HashModel | str | Path | None = None
+    start_digest: str | None = None
 
     def with_all_rows(self) -> Assembly:
         """The same, built anew for the second training of ``data.refit``.
@@ -127,8 +130,10 @@ def assemble(
             f"data.refit: {dataset.name!r} has a validation set of its own, so that all "
             f"{len(rows):,} training pairs train already; leave data.refit out"
         )
-    model = build(config, dataset, rows, _loaded(start))
-    return Assembly(config, dataset, protocol, selection, rows, model, supervision, start)
+    loaded = _loaded(start)
+    digest = None if loaded is None else model_digest(loaded)
+    model = build(config, dataset, rows, loaded)
+    return Assembly(config, dataset, protocol, selection, rows, model, supervision, start, digest)
 
 
 def _loaded(start: HashModel | str | Path | None) -> HashModel | None:

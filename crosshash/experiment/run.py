@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +20,14 @@ from crosshash.data.model_inputs import PairInputs, encode_pairs, prepare_inputs
 from crosshash.data.protocol import Protocol
 from crosshash.experiment.assembly import Assembly, assemble
 from crosshash.experiment.evaluation import Validation, evaluate_inputs
-from crosshash.experiment.run_folder import REFIT, check_folder, clear_folder, has_state
+from crosshash.experiment.identity import training_identity
+from crosshash.experiment.run_folder import (
+    REFIT,
+    check_folder,
+    clear_folder,
+    has_state,
+    running_in,
+)
 from crosshash.hub.resolve import CHECKPOINT
 from crosshash.hub.save import save
 from crosshash.model.hash_model import HashModel, ModelInfo
@@ -133,9 +141,10 @@ def train(
         FileNotFoundError: Data or weights are not there, or a file of ``imports`` is not.
         PluginError: A file of ``imports`` fails.
         FileExistsError: ``folder`` has a run, and neither ``resume`` nor ``overwrite`` says what
-            to do with it; or that run is finished.
-        ValueError: ``folder`` has the state of another training; or what would be trained could
-            not be loaded again (:func:`~crosshash.hub.save.check_savable`).
+            to do with it; or that run is finished, or running; or its ``checkpoint`` is none of ours.
+        ValueError: ``folder`` has the state of another training, or of one with other data or
+            another model to start from; or what would be trained could not be loaded again
+            (:func:`~crosshash.hub.save.check_savable`).
 
     Example:
         >>> few = ["data.options.n=60", "data.validation=0", "training.epochs=1"]
@@ -149,64 +158,70 @@ def train(
         config = override_config(config, overrides)
     folder = Path(folder)
     check_folder(folder, resume=resume, overwrite=overwrite)
+    if resume and not has_state(folder):
+        warnings.warn(f"{folder} has nothing to resume: training begins", stacklevel=2)
     made = assemble(config, start, data)
     config, dataset = made.config, made.dataset
     if made.supervision and progress:
         print(made.supervision, file=sys.stderr)
     training, shared = _Training(folder, cache, progress), _resumed_settings(config)
     trainer, inputs = training.prepare(made, validate=validate, callbacks=callbacks)
-    if not (resume and has_state(folder)):
-        clear_folder(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    history = trainer.run(resume=resume, settings=shared)
-    told: dict[str, Any] = {
-        "supervised": trainer.algorithm.supervised,
-        "pairs": len(made.rows),
-        "best_epoch": trainer.best_epoch,
-    }
-    if validate is not None or made.selection is not None:
-        held = len(made.selection.query) if validate is None and made.selection else 0
-        told.update(held_out=held, refit=config.data.refit)
-    again: list[dict[str, float]] = []
-    if config.data.refit:
-        del trainer, inputs  # one network in memory is enough
-        made = made.with_all_rows()
-        told["pairs"] = len(made.rows)
-        if progress:
-            print(f"training anew: {training_words(told)}", file=sys.stderr)
-        training = replace(training, folder=folder / REFIT)
-        trainer, inputs = training.prepare(made, until=told["best_epoch"])
-        again = trainer.run(resume=resume and has_state(training.folder), settings=shared)
-    model, report = made.model, None
-    merge_lora(model)  # what is measured is what will be saved
-    if dataset.labels is not None and len(made.protocol.query):
-        learned = None
-        if config.evaluation.database == "both" and trainer.learned_codes is not None:
-            learned = made.rows, trainer.learned_codes
-        report = evaluate_inputs(model, inputs, dataset, made.protocol, config, told, learned)
-    figures = {} if report is None else report.as_dict()
-    model.info = ModelInfo(
-        label_names=list(dataset.label_names),
-        figures={**figures, "best_epoch": told["best_epoch"]},
-        experiment=config.model_dump(mode="json"),
-    )
-    model.cpu()
-    if trainer.accelerator.is_main_process:
-        save(model, folder / CHECKPOINT)
-    trainer.accelerator.wait_for_everyone()
-    return Result(
-        model,
-        report,
-        history,
-        folder / CHECKPOINT,
-        dataset,
-        made.protocol,
-        config.data.captions,
-        config,
-        inputs,
-        told,
-        again,
-    )
+    with running_in(folder):
+        check_folder(folder, resume=resume, overwrite=overwrite)  # as it is by now
+        if not (resume and has_state(folder)):
+            clear_folder(folder)
+        history = trainer.run(resume=resume, settings={**shared, **training_identity(made)})
+        told: dict[str, Any] = {
+            "supervised": trainer.algorithm.supervised,
+            "pairs": len(made.rows),
+            "best_epoch": trainer.best_epoch,
+        }
+        if validate is not None or made.selection is not None:
+            held = len(made.selection.query) if validate is None and made.selection else 0
+            told.update(held_out=held, refit=config.data.refit)
+        again: list[dict[str, float]] = []
+        if config.data.refit:
+            del trainer, inputs  # one network in memory is enough
+            made = made.with_all_rows()
+            told["pairs"] = len(made.rows)
+            if progress:
+                print(f"training anew: {training_words(told)}", file=sys.stderr)
+            training = replace(training, folder=folder / REFIT)
+            trainer, inputs = training.prepare(made, until=told["best_epoch"])
+            again = trainer.run(
+                resume=resume and has_state(training.folder),
+                settings={**shared, **training_identity(made)},
+            )
+        model, report = made.model, None
+        merge_lora(model)  # what is measured is what will be saved
+        if dataset.labels is not None and len(made.protocol.query):
+            learned = None
+            if config.evaluation.database == "both" and trainer.learned_codes is not None:
+                learned = made.rows, trainer.learned_codes
+            report = evaluate_inputs(model, inputs, dataset, made.protocol, config, told, learned)
+        figures = {} if report is None else report.as_dict()
+        model.info = ModelInfo(
+            label_names=list(dataset.label_names),
+            figures={**figures, "best_epoch": told["best_epoch"]},
+            experiment=config.model_dump(mode="json"),
+        )
+        model.cpu()
+        if trainer.accelerator.is_main_process:
+            save(model, folder / CHECKPOINT)
+        trainer.accelerator.wait_for_everyone()
+        return Result(
+            model,
+            report,
+            history,
+            folder / CHECKPOINT,
+            dataset,
+            made.protocol,
+            config.data.captions,
+            config,
+            inputs,
+            told,
+            again,
+        )
 
 
 @dataclass(frozen=True)

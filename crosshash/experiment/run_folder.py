@@ -2,16 +2,50 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
+from crosshash.files import check_replaceable
+from crosshash.hub.checkpoint import folder_names
 from crosshash.hub.resolve import CHECKPOINT
 from crosshash.training.log import FILE as HISTORY
 from crosshash.training.log import PRELIMINARY_FILE as PRELIMINARY
 from crosshash.training.state import FILE as STATE
 
+LOCK = ".lock"
 REFIT = "refit"  # state and history of a second training, on all training pairs
+
+
+@contextmanager
+def running_in(folder: Path) -> Iterator[None]:
+    """Hold a run's folder, made where it is not there; a process that dies lets go of it.
+
+    Of several processes of one training the first holds it.
+
+    Raises:
+        FileExistsError: Another training is running in it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if int(os.environ.get("RANK") or 0):
+        yield
+        return
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise FileExistsError(
+            f"another process is training in {folder} (it holds {folder / LOCK}): wait until it "
+            "ends, or choose another folder (--output)"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def has_state(folder: Path) -> bool:
@@ -27,9 +61,11 @@ def check_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
 
     Raises:
         FileExistsError: The folder is finished and ``overwrite`` is False, or half done and both
-            are False.
+            are False; or what stands at ``checkpoint`` is something else, which the checkpoint at
+            the end would replace.
         ValueError: Both are True.
     """
+    check_replaceable(folder / CHECKPOINT, holds=folder_names(), what="a checkpoint")
     if resume and overwrite:
         raise ValueError("a run is resumed or overwritten, not both")
     if overwrite:
@@ -47,8 +83,6 @@ def check_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
             f"{folder} holds a half-done training: go on with it (--resume; resume=True in "
             "Python), train anew over it (--overwrite; overwrite=True), or choose another folder"
         )
-    if resume and not begun:
-        warnings.warn(f"{folder} has nothing to resume: training begins", stacklevel=3)
 
 
 def clear_folder(folder: Path) -> None:

@@ -12,9 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from crosshash.backbones.base import digest_of
 from crosshash.files import atomic_file
 
 FILE = "state.pt"
+CHECKSUM = "sha256"
+_ANEW = "remove it to start training anew"
 
 
 @dataclass
@@ -75,9 +78,12 @@ def restore_state(module: nn.Module, state: Mapping[str, Tensor], frozen: set[st
     """Put :func:`learned_state` back, strictly.
 
     Raises:
-        ValueError: Tensors are missing or left over; names them.
+        ValueError: Tensors are missing, left over or of another shape; names them.
     """
-    result = module.load_state_dict(dict(state), strict=False)
+    try:
+        result = module.load_state_dict(dict(state), strict=False)
+    except RuntimeError as error:  # torch names the shapes
+        raise ValueError(f"the saved state does not fit the model: {error}; {_ANEW}") from error
     missing = [name for name in result.missing_keys if not name.startswith(tuple(frozen))]
     if missing or result.unexpected_keys:
         raise ValueError(
@@ -89,7 +95,23 @@ def restore_state(module: nn.Module, state: Mapping[str, Tensor], frozen: set[st
 def write_state(folder: Path, state: Mapping[str, Any]) -> None:
     """Write the state beside its place and rename it, so that a kill leaves the old one."""
     with atomic_file(folder / FILE) as path:
-        torch.save(dict(state), path)
+        torch.save({**state, CHECKSUM: _checksum(state)}, path)
+
+
+def _checksum(state: Mapping[str, Any]) -> str:
+    tensors: list[tuple[str, Tensor]] = []
+
+    def described(value: Any, name: str) -> Any:
+        if isinstance(value, Tensor):
+            tensors.append((name, value))
+            return name
+        if isinstance(value, Mapping):
+            return [[repr(key), described(v, f"{name}.{key}")] for key, v in value.items()]
+        if isinstance(value, (list, tuple)):
+            return [described(v, f"{name}.{place}") for place, v in enumerate(value)]
+        return repr(value)
+
+    return digest_of(described(state, ""), tensors)
 
 
 def read_state(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -100,7 +122,8 @@ def read_state(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any] | No
         settings: What the training that wants to resume was given.
 
     Raises:
-        ValueError: The state cannot be read, or was made with other settings; names the settings.
+        ValueError: The state cannot be read, is damaged, or was made with other settings or data;
+            names them.
     """
     path = folder / FILE
     if not path.exists():
@@ -108,10 +131,11 @@ def read_state(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any] | No
     try:
         # weights_only: tensors and plain containers, no code from the file.
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        whole = state.pop(CHECKSUM) == _checksum(state)
     except Exception as error:
-        raise ValueError(
-            f"{path}: cannot be read ({error}); remove it to start training anew"
-        ) from error
+        raise ValueError(f"{path}: cannot be read ({error!r}); {_ANEW}") from error
+    if not whole:
+        raise ValueError(f"{path}: is damaged (its checksum differs); {_ANEW}")
     then, now = json.loads(state["settings"]), json.loads(json.dumps(settings))
     different = sorted(key for key in {*then, *now} if then.get(key) != now.get(key))
     if different:

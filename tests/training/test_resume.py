@@ -300,3 +300,19 @@ def test_frozen_weights_are_not_stored_and_stay_as_they_are(
         resumed.net.backbones["image"].linear.weight.fill_(0.5)
     toy.trainer(resumed, pairs, folder=tmp_path, validate=toy.agreement).run(resume=True)
     assert (resumed.net.backbones["image"].linear.weight == 0.5).all()
+
+
+def test_a_damaged_state_is_refused(toy: ModuleType, tmp_path: Path) -> None:
+    half_trained(toy, tmp_path)
+    path = tmp_path / FILE
+    whole = path.read_bytes()
+    state = torch.load(path, weights_only=True)
+    value = next(v for v in state["algorithm"].values() if v.is_floating_point() and v.numel() > 4)
+    place = whole.index(value.contiguous().numpy().tobytes())
+    path.write_bytes(whole[: place + 5] + bytes([whole[place + 5] ^ 1]) + whole[place + 6 :])
+    algorithm, pairs = toy.make()
+    with pytest.raises(ValueError, match=r"damaged.*remove it to start training anew"):
+        toy.trainer(algorithm, pairs, folder=tmp_path, validate=toy.agreement).run(resume=True)
+    path.write_bytes(whole)
+    algorithm, pairs = toy.make()
+    assert toy.trainer(algorithm, pairs, folder=tmp_path, validate=toy.agreement).run(resume=True)
