@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain
+from threading import RLock
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,9 @@ from crosshash.backbones.base import Features, ImageBackbone
 _SLICE = 4
 # Above this, threads wait for Python's lock more than they compute.
 _MOST_THREADS = 16
+_LOCK = RLock()
+# Of each module in eval mode here: how many are inside, and the modes that its parts had before.
+_EVALUATED: dict[nn.Module, tuple[int, list[tuple[nn.Module, bool]]]] = {}
 Start = Callable[[Tensor], Callable[[], Features]]
 
 
@@ -30,18 +34,30 @@ def floating_type(module: nn.Module) -> torch.dtype:
 def evaluating(
     module: nn.Module, device: torch.device | str | None = None
 ) -> Iterator[torch.device]:
-    """Eval mode, on the device if one is given; yields the device, restores each part's mode."""
+    """Eval mode, on the device if one is given; yields the device, restores each part's mode.
+
+    Of several threads in here with one module the first sets the mode, and the last restores it.
+    """
     if device is not None:
         module.to(device)
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
+    with _LOCK:
+        inside, modes = _EVALUATED.get(module, (0, []))
+        if not inside:
+            modes = [(part, part.training) for part in module.modules()]
+            module.eval()
+        _EVALUATED[module] = inside + 1, modes
     try:
         yield next((tensor.device for tensor in module.parameters()), torch.device(device or "cpu"))
     finally:
-        # From the outside in, through train(), which some models override to drop caches.
-        for part, training in modes:
-            if part.training != training:
-                part.train(training)
+        with _LOCK:
+            inside, modes = _EVALUATED[module]
+            _EVALUATED[module] = inside - 1, modes
+            if inside == 1:
+                del _EVALUATED[module]
+                # From the outside in, through train(), which some models override to drop caches.
+                for part, training in modes:
+                    if part.training != training:
+                        part.train(training)
 
 
 @contextmanager

@@ -261,9 +261,8 @@ def encode_pairs(
     with evaluating(model):
         for batch in loader:
             moved = batch.to(model.device)
-            F, G = model(moved.images, moved.texts)
-            images.append(pack(F))
-            texts.append(pack(G))
+            images.append(pack(model.image_codes(moved.images)))
+            texts.append(pack(model.text_codes(moved.texts)))
     return np.concatenate(images), np.concatenate(texts)
 
 

@@ -141,7 +141,8 @@ def train(
         FileNotFoundError: Data or weights are not there, or a file of ``imports`` is not.
         PluginError: A file of ``imports`` fails.
         FileExistsError: ``folder`` has a run, and neither ``resume`` nor ``overwrite`` says what
-            to do with it; or that run is finished, or running; or its ``checkpoint`` is none of ours.
+            to do with it; or that run is finished, or running; or what is named ``checkpoint``
+            there is none.
         ValueError: ``folder`` has the state of another training, or of one with other data or
             another model to start from; or what would be trained could not be loaded again
             (:func:`~crosshash.hub.save.check_savable`).

@@ -64,6 +64,7 @@ class MultiScaleText(nn.Module):
             raise ValueError(f"scales are positive pooling widths, got {list(scales)}")
         self.dim = dim
         self.scales = tuple(min(scale, dim) for scale in scales)
+        # Of one place and one channel: applied as products, whose values no batch size changes.
         self.convs = nn.ModuleList(nn.Conv1d(1, 1, 1) for _ in self.scales)
         for conv in self.convs:
             # A random sign would switch half of the scales off for good behind the ReLU.
@@ -74,13 +75,11 @@ class MultiScaleText(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The fused vector."""
-        stacked = torch.stack(
-            [x, *(_widened(view, s, self.dim) for s, view in self._pooled(x))], dim=1
-        )
+        views = [x, *(_widened(view, s, self.dim) for s, view in self._pooled(x))]
         if self.fuse is None:
-            return rearrange(stacked, "n s d -> n (s d)")
-        fused: Tensor = self.fuse(stacked)
-        return rearrange(fused, "n 1 d -> n d")
+            return torch.cat(views, dim=1)
+        products = [w * view for w, view in zip(self.fuse.weight.flatten(), views, strict=True)]
+        return sum(products, self.fuse.get_parameter("bias"))
 
     def project(self, x: Tensor, layer: nn.Linear) -> Tensor:
         """``layer(self(x))`` of ``fuse="concat"``, without widening the pooled views.
@@ -107,7 +106,9 @@ class MultiScaleText(nn.Module):
         line = rearrange(x, "n d -> n 1 d")
         for scale, conv in zip(self.scales, self.convs, strict=True):
             pooled = functional.avg_pool1d(line, scale, stride=scale, ceil_mode=True)
-            yield scale, rearrange(conv(pooled).relu(), "n 1 w -> n w")
+            view = rearrange(pooled, "n 1 w -> n w")
+            weight, bias = conv.get_parameter("weight").flatten(), conv.get_parameter("bias")
+            yield scale, (weight * view + bias).relu()
 
 
 def _widened(view: Tensor, scale: int, dim: int) -> Tensor:

@@ -13,7 +13,14 @@ from crosshash.backbones.base import Features, ImageBackbone, TextEncoder
 from crosshash.backbones.forward import evaluating, floating_type
 from crosshash.codes import check_bits
 from crosshash.model.batch import Batch
-from crosshash.model.encoding import Output, checked_length, collect, image_chunks, text_chunks
+from crosshash.model.encoding import (
+    Output,
+    at_least_fewest,
+    checked_length,
+    collect,
+    image_chunks,
+    text_chunks,
+)
 from crosshash.model.info import ModelInfo as ModelInfo
 from crosshash.model.standardization import Standardization
 
@@ -22,6 +29,9 @@ Standardize = Literal["image", "text"]
 
 class HashModel(nn.Module):
     """Base of the methods' networks.
+
+    Any number of threads may encode with one model at once. Training it, moving it or changing its
+    weights is for one thread, while no other uses it.
 
     A subclass names its image slots, takes the backbones, the text encoder and the bits, and
     implements :meth:`hash_image` and :meth:`hash_text`. Both are unimodal, and in eval mode an
@@ -215,6 +225,22 @@ class HashModel(nn.Module):
         F, G = self(batch.images, batch.texts)
         return {"F": F, "G": G}
 
+    def image_codes(self, images: Mapping[str, Tensor | Features]) -> Tensor:
+        """Real-valued codes (n, k) of a batch in eval mode, whose size changes no value.
+
+        A few rows are brought to :data:`~crosshash.model.encoding.FEWEST` by repeating the last:
+        products of fewer are summed in another order.
+        """
+        features = self.image_features(images)
+        count = len(next(iter(features.values())).pooled)
+        enough = {slot: at_least_fewest(value) for slot, value in features.items()}
+        return self.hash_image(enough)[:count]
+
+    def text_codes(self, texts: Mapping[str, Tensor] | Features) -> Tensor:
+        """As :meth:`image_codes`, of texts."""
+        features = self.text_features(texts)
+        return self.hash_text(at_least_fewest(features))[: len(features.pooled)]
+
     # Codes for users
 
     @property
@@ -285,7 +311,7 @@ class HashModel(nn.Module):
             progress=progress,
         )
         with evaluating(self):
-            codes = (self.hash_image(self.image_features(chunk))[:, :bits] for chunk in chunks)
+            codes = (self.image_codes(chunk)[:, :bits] for chunk in chunks)
             return collect(codes, output)
 
     @torch.inference_mode()
@@ -318,7 +344,7 @@ class HashModel(nn.Module):
             self.text, texts, device=self.device, batch_size=batch_size, unknown=unknown
         )
         with evaluating(self):
-            codes = (self.hash_text(self.text_features(chunk))[:, :bits] for chunk in chunks)
+            codes = (self.text_codes(chunk)[:, :bits] for chunk in chunks)
             return collect(codes, output)
 
     def __repr__(self) -> str:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from crosshash.codes import Packed, as_packed, check_bits
 from crosshash.retrieval.index_file import CorruptIndexError, Stored, read_folder, write_folder
+from crosshash.retrieval.lock import ReadWriteLock
 
 if TYPE_CHECKING:
     from crosshash.model.hash_model import HashModel
@@ -47,7 +48,9 @@ class Index:
 
     Equal distances come in order of insertion, so that a result is the same on every run. Ids are
     strings, each once; an integer may be given for one and stands for its decimal digits: 7 and
-    ``"7"`` are the same id, which results name ``"7"``. An index can be pickled and copied.
+    ``"7"`` are the same id, which results name ``"7"``. An index can be pickled and copied. Threads
+    may share one: searches run side by side, and each sees all of an ``add`` or ``remove``, or none
+    of it.
 
     Args:
         bits: Code length k, a multiple of 8.
@@ -71,6 +74,7 @@ class Index:
         self._faiss: Any = faiss.IndexBinaryFlat(bits)
         self._ids: list[str] = []
         self._known: set[str] = set()
+        self._lock = ReadWriteLock()
 
     @classmethod
     def for_model(
@@ -131,12 +135,13 @@ class Index:
         return _as_id(id_) in self._known
 
     def __getstate__(self) -> dict[str, Any]:
-        return {
-            "bits": self.bits,
-            "metadata": self.metadata,
-            "codes": self.codes(),
-            "ids": list(self._ids),
-        }
+        with self._lock.reading():
+            return {
+                "bits": self.bits,
+                "metadata": self.metadata,
+                "codes": self._codes(),
+                "ids": list(self._ids),
+            }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         Index.__init__(self, state["bits"], state["metadata"])
@@ -152,6 +157,10 @@ class Index:
 
     def codes(self) -> Packed:
         """A copy of all codes in order of insertion, ``uint8`` (n, k/8)."""
+        with self._lock.reading():
+            return self._codes()
+
+    def _codes(self) -> Packed:
         import faiss
 
         flat: Packed = faiss.vector_to_array(self._faiss.xb)
@@ -173,11 +182,12 @@ class Index:
         if len(new) != len(packed):
             raise ValueError(f"one id per code: got {len(new)} ids for {len(packed)} codes")
         fresh = set(new)
-        if len(fresh) != len(new) or not self._known.isdisjoint(fresh):
-            raise ValueError(self._duplicate(new))
-        self._faiss.add(packed)
-        self._ids += new
-        self._known |= fresh
+        with self._lock.writing():
+            if len(fresh) != len(new) or not self._known.isdisjoint(fresh):
+                raise ValueError(self._duplicate(new))
+            self._faiss.add(packed)
+            self._ids += new
+            self._known |= fresh
 
     def remove(self, ids: Iterable[Id]) -> None:
         """Take items out; the others keep their order. On any error nothing is removed.
@@ -190,16 +200,17 @@ class Index:
             LookupError: Ids are not in the index; names them.
         """
         gone = set(_as_ids(ids))
-        if missing := sorted(gone - self._known):
-            more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-            raise LookupError(
-                f"not in the index: {', '.join(map(repr, missing[:5]))}{more}; nothing was "
-                "removed (`id in index` tells what is there)"
-            )
-        positions = [place for place, id_ in enumerate(self._ids) if id_ in gone]
-        self._faiss.remove_ids(np.array(positions, dtype=np.int64))
-        self._ids = [id_ for id_ in self._ids if id_ not in gone]
-        self._known -= gone
+        with self._lock.writing():
+            if missing := sorted(gone - self._known):
+                more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+                raise LookupError(
+                    f"not in the index: {', '.join(map(repr, missing[:5]))}{more}; nothing was "
+                    "removed (`id in index` tells what is there)"
+                )
+            positions = [place for place, id_ in enumerate(self._ids) if id_ in gone]
+            self._faiss.remove_ids(np.array(positions, dtype=np.int64))
+            self._ids = [id_ for id_ in self._ids if id_ not in gone]
+            self._known -= gone
 
     def search(self, codes: Any, topk: int = 10) -> SearchResult:
         """Find the nearest items of each query code.
@@ -215,13 +226,15 @@ class Index:
         packed = self._packed(codes)
         if topk < 1:
             raise ValueError(f"topk is at least 1, got {topk}")
-        if not len(self):
-            raise ValueError("the index is empty; add codes before searching")
-        # FAISS keeps a heap by (distance, position) and lets an equal distance in only if nothing
-        # earlier has it, which is the order promised here; the counting search would not.
-        self._faiss.use_heap = True
-        distances, positions = self._faiss.search(packed, min(topk, len(self)))
-        ids = [[self._ids[position] for position in row] for row in positions.tolist()]
+        with self._lock.reading():
+            if not len(self):
+                raise ValueError("the index is empty; add codes before searching")
+            # FAISS keeps a heap by (distance, position) and lets an equal distance in only if
+            # nothing earlier has it, which is the order promised here; the counting search would
+            # not.
+            self._faiss.use_heap = True
+            distances, positions = self._faiss.search(packed, min(topk, len(self)))
+            ids = [[self._ids[position] for position in row] for row in positions.tolist()]
         return SearchResult(ids, distances, positions)
 
     def save(self, folder: str | Path) -> None:
@@ -234,7 +247,8 @@ class Index:
             FileExistsError: The folder holds other files, which replacing it would delete.
             TypeError: ``metadata`` cannot be written as JSON and read back the same.
         """
-        write_folder(folder, Stored(self._faiss, self._ids, self.metadata))
+        with self._lock.reading():
+            write_folder(folder, Stored(self._faiss, self._ids, self.metadata))
 
     @classmethod
     def load(cls, folder: str | Path) -> Index:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,41 @@ def test_image_dropout_hides_images_in_training_and_in_training_only(
         hidden.train()
         codes = hidden.hash_image(hidden.image_features(images))
     assert_close(codes, codes[:1].expand_as(codes))
+
+
+def test_an_item_alone_has_the_very_values_of_the_item_in_any_batch(
+    method: str, model_of: Model, batch_of: Any, steps: Any, algorithm_of: Any
+) -> None:
+    """Not only up to rounding: a value near 0 would have another sign."""
+    model = model_of(method, bits=32)
+    batch = batch_of(model.slots)
+    if model.state_dict():
+        steps(algorithm_of(method, model, batch), batch, 2)
+    images = {slot: value.pooled.numpy() for slot, value in batch.images.items()}
+    words = batch.texts["bow"].numpy()
+    whole = model.encode_image(images, output="real"), model.encode_text(words, output="real")
+    for size in (1, 2, 3, 5, 16):
+        few = {slot: rows[:size] for slot, rows in images.items()}
+        np.testing.assert_array_equal(model.encode_image(few, output="real"), whole[0][:size])
+        np.testing.assert_array_equal(
+            model.encode_text(words[:size], output="real"), whole[1][:size]
+        )
+
+
+def test_threads_that_encode_leave_a_model_in_training_mode_as_it_was(
+    method: str, model_of: Model, batch_of: Any
+) -> None:
+    model = model_of(method).train()
+    batch = batch_of(model.slots)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    words = batch.texts["bow"].numpy()
+    modes = [part.training for part in model.modules()]
+    with ThreadPoolExecutor(4) as pool:
+        codes = list(pool.map(lambda _: model.encode_text(words).tobytes(), range(40)))
+    assert len(set(codes)) == 1
+    assert [part.training for part in model.modules()] == modes
+    after = model.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
 def test_gradients_reach_every_trained_parameter(

@@ -2,6 +2,9 @@ import copy
 import pickle
 import subprocess
 import sys
+import threading
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -319,3 +322,43 @@ index.search(np.zeros((1, 2), dtype=np.uint8))
 assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_a_search_beside_writers_finds_each_id_with_its_own_code() -> None:
+    """A code is its id's number, so that a distance tells whether they belong together."""
+    index, queries = Index(64), range(1, 12_000, 400)
+    stop = threading.Event()
+
+    def codes(numbers: Iterable[int]) -> np.ndarray:
+        return np.array(list(numbers), dtype=np.int64).view(np.uint8).reshape(-1, 8)
+
+    def write(start: int) -> int:
+        for first in range(start, start + 6000, 20):
+            numbers = range(first, first + 20)
+            index.add(codes(numbers), numbers)
+            index.remove(numbers[::2])
+        return start
+
+    def search() -> tuple[int, list[str]]:
+        searches, wrong = 0, []
+        while not stop.is_set():
+            found = index.search(codes(queries), topk=3)
+            for query, ids, distances in zip(queries, found.ids, found.distances, strict=True):
+                apart = [(query ^ int(id_)).bit_count() for id_ in ids]
+                wrong += [id_ for id_, a, b in zip(ids, apart, distances, strict=True) if a != b]
+            searches += 1
+        return searches, wrong
+
+    index.add(codes([0]), [0])
+    with ThreadPoolExecutor() as pool:
+        readers = [pool.submit(search) for _ in range(2)]
+        try:
+            assert list(pool.map(write, [1, 6001])) == [1, 6001]
+        finally:
+            stop.set()
+        for reader in readers:
+            searches, wrong = reader.result()
+            assert searches > 0
+            assert wrong == []
+    assert len(index) == 6001
+    assert np.array_equal(index.codes(), codes(map(int, index.ids)))
