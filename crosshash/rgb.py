@@ -91,7 +91,7 @@ def _on_white(image: PILImage.Image, clear: Any) -> PILImage.Image:
         image.info["transparency"] = tuple(value >> 8 for value in clear)
     elif image.mode == "P":
         image = image.copy()  # Pillow would write the transparency into this palette
-    layer = image.convert("RGBA")
+    layer = image if image.mode == "RGBA" else image.convert("RGBA")
     flat = PILImage.new("RGB", image.size, _WHITE)
     flat.paste(layer, mask=layer)
     return flat
@@ -113,7 +113,11 @@ def _wide(image: PILImage.Image, clear: Any) -> PILImage.Image:
             f"grey values of mode {image.mode} are 0 to {white}, it has {low} to {high}; scale "
             "them, or save it with 8 or 16 bits"
         )
-    grey = ((values.astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8)
+    scaled = values.astype(np.uint32)
+    scaled *= 255  # in place, as a picture may be large
+    scaled += white // 2
+    scaled //= white
+    grey = scaled.astype(np.uint8)
     if image.mode != "I" and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
         grey = 255 - grey  # of 8 bits Pillow does it
     if isinstance(clear, int):
@@ -129,7 +133,8 @@ def _floating(image: PILImage.Image) -> PILImage.Image:
             f"grey values of mode F are 0 to 1, it has {low:g} to {high:g}; scale them, or save it "
             "with 8 or 16 bits"
         )
-    return _grey(np.rint(values * 255).astype(np.uint8))
+    scaled = values * 255
+    return _grey(np.rint(scaled, out=scaled).astype(np.uint8))
 
 
 def _grey(values: npt.NDArray[np.uint8]) -> PILImage.Image:
