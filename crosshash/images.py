@@ -6,38 +6,23 @@ import hashlib
 import operator
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol, Union, overload
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as PILImage
-from PIL import UnidentifiedImageError
+
+from crosshash.rgb import to_rgb
+from crosshash.stored_picture import CorruptImageError as CorruptImageError
+from crosshash.stored_picture import decode, digest
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+# To find damaged files: a JPEG is read to its end at any size, and fastest at a small one.
+PROBE = (32, 32)
 ImageLike = Union[str, Path, "PILImage.Image", npt.NDArray[Any], Mapping[str, Any]]
 # A Path has lost one of the two slashes.
 _ADDRESS = re.compile(r"(https?|ftp|s3|gs|hf):/", re.IGNORECASE)
-
-
-class CorruptImageError(ValueError):
-    """A file that is there but cannot be decoded as a picture.
-
-    Attributes:
-        name: Which one.
-        reason: Why, as the decoder says it.
-        hint: What to do about it; whoever offers a way of leaving pictures out names it here.
-    """
-
-    def __init__(self, name: str, reason: str, hint: str = "") -> None:
-        super().__init__(name, reason, hint)
-        self.name = name
-        self.reason = reason
-        self.hint = hint or "replace or remove it, or leave such pictures out"
-
-    def __str__(self) -> str:
-        return f"{self.name}: cannot be read as an image ({self.reason}); {self.hint}"
 
 
 class ImageSource(Protocol):
@@ -50,7 +35,7 @@ class ImageSource(Protocol):
     def __len__(self) -> int: ...
 
     def open(self, index: int, *, size: tuple[int, int] | None = None) -> PILImage.Image:
-        """The picture in RGB.
+        """The picture in RGB, upright and on white as :func:`crosshash.rgb.to_rgb` makes it.
 
         Args:
             index: Which one.
@@ -103,20 +88,21 @@ class ImageFiles(ImageSource):
         return len(self.paths)
 
     def open(self, index: int, *, size: tuple[int, int] | None = None) -> PILImage.Image:
-        """The picture in RGB.
+        """The picture in RGB, upright and on white; of several frames the first.
 
         With a ``size`` of at most half the stored one, a JPEG file is decoded at a half, a quarter
         or an eighth, which takes a fraction of the time; the result is at least of that size.
 
         Raises:
             FileNotFoundError: The file is not there.
-            CorruptImageError: The file is there but is no whole picture.
+            CorruptImageError: The file is there but is no whole picture, no regular file, or has
+                more pixels than ``PIL.Image.MAX_IMAGE_PIXELS``.
         """
-        return _decoded(self.paths[index], self.name(index), size)
+        return decode(self.paths[index], self.name(index), size)
 
     def digest(self, index: int) -> bytes:
         """SHA-256 of the file's bytes."""
-        return hashlib.sha256(self.paths[index].read_bytes()).digest()
+        return digest(self.paths[index], self.name(index))
 
     def name(self, index: int) -> str:
         """The file's path."""
@@ -127,10 +113,12 @@ class ImageArrays(ImageSource):
     """Pictures in memory, mixed as they come.
 
     Args:
-        images: PIL images; arrays, ``uint8`` (h, w, 3) or (h, w), or floating (h, w, 3) in [0, 1],
-            of which a value v becomes the whole number nearest to 255 v; or encoded pictures as
-            the Hugging Face ``datasets`` keep them, ``{"bytes": …, "path": …}`` with one of the
-            two, or paths. A sequence is not copied: a picture is looked up when it is opened.
+        images: PIL images of any mode, as they are meant to be seen
+            (:func:`crosshash.rgb.to_rgb`); arrays, ``uint8`` (h, w, 3) or (h, w), or floating
+            (h, w, 3) in [0, 1], of which a value v becomes the whole number nearest to 255 v; or
+            encoded pictures as the Hugging Face ``datasets`` keep them, ``{"bytes": …, "path": …}``
+            with one of the two, or paths. A sequence is not copied: a picture is looked up when it
+            is opened.
     """
 
     def __init__(self, images: Sequence[Any] | npt.NDArray[Any]) -> None:
@@ -140,27 +128,30 @@ class ImageArrays(ImageSource):
         return len(self.images)
 
     def open(self, index: int, *, size: tuple[int, int] | None = None) -> PILImage.Image:
-        """The picture in RGB; one in memory is whole whatever the ``size``.
+        """The picture in RGB, upright and on white; one in memory is whole whatever the ``size``.
 
         Raises:
             ValueError: It is none of the kinds above.
             FileNotFoundError: Its file is not there.
-            CorruptImageError: Its bytes or its file are no whole picture.
+            CorruptImageError: Its bytes or its file are no whole picture, it has no pixels, or grey
+                values outside of its mode's range.
         """
         image, name = self.images[index], self.name(index)
-        if isinstance(image, PILImage.Image):
-            return image.convert("RGB")
-        stored = _stored(image, name)
-        if stored is None:
-            return PILImage.fromarray(_pixels(image, name)).convert("RGB")
-        return _decoded(stored, name if isinstance(stored, bytes) else str(stored), size)
+        stored = None if isinstance(image, PILImage.Image) else _stored(image, name)
+        if stored is not None:
+            return decode(stored, name if isinstance(stored, bytes) else str(stored), size)
+        if not isinstance(image, PILImage.Image):
+            image = PILImage.fromarray(_pixels(image, name))
+        try:
+            return to_rgb(image)
+        except (OSError, SyntaxError, ValueError) as error:  # one that Pillow has not loaded yet
+            raise CorruptImageError(name, str(error)) from error
 
     def digest(self, index: int) -> bytes:
-        """SHA-256 of a file's bytes, or of size and pixels."""
+        """SHA-256 of a file's bytes, or of size and pixels as they are seen."""
         stored = _stored(self.images[index], self.name(index))
         if stored is not None:
-            content = stored if isinstance(stored, bytes) else stored.read_bytes()
-            return hashlib.sha256(content).digest()
+            return digest(stored, self.name(index))
         image = self.open(index)
         return hashlib.sha256(repr(image.size).encode() + image.tobytes()).digest()
 
@@ -254,23 +245,6 @@ def _stored(image: Any, name: str) -> bytes | Path | None:
     if content is None and path is None:
         raise ValueError(f"{name}: has neither bytes nor a path; leave out what has no picture")
     return _path(path) if content is None else bytes(content)
-
-
-def _decoded(stored: bytes | Path, name: str, size: tuple[int, int] | None) -> PILImage.Image:
-    try:
-        with PILImage.open(BytesIO(stored) if isinstance(stored, bytes) else stored) as image:
-            if size is not None:
-                image.draft("RGB", size)  # does nothing where the file is no JPEG
-            image.load()
-            # convert() would copy what is in RGB already.
-            picture: PILImage.Image = image if image.mode == "RGB" else image.convert("RGB")
-            return picture
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{name}: no such image file") from None
-    except UnidentifiedImageError as error:
-        raise CorruptImageError(name, "it is in no known format") from error
-    except (OSError, SyntaxError, ValueError, PILImage.DecompressionBombError) as error:
-        raise CorruptImageError(name, str(error)) from error
 
 
 def _pixels(image: Any, name: str) -> npt.NDArray[np.uint8]:

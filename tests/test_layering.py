@@ -14,7 +14,7 @@ import crosshash
 ROOT = Path(crosshash.__file__).parent
 FLOORS = [
     {"_lazy", "_version", "registry", "plugins", "config", "overlays", "sections", "settings"}
-    | {"codes", "similarity", "files", "images"},
+    | {"codes", "similarity", "files", "images", "rgb", "stored_picture"},
     {"layers", "losses", "backbones"},
     {"model"},
     {"algorithms"},

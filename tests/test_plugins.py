@@ -221,7 +221,7 @@ def test_commands_take_the_file_that_a_model_needs(parts: Path, tmp_path: Path) 
         "evaluate": ["evaluate", checkpoint, "--json"],
         "encode": ["encode", checkpoint, "aab", "--text", "-o", str(tmp_path / "codes.npz")],
         "publish": ["publish", checkpoint, "--repo", "me/own", "--dry-run"],
-        "search": ["search", "aab", "-i", str(tmp_path / "index"), "--json"],
+        "search": ["search", "aab", "-i", str(tmp_path / "index"), "-m", checkpoint],
     }
     for name, command in commands.items():
         forget(parts)

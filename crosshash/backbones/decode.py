@@ -10,7 +10,7 @@ import torch
 from PIL import Image as PILImage
 from torch import Tensor
 
-from crosshash.images import ImageSource
+from crosshash.images import CorruptImageError, ImageSource
 
 Preprocess = Callable[[PILImage.Image], Tensor]
 
@@ -43,7 +43,8 @@ class PictureReader:
     grey levels; where the box falls on whole pixels, none does.
 
     Args:
-        source: The pictures.
+        source: The pictures. One at a time is held, so that what a worker takes at most is a
+            picture of ``PIL.Image.MAX_IMAGE_PIXELS`` and the batches that wait.
         preprocess: From a PIL picture in RGB to (3, h, w).
     """
 
@@ -70,6 +71,7 @@ class PictureReader:
             error: Exception | None = None
             try:
                 picture = self.source.open(row, size=self.size)
+                self._check_shape(picture, row)
             except (OSError, ValueError) as raised:
                 picture, error = PILImage.new("RGB", (64, 64)), raised
             errors.append(error)
@@ -87,6 +89,35 @@ class PictureReader:
             np.copyto(flat.numpy(), pixels.reshape(height, width * channels))
             flat.div_(255).sub_(mean).div_(std)
         return torch.stack(plain) if plain else batch.permute(0, 3, 1, 2), errors
+
+    def _check_shape(self, picture: PILImage.Image, row: int) -> None:
+        """Refuse a picture so narrow that, scaled whole, it would be huge or have no pixel."""
+        steps = getattr(self.preprocess, "transforms", None)
+        if not steps or (self._geometry and isinstance(self._geometry[0], _ResizedCrop)):
+            return  # of which only the crop is ever made
+        width, height = _scaled(steps[0], picture)
+        limit = PILImage.MAX_IMAGE_PIXELS
+        if not width * height or (limit is not None and width * height > limit):
+            raise CorruptImageError(
+                self.source.name(row),
+                f"{picture.width} x {picture.height} pixels, which the model's preprocessing "
+                f"would scale to {width} x {height}",
+            )
+
+
+def _scaled(step: Any, picture: PILImage.Image) -> tuple[int, int]:
+    """Width and height after a resize that keeps their ratio; of any other step, as they are."""
+    width, height = picture.size
+    kind = type(step).__name__
+    if kind == "ResizeKeepRatio":
+        down, across = step.get_params(picture, step.size, step.longest)
+        return int(across), int(down)
+    if kind != "Resize" or not isinstance(step.size, int):
+        return width, height
+    scale = step.size / min(width, height)
+    if step.max_size is not None:
+        scale = min(scale, step.max_size / max(width, height))
+    return int(width * scale), int(height * scale)
 
 
 class _ResizedCrop:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from crosshash.cli import config, convert, data, export, fit, hub, info, search, train
+from crosshash.cli.output import complain
 from crosshash.cli.shell import INTERRUPTED, Shell
 
 app = typer.Typer(
@@ -73,7 +74,7 @@ def main() -> None:
         # What the library raises on bad input has the whole story in its message.
         if type(error).__module__ == "builtins" and isinstance(error, (KeyError, IndexError)):
             raise
-        typer.echo(f"crosshash: {error}", err=True)
+        complain(f"crosshash: {error}")
         sys.exit(2)
     except KeyboardInterrupt:
         typer.echo("crosshash: interrupted", err=True)
@@ -83,4 +84,4 @@ def main() -> None:
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
     """Users care for the message of a warning and not for the line it came from."""
     if not issubclass(category, _FOR_DEVELOPERS):
-        typer.echo(f"crosshash: {message}", err=True)
+        complain(f"crosshash: {message}")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from crosshash.cli.options import Imports, Json, Quiet
-from crosshash.cli.output import print_result
+from crosshash.cli.output import complain, print_result
 
 zoo = typer.Typer(help="The zoo: build its models from their recipes.", no_args_is_help=True)
 
@@ -117,7 +117,7 @@ def build(
     from crosshash.reports.tables import rich_table
 
     def tell(outcome: Outcome) -> None:
-        typer.echo(f"{outcome.name}: {outcome.state} {outcome.error}".rstrip(), err=True)
+        complain(f"{outcome.name}: {outcome.state} {outcome.error}".rstrip())
 
     outcomes = build_zoo(
         names or (),

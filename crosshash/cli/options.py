@@ -67,7 +67,8 @@ def image_paths(items: list[str]) -> list[Path]:
     paths: list[Path] = []
     for item in map(Path, items):
         if item.is_dir():
-            found = [path for path in item.rglob("*") if path.suffix.lower() in SUFFIXES]
+            named = (path for path in item.rglob("*") if path.suffix.lower() in SUFFIXES)
+            found = [path for path in named if not path.is_dir()]
             if not found:
                 raise FileNotFoundError(f"no image below {item} (looked for {', '.join(SUFFIXES)})")
             paths += sorted(found)

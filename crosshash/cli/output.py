@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from crosshash.cli.options import JSON
 
 NOBODY_READS = 141  # 128 + SIGPIPE, as of any program before a `| head`
 _UNFOLDED = 1_000_000  # characters of a line
+# What JSON leaves as it is and terminals obey, see `crosshash.reports.tables.visible`.
+_UNSEEN = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 @contextmanager
@@ -76,19 +79,30 @@ def print_result(
         values: Everything, JSON-able.
         json_: What ``--json`` was: 0 not given, 1 short, 2 whole.
         renderables: Strings and tables. On a terminal they are folded into its width; in a file or
-            a pipe each row is one line, however long.
+            a pipe each row is one line, however long. Control characters in strings are spelt out,
+            but for tabs and ends of lines; tables do the same themselves.
         short: The figures that most scripts want, where ``values`` are long; by default ``values``.
     """
     try:
         if json_:
             chosen = values if short is None or json_ >= JSON["full"] else short
-            print(json.dumps(chosen, ensure_ascii=False))
+            print(_json(chosen))
         else:
             print(_rendered(renderables), end="")
         sys.stdout.flush()
     except BrokenPipeError:  # of `| head`: the rest must not be written at the program's end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(NOBODY_READS) from None
+
+
+def complain(text: object) -> None:
+    """A line on standard error, for errors and warnings, with control characters spelt out.
+
+    Further lines are indented, so that no name in it can pose as another message.
+    """
+    from crosshash.reports.tables import visible
+
+    typer.echo("\n  ".join(visible(str(text), keep="\t\n").splitlines()), err=True)
 
 
 def headline(report: Any) -> dict[str, Any]:
@@ -110,14 +124,22 @@ def headline(report: Any) -> dict[str, Any]:
     }
 
 
+def _json(values: Any) -> str:
+    text = json.dumps(values, ensure_ascii=False)
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)  # they stand in strings only
+
+
 def _rendered(renderables: Iterable[Any]) -> str:
     from rich.console import Console
+
+    from crosshash.reports.tables import visible
 
     console = Console(width=None if sys.stdout.isatty() else _UNFOLDED)
     with console.capture() as shown:
         for renderable in renderables:
             if isinstance(renderable, str):  # a path is no markup and is not broken into lines
-                console.print(renderable, markup=False, highlight=False, soft_wrap=True)
+                line = visible(renderable, keep="\t\n")
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
             else:
                 console.print(renderable)
     return shown.get()

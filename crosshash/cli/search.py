@@ -13,6 +13,7 @@ from crosshash.cli.output import print_result
 
 if TYPE_CHECKING:
     from crosshash.cli.encoding import Encoded
+    from crosshash.images import ImageFiles
     from crosshash.model.hash_model import HashModel
     from crosshash.retrieval.index import Index
 
@@ -170,22 +171,34 @@ def search(
     ],
     model: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--model", "-m", help="Default: the model that the index was built with."),
+        typer.Option("--model", "-m", help="Default: the one that the index names, of the zoo."),
     ] = None,
     topk: Annotated[int, typer.Option("--topk", "-k", min=1, help="Hits to show.")] = 10,
     gallery: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option("--gallery", "-g", help="Write the hits as one HTML page with pictures."),
     ] = None,
+    root: Annotated[
+        Path, typer.Option("--root", help="The folder whose pictures a gallery may show.")
+    ] = Path(),
+    trust: Annotated[
+        bool,
+        typer.Option("--trust", help="The index is one's own: load any model it names, show all."),
+    ] = False,
     allow_unknown: AllowUnknown = False,
     imports: Imports = None,
     json_: Json = False,
 ) -> None:
     """Search an index by a text or by an image.
 
-    Example: `crosshash search "two dogs run through the snow" -i photos.index -g hits.html`
+    An index that others made names a model and files: without `--model` a model of the zoo only is
+    loaded, and a gallery shows no picture outside of `--root`, by default the current folder.
+    `--trust` lifts both.
+
+    Example: `crosshash search "two dogs run through the snow" -i photos.index -m runs/photos`
     """
     from crosshash.cli.encoding import encode_texts
+    from crosshash.cli.trust import check_below, named_model
     from crosshash.images import SUFFIXES
     from crosshash.reports.tables import rich_table
     from crosshash.retrieval.index import Index
@@ -198,7 +211,8 @@ def search(
             "any other is a text"
         )
     opened = Index.load(folder)
-    network = _model_of(opened, folder, model, imports or ())
+    named = model or named_model(opened, folder, trust=trust)
+    network = _model_of(opened, folder, named, imports or (), asked=model is not None)
     code = (
         _query_picture(network, query, opened.bits)
         if is_image
@@ -210,6 +224,8 @@ def search(
         for rank, (item, distance) in enumerate(zip(found.ids[0], found.distances[0], strict=True))
     ]
     if gallery:
+        if not trust:
+            check_below(root, [str(row["id"]) for row in rows])
         _gallery(gallery, query, is_image, rows)
     print_result({"query": query, "hits": rows}, json_, rich_table(rows))
 
@@ -227,25 +243,27 @@ def _without(done: Encoded, built: Index) -> Encoded:
 
 def _told(skipped: list[str]) -> list[str]:
     """A line on pictures that were left out, and their names."""
+    from crosshash.reports.tables import visible
+
     if not skipped:
         return []
-    return ["\n  ".join([f"{len(skipped)} skipped, which cannot be read as images:", *skipped])]
+    names = map(visible, skipped)  # each of which is one line
+    return ["\n  ".join([f"{len(skipped)} skipped, which cannot be read as images:", *names])]
 
 
-def _model_of(opened: Index, folder: Path, name: str | None, imports: Sequence[str]) -> HashModel:
-    """The model that is named, else the one that made the index; it must be that very model."""
+def _model_of(
+    opened: Index, folder: Path, name: str, imports: Sequence[str], *, asked: bool
+) -> HashModel:
+    """The model of that name, which must be the very one that made the index."""
     from crosshash.hub.load import load
 
-    made = opened.metadata.get("model")
-    if not (name or made):
-        raise ValueError(f"{folder} does not say its model; name it with --model")
     try:
-        network = load(str(name or made), imports=imports)
+        network = load(name, imports=imports)
     except (LookupError, FileNotFoundError) as error:
-        if name:
+        if asked:
             raise
         raise LookupError(
-            f"{folder} was built with the model {made}, which is not here: {error}; where it is "
+            f"{folder} was built with the model {name}, which is not here: {error}; where it is "
             "elsewhere now, name it with --model"
         ) from None
     opened.check_model(network)
@@ -269,8 +287,17 @@ def _gallery(path: Path, query: str, is_image: bool, rows: list[dict[str, Any]])
 
     files = ImageFiles([row["id"] for row in rows])
     hits = [
-        Hit(Item(image=files.open(place), text=Path(row["id"]).name), row["distance"])
+        Hit(Item(image=_small(files, place), text=Path(row["id"]).name), row["distance"])
         for place, row in enumerate(rows)
     ]
-    asked = Item(image=ImageFiles([query]).open(0) if is_image else None, text=query)
+    asked = Item(image=_small(ImageFiles([query]), 0) if is_image else None, text=query)
     write_search_gallery(path, asked, hits, title=f"crosshash: {query}")
+
+
+def _small(files: ImageFiles, place: int) -> Any:
+    """A picture as the page has it, so that no more than one is held whole."""
+    from crosshash.reports.gallery import THUMBNAIL
+
+    picture = files.open(place, size=(THUMBNAIL, THUMBNAIL))
+    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    return picture

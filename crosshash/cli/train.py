@@ -13,7 +13,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from crosshash.cli.options import Imports, Json, Model, Overrides, Quiet
-from crosshash.cli.output import headline, print_result
+from crosshash.cli.output import complain, headline, print_result
 
 
 def demo(
@@ -104,7 +104,7 @@ def train(
     except KeyboardInterrupt:
         again = [part for part in sys.argv[1:] if part not in ("--overwrite", "--resume")]
         command = shlex.join(["crosshash", *again, "--resume"])
-        typer.echo(f"crosshash: interrupted; to go on: {command}", err=True)
+        complain(f"crosshash: interrupted; to go on: {command}")
         raise typer.Exit(130) from None
     report = result.report
     values = {

@@ -12,10 +12,9 @@ import numpy as np
 
 from crosshash.data.dataset import PairedDataset
 from crosshash.data.protocol import Protocol
-from crosshash.images import CorruptImageError, ImageFiles, ImageSource, ImageSubset
+from crosshash.images import PROBE, CorruptImageError, ImageFiles, ImageSource, ImageSubset
 
 _WORD = re.compile(r"\w+")
-_PROBE = (32, 32)  # a JPEG file is read to its end at any size, and fastest at a small one
 
 
 def describe(dataset: PairedDataset, protocol: Protocol) -> dict[str, Any]:
@@ -114,7 +113,7 @@ def _file_problem(source: ImageSource, row: int) -> str | None:
 
 def _decode_problem(source: ImageSource, row: int) -> str | None:
     try:
-        source.open(row, size=_PROBE)
+        source.open(row, size=PROBE)
     except CorruptImageError as error:
         return f"{error.name}: {error.reason}"
     except (OSError, ValueError) as error:

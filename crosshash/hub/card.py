@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
 from crosshash.model.hash_model import HashModel
-from crosshash.reports.tables import markdown_table
+from crosshash.reports.tables import markdown_table, visible
 from crosshash.retrieval.record import training_words
 
 _LEARNED = (
@@ -18,12 +20,19 @@ _LEARNED = (
 )
 FIGURES = "fit"  # in a model's figures: what was found by fitting it to vectors
 _DIRECTIONS = (("i2t", "image → text"), ("t2i", "text → image"))
+# What Markdown or HTML would read: marks, a "_" that is not inside of a word, and the starts of
+# addresses, which GitHub and the Hub make links of.
+_MARKS = re.compile(
+    r"[\\`*\[\]<>&|~$#!]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.", re.IGNORECASE
+)
 
 
 def card(
     model: HashModel, name: str, *, source: str | None = None, licence: str = "Apache-2.0"
 ) -> str:
     """A model card in Markdown with the front matter that the Hugging Face Hub reads.
+
+    Names, of labels and data sets too, are shown as they are, whatever Markdown or HTML is in them.
 
     Args:
         model: Its ``info`` has the figures.
@@ -33,7 +42,9 @@ def card(
     """
     figures = model.info.figures if "i2t" in model.info.figures else {}
     dataset = str(figures.get("record", {}).get("dataset", ""))
-    backbones = ", ".join(f"{slot}: {backbone.name}" for slot, backbone in model.backbones.items())
+    backbones = ", ".join(
+        f"{_shown(slot)}: {_shown(backbone.name)}" for slot, backbone in model.backbones.items()
+    )
     parts = [
         "---\n"
         + yaml.safe_dump(
@@ -42,15 +53,16 @@ def card(
             allow_unicode=True,
         )
         + "---",
-        f"# {name}",
+        f"# {_shown(name)}",
         f"Cross-modal hashing by {model.method.upper()}: {model.bits}-bit codes of images and of "
         f"texts that find each other by Hamming distance. Image backbone {backbones}; text encoder "
-        f"{model.text.name}.{_shorter(model)}",
+        f"{_shown(model.text.name)}.{_shorter(model)}",
         "## Usage",
         _usage(model, source or name),
     ]
     if model.info.label_names:
-        parts.append(f"Labels it was evaluated with: {', '.join(model.info.label_names)}.")
+        labels = ", ".join(map(_shown, model.info.label_names))
+        parts.append(f"Labels it was evaluated with: {labels}.")
     if fitted := model.info.figures.get(FIGURES):
         parts += ["## Measured", held_out_words(fitted), markdown_table(fitted["rows"]).rstrip()]
     if figures:
@@ -58,7 +70,7 @@ def card(
     paper = model.info.experiment.get("paper") or {}
     if paper:
         parts += ["## The paper's figures", _list(paper)]
-    parts += ["## Limits", _limits(model, dataset), "## Licence", f"{licence}."]
+    parts += ["## Limits", _limits(model, dataset), "## Licence", f"{_shown(licence)}."]
     return "\n\n".join(parts) + "\n"
 
 
@@ -113,7 +125,7 @@ def _usage(model: HashModel, source: str) -> str:
     texts = "features  # float32 (n, d)" if model.text.name == "features" else '["a red ball"]'
     return (
         "```python\nimport crosshash\n\n"
-        f'model = crosshash.load("{source}")\n'
+        f"model = crosshash.load({json.dumps(source, ensure_ascii=False)})\n"
         f"images = {images}\n"
         f"texts = {texts}\n"
         f"codes = model.encode_image(images)  # uint8 (n, {model.bits // 8}), packed\n"
@@ -146,7 +158,7 @@ def _table(figures: Mapping[str, Any]) -> str:
         )
     if nested := figures.get("nested"):
         rows = [
-            f"| {bits} | {found['map_i2t']:.4f} | {found['map_t2i']:.4f} |"
+            f"| {_shown(bits)} | {found['map_i2t']:.4f} | {found['map_t2i']:.4f} |"
             for bits, found in nested.items()
         ]
         head = "| MAP of the first bits | image → text | text → image |\n| ---: | --- | --- |"
@@ -178,7 +190,7 @@ def _protocol(model: HashModel) -> str:
 
 
 def _list(values: Mapping[str, Any]) -> str:
-    return "\n".join(f"- {key}: {_words(value)}" for key, value in values.items())
+    return "\n".join(f"- {_shown(key)}: {_shown(_words(value))}" for key, value in values.items())
 
 
 def _words(value: Any) -> str:
@@ -187,10 +199,16 @@ def _words(value: Any) -> str:
     return str(value)
 
 
+def _shown(text: Any) -> str:
+    """Text in one line that Markdown shows as it is."""
+    line = visible(" ".join(str(text).split()))
+    return _MARKS.sub(lambda found: f"\\{found[0]}", line)
+
+
 def _limits(model: HashModel, dataset: str) -> str:
     limits = ["The codes rank items by the labels above"]
     if dataset:
-        limits[0] += f", measured on {dataset} only"
+        limits[0] += f", measured on {_shown(dataset)} only"
     limits[0] += ". They say nothing about fairness."
     if model.text.name == "bow":
         limits.append(

@@ -16,6 +16,7 @@ from crosshash.hub.contained import contained, read_object
 from crosshash.hub.errors import CheckpointError
 from crosshash.hub.limits import read_header
 from crosshash.model.hash_model import HashModel
+from crosshash.rgb import to_rgb
 
 NAMES = ("golden.json", "golden.safetensors")
 BYTES = 100_000
@@ -140,7 +141,7 @@ def _image_tensors(model: HashModel, images: Any, count: int) -> dict[str, npt.N
 
 def _thumbnail(image: Any) -> npt.NDArray[np.uint8]:
     picture = image if isinstance(image, PILImage.Image) else PILImage.fromarray(image)
-    picture = picture.convert("RGB")
+    picture = to_rgb(picture).copy()
     picture.thumbnail((_SIDE, _SIDE))
     return np.array(picture, np.uint8)
 

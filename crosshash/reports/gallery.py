@@ -12,11 +12,11 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image as PILImage
-from PIL import ImageOps
 
 from crosshash.files import atomic_file
 from crosshash.reports.plots import to_svg
 from crosshash.reports.tables import format_value
+from crosshash.rgb import to_rgb
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,7 +26,7 @@ THUMBNAIL = 280  # Pixels of the longer side: sharp at the page's 140 on a dense
 
 @dataclass(frozen=True)
 class Item:
-    """A picture, a text, or a pair of both."""
+    """A picture, a text, or a pair of both; a picture is shown as :func:`to_rgb` makes it."""
 
     image: PILImage.Image | None = None
     text: str | None = None
@@ -182,13 +182,11 @@ def _item(item: Item, role: str) -> str:
 
 
 def _data_uri(image: PILImage.Image) -> str:
-    """A thumbnail as a data URI: PNG where there is transparency or few colours, else JPEG."""
-    small = ImageOps.exif_transpose(image)
-    clear = "A" in small.getbands() or "transparency" in small.info
-    small = small.convert("RGBA" if clear else "RGB")
+    """A thumbnail, as models see the picture, as a data URI: PNG of few colours, else JPEG."""
+    small = to_rgb(image).copy()
     small.thumbnail((THUMBNAIL, THUMBNAIL), PILImage.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    if clear or small.getcolors(256) is not None:
+    if small.getcolors(256) is not None:
         kind = "png"
         small.save(buffer, "PNG", optimize=True)
     else:

@@ -11,6 +11,7 @@ from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont, ImageOps
 
 from crosshash.files import atomic_file
+from crosshash.rgb import to_rgb
 
 _INK, _FAINT, _LABEL = (28, 30, 34), (120, 124, 132), (24, 90, 157)
 _PAPER, _MAT = (255, 255, 255), (238, 239, 242)
@@ -81,7 +82,7 @@ def sample_sheet(
         if pictures:
             draw.rectangle((x, y, x + width - 1, y + width - 1), fill=_MAT)
             if sample.image is not None:
-                picture = ImageOps.contain(sample.image.convert("RGB"), (width, width))
+                picture = ImageOps.contain(to_rgb(sample.image), (width, width))
                 offset = (x + (width - picture.width) // 2, y + (width - picture.height) // 2)
                 sheet.paste(picture, offset)
             y += width + 6

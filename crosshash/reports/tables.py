@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,27 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Row = Mapping[str, Any]
+# Control characters (C0, DEL and C1), ends of lines, marks that turn the direction of what follows,
+# and halves of characters, as undecodable file names have them.
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str, *, keep: str = "") -> str:
+    """Text in which what would steer a terminal is spelt out, by its number.
+
+    File names, ids, captions and labels are others' words: unescaped, they could colour, hide or
+    overwrite what stands beside them.
+
+    Args:
+        text: Any.
+        keep: Characters to leave, such as the ends of the lines of a text that has some.
+    """
+    return _UNSEEN.sub(lambda found: found[0] if found[0] in keep else _spelt(found[0]), text)
+
+
+def _spelt(character: str) -> str:
+    number = ord(character)
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
 
 
 def map_rows(
@@ -60,6 +82,8 @@ def rich_table(
 ) -> Table:
     """A table for the terminal; numbers stand right-aligned, text is shown as it is.
 
+    Control characters and the like are spelt out (:func:`visible`), so that a cell is one line.
+
     Where the terminal is too narrow, text is folded and numbers stay whole; nothing is cut off.
 
     Args:
@@ -78,18 +102,18 @@ def rich_table(
     names = _columns(rows, columns)
     # Text objects, because rich would read "[red]" in a caption or a path as markup.
     table = Table(
-        title=None if title is None else Text(title, style="bold"),
+        title=None if title is None else Text(visible(title), style="bold"),
         title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
     )
-    cells = {name: [format_value(row.get(name), digits) for row in rows] for name in names}
+    cells = {name: [visible(format_value(row.get(name), digits)) for row in rows] for name in names}
     for name in names:
         if _is_numeric(rows, name):
             whole = max(map(len, cells[name]))
-            table.add_column(Text(name), justify="right", overflow="fold", min_width=whole)
+            table.add_column(Text(visible(name)), justify="right", overflow="fold", min_width=whole)
         else:
-            table.add_column(Text(name), overflow="fold", min_width=4)
+            table.add_column(Text(visible(name)), overflow="fold", min_width=4)
     for line in zip(*cells.values(), strict=True):
         table.add_row(*map(Text, line))
     return table

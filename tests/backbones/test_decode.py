@@ -124,3 +124,37 @@ def test_grey_arrays_are_read_too() -> None:
     preprocess = transform()
     source = ImageArrays([np.arange(100, dtype=np.uint8).reshape(10, 10)])
     assert torch.equal(PictureReader(source, preprocess)([0])[0], preprocess(source.open(0)))
+
+
+@pytest.mark.parametrize("size", [(1, 40_000), (40_000, 1), (1, 1)])
+@pytest.mark.parametrize(
+    ("shape", "changes"),
+    [((64, 64), {}), ((64, 64), {"crop_mode": "squash"}), ((48, 72), {"crop_mode": "squash"})],
+)
+def test_a_picture_of_one_row_is_cropped_without_the_whole_of_it(
+    size: tuple[int, int], shape: tuple[int, int], changes: dict[str, Any]
+) -> None:
+    source = ImageArrays([Image.new("RGB", size, (9, 9, 9))])
+    assert PictureReader(source, transform(shape, **changes))([0]).shape == (1, 3, *shape)
+
+
+@pytest.mark.parametrize(
+    ("size", "told"), [((1, 40_000), "64 x 2560000"), ((40_000, 1), "2560000 x 64")]
+)
+def test_a_picture_that_scaling_would_blow_up_is_refused_before(
+    size: tuple[int, int], told: str
+) -> None:
+    from torchvision.transforms import CenterCrop, Compose, Resize, ToTensor
+
+    source = ImageArrays([Image.new("RGB", (8, 8)), Image.new("RGB", size)])
+    reader = PictureReader(source, Compose([Resize(64), CenterCrop(64), ToTensor()]))
+    _, errors = reader.read([0, 1])
+    assert errors[0] is None
+    with pytest.raises(CorruptImageError, match=f"image 1: .*would scale to {told}"):
+        raise errors[1]
+
+
+def test_a_picture_that_scaling_would_leave_without_a_row_is_refused() -> None:
+    source = ImageArrays([Image.new("RGB", (40_000, 1))])
+    with pytest.raises(CorruptImageError, match=r"image 0: .*would scale to 64 x 0"):
+        PictureReader(source, transform((64, 64), crop_mode="border", crop_pct=1.0))([0])

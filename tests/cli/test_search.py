@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -106,14 +107,15 @@ def test_encode_index_and_search(run_folder: Path, pictures: Path, tmp_path: Pat
         "skipped": [],
     }
     page = tmp_path / "hits.html"
+    model = ["-i", tmp_path / "index", "--model", run_folder, "--json"]
     found = json.loads(
-        run("search", pictures / "3.png", "-i", tmp_path / "index", "-k", 3, "-g", page, "--json")
+        run("search", pictures / "3.png", *model, "-k", 3, "-g", page, "--root", pictures)
     )
     assert [hit["rank"] for hit in found["hits"]] == [1, 2, 3]
     assert found["hits"][0]["distance"] == 0
     assert str(pictures / "3.png") in ids
     assert "data:image/" in page.read_text()
-    by_text = json.loads(run("search", "a red square", "-i", tmp_path / "index", "--json"))
+    by_text = json.loads(run("search", "a red square", *model))
     assert len(by_text["hits"]) == 5
 
 
@@ -189,7 +191,7 @@ def test_after_training_again_the_index_is_refused(
     shutil.copytree(run_folder, trained)
     run("index", trained, pictures, "-o", tmp_path / "index")
     save_model(trained / "checkpoint", seed=1)
-    error = fail("search", "red", "-i", tmp_path / "index")
+    error = fail("search", "red", "-i", tmp_path / "index", "--trust")
     assert f"made by another model named {trained} (digest " in error
     assert "`crosshash index`" in error
     # So is any other model of this length; the very model may lie elsewhere.
@@ -220,10 +222,10 @@ def test_codes_and_indexes_have_a_nested_length_where_it_is_asked_for(
     )
     run("index", model, pictures, "-o", place, "--quiet", "--bits", 16)
     np.testing.assert_array_equal(Index.load(place).codes(), told["16"])
-    hits = json.loads(run("search", "a red circle", "-i", place, "--json"))["hits"]
+    hits = json.loads(run("search", "a red circle", "-i", place, "--trust", "--json"))["hits"]
     assert len(hits) == 5
     picture = pictures / "2.png"
-    first = json.loads(run("search", picture, "-i", place, "--json"))["hits"][0]
+    first = json.loads(run("search", picture, "-i", place, "--trust", "--json"))["hits"][0]
     assert (first["distance"], first["id"] in map(str, pictures.iterdir())) == (0, True)
     Image.new("RGB", (32, 32), (9, 9, 200)).save(pictures / "new.png")
     run("index", model, pictures, "-o", place, "--add", "--quiet")
@@ -239,7 +241,7 @@ def test_a_model_that_is_gone_is_named_with_what_to_do(
     metadata = json.loads((index / "index.json").read_text())
     metadata["metadata"]["model"] = str(tmp_path / "moved")
     (index / "index.json").write_text(json.dumps(metadata))
-    error = fail("search", "red", "-i", index)
+    error = fail("search", "red", "-i", index, "--trust")
     assert str(tmp_path / "moved") in error
     assert "--model" in error
 
@@ -270,7 +272,7 @@ def test_a_text_of_unknown_words_is_refused_in_words_of_the_command_line(
     run_folder: Path, index: Path, tmp_path: Path, fail: Fail
 ) -> None:
     for arguments in (
-        ["search", "zyzzyva", "-i", index],
+        ["search", "zyzzyva", "-i", index, "--trust"],
         ["encode", run_folder, "red", "zyzzyva", "--text", "-o", tmp_path / "t.npz"],
     ):
         error = fail(*arguments)
@@ -289,7 +291,7 @@ def test_the_path_of_no_picture_is_not_searched_as_a_text(
     error = fail("search", pictures / "red.jpg", "-i", index)
     assert "red.jpg: no such image file" in error
     corrupt = break_pictures(pictures)
-    error = fail("search", corrupt[1], "-i", index)
+    error = fail("search", corrupt[1], "-i", index, "--trust")
     assert "cannot be read as an image" in error
     assert "corrupt" not in error
 
@@ -312,3 +314,113 @@ def test_what_is_not_there_is_named(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert message in fail(*arguments)
+
+
+def write_index(folder: Path, model: str, ids: list[str]) -> Path:
+    """An index as others may send one, of the codes of the model that comes with the package."""
+    network = crosshash.load("amgfh-shapes-64")
+    built = Index.for_model(network, {"model": model, "kind": "image"})
+    built.add(network.encode_image(np.zeros((len(ids), 32, 32, 3), np.uint8)), ids)
+    built.save(folder)
+    return folder
+
+
+@pytest.mark.parametrize("named", ["hf:someone/model", "amgfh-shapes-64", "../model"])
+def test_an_index_chooses_no_model_but_one_of_the_zoo(
+    named: str, tmp_path: Path, fail: Fail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = write_index(tmp_path / "index", named, ["a.jpg"])
+    monkeypatch.chdir(tmp_path)
+    if named == "amgfh-shapes-64":
+        run("search", "a red circle", "-i", index)
+        (tmp_path / named).mkdir()  # which would be loaded in its place
+
+    def load(*_: object, **__: object) -> None:
+        raise AssertionError("loaded")
+
+    monkeypatch.setattr("crosshash.hub.load.load", load)
+    error = fail("search", "a red circle", "-i", index)
+    assert f"built with {named}, which is no model of the zoo" in error
+    assert "--model" in error
+    assert "--trust" in error
+    for allowed in (["--trust"], ["--model", "x"]):
+        with pytest.raises(AssertionError, match="loaded"):
+            fail("search", "a red circle", "-i", index, *allowed)
+
+
+def test_an_index_puts_no_picture_of_elsewhere_into_a_gallery(
+    tmp_path: Path, fail: Fail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown, private, page = tmp_path / "shown", tmp_path / "private", tmp_path / "hits.html"
+    for folder in (shown, private):
+        folder.mkdir()
+        Image.new("RGB", (8, 8)).save(folder / "a.png")
+    (shown / "link.png").symlink_to(private / "a.png")
+    monkeypatch.chdir(shown)
+    ids = [str(private / "a.png"), "../private/a.png", "link.png"]
+    for number, id_ in enumerate(ids):
+        index = write_index(tmp_path / f"index-{number}", "amgfh-shapes-64", ["a.png", id_])
+        error = fail("search", "a star", "-i", index, "-g", page)
+        assert f"{id_}: a gallery shows pictures of {shown} only" in error
+        assert not page.exists()
+        run("search", "a star", "-i", index)  # ids are only told
+    run("search", "a star", "-i", index, "-g", page, "--root", "..")
+    assert page.read_text().count("data:image/") == 2
+    page.unlink()
+    run("search", "a star", "-i", index, "-g", page, "--trust")
+    assert page.read_text().count("data:image/") == 2
+
+
+def test_a_gallery_holds_one_large_picture_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from crosshash.cli import search
+    from crosshash.reports import gallery
+
+    Image.new("RGB", (3000, 2000), (9, 99, 9)).save(tmp_path / "a.png")
+    sizes = []
+    written = gallery.write_search_gallery
+
+    def write(path: Path, query: gallery.Item, hits: list[gallery.Hit], **options: object) -> Path:
+        sizes.extend(item.image.size for item in (query, *(hit.item for hit in hits)))
+        return written(path, query, hits, **options)
+
+    monkeypatch.setattr(gallery, "write_search_gallery", write)
+    rows = [{"id": str(tmp_path / "a.png"), "distance": 1}] * 2
+    search._gallery(tmp_path / "hits.html", str(tmp_path / "a.png"), True, rows)
+    assert sizes == [(280, 187)] * 3
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_is_no_file_among_pictures_is_left_out_and_nothing_hangs(
+    run_folder: Path, pictures: Path, tmp_path: Path, fail: Fail, workers: int
+) -> None:
+    os.mkfifo(pictures / "pipe.jpg")
+    (pictures / "gone.jpg").symlink_to("nowhere.jpg")
+    inner = pictures / "folder.jpg"
+    inner.mkdir()
+    Image.new("RGB", (32, 32), (9, 9, 9)).save(inner / "5.png")
+    common = ["index", run_folder, pictures, "-o", tmp_path / "index", "--workers", workers]
+    error = fail(*common)
+    assert "gone.jpg" in error
+    assert "--skip-corrupt" in error
+    assert "pipe.jpg: cannot be read as an image (it is a pipe, not a file)" in fail(
+        "index", run_folder, pictures / "pipe.jpg", "-o", tmp_path / "index"
+    )
+    told = json.loads(run(*common, "--skip-corrupt", "--json"))
+    assert told["skipped"] == [str(pictures / "gone.jpg"), str(pictures / "pipe.jpg")]
+    assert str(inner / "5.png") in Index.load(tmp_path / "index")
+    assert told["items"] == 6
+
+
+def test_names_of_files_cannot_steer_the_terminal(
+    run_folder: Path, pictures: Path, tmp_path: Path
+) -> None:
+    name = "\x1b[2J\u202e\n0 skipped.jpg"
+    (pictures / name).write_text("no picture")
+    shown = run("index", run_folder, pictures, "-o", tmp_path / "index", "--skip-corrupt")
+    assert not set(shown) & set("\x1b\u202e")
+    assert shown.endswith(r"pictures/\x1b[2J\u202e\x0a0 skipped.jpg" + "\n")
+    whole = run("index", run_folder, pictures, "-o", tmp_path / "index", "--skip-corrupt", "--json")
+    assert json.loads(whole)["skipped"] == [str(pictures / name)]
+    assert "\u202e" not in whole

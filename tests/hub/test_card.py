@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,33 @@ def test_a_model_that_was_not_measured_claims_nothing(
     text = card(model, "named")
     assert "model-index" not in text
     assert "Measured" not in text
+
+
+def test_names_of_others_are_shown_and_not_read_as_markdown_or_html(
+    model: HashModel, folder: Path
+) -> None:
+    from markdown_it import MarkdownIt
+
+    evil = "x</p><script>alert(1)</script> ![a](https://evil.example/p.png)\n\n# Evil\n\n```\nb"
+    plain = " ".join(evil.split())
+    model.info.label_names = [evil, "red_ball", "_a_", "`c`", "https://evil.example", "R&amp;D|x"]
+    model.info.figures["record"] |= {"dataset": evil, "protocol": evil}
+    model.info.experiment["paper"] = {evil: {evil: evil}}
+    text = card(model, evil, licence=evil, source=evil)
+    assert text.count("red_ball,") == 1  # a name without anything to read is as it was
+    body = text.split("\n---\n", 1)[1]
+    tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(body)
+    headings = [t for t in tokens if t.type == "heading_open" and t.tag == "h1"]
+    assert len(headings) == 1
+    assert [t.type for t in tokens if t.type in ("html_block", "fence")] == ["fence"]
+    inline = [child for t in tokens if t.type == "inline" for child in t.children or []]
+    assert {child.type for child in inline} <= {"text", "text_special", "softbreak", "code_inline"}
+    shown = ["".join(c.content for c in t.children) for t in tokens if t.type == "inline"]
+    assert shown[0] == plain
+    labels = f"{plain}, red_ball, _a_, `c`, https://evil.example, R&amp;D|x."
+    assert f"Labels it was evaluated with: {labels}" in shown
+    assert f"measured on {plain} only" in "".join(shown)
+    assert "https://evil" not in body.split("```")[2]
+    code = body.split("```python\n")[1].split("\n```")[0]
+    assert f"crosshash.load({json.dumps(evil)})" in code
+    compile(code, "card", "exec")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from crosshash.images import ImageArrays
 from crosshash.reports.gallery import (
     Hit,
     Item,
@@ -149,7 +150,7 @@ def test_pictures_become_small_ones_with_a_description(tmp_path):
     assert small.size == (280, 93)
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I", "F"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I"])
 def test_pictures_of_any_mode_are_embedded(tmp_path, mode):
     image = photo().convert("RGB").convert(mode if mode != "LA" else "RGBA").convert(mode)
     page = Page(write_search_gallery(tmp_path / "s.html", Item(image=image), []))
@@ -157,15 +158,33 @@ def test_pictures_of_any_mode_are_embedded(tmp_path, mode):
     assert "No results." in page.text
 
 
-def test_drawn_and_transparent_pictures_stay_exact(tmp_path):
+def test_drawn_pictures_stay_exact(tmp_path):
     drawn = Image.new("RGB", (64, 64), (200, 30, 30))
-    clear = photo(2, (64, 64)).convert("RGBA")
-    clear.putalpha(Image.linear_gradient("L").resize((64, 64)))
-    for image in (drawn, clear):
-        page = Page(write_search_gallery(tmp_path / "s.html", Item(image=image), []))
-        head, small = decoded(page.all("img")[0]["src"])
-        assert head == "data:image/png;base64"
-        np.testing.assert_array_equal(np.asarray(small), np.asarray(image))
+    page = Page(write_search_gallery(tmp_path / "s.html", Item(image=drawn), []))
+    head, small = decoded(page.all("img")[0]["src"])
+    assert head == "data:image/png;base64"
+    np.testing.assert_array_equal(np.asarray(small), np.asarray(drawn))
+
+
+@pytest.mark.parametrize("kind", ["clear", "wide", "floating"])
+def test_pictures_are_shown_as_models_see_them(tmp_path, kind):
+    ramp = np.linspace(0, 255, 64).round().astype(np.uint8) * np.ones((64, 1), np.uint8)
+    image = {
+        "clear": Image.merge("LA", [Image.fromarray(ramp), Image.fromarray(ramp.T.copy())]),
+        "wide": Image.fromarray(ramp.astype(np.uint16) * 257),
+        "floating": Image.fromarray(ramp.astype(np.float32) / 255),
+    }[kind]
+    before = (image.mode, image.size, image.tobytes())
+    page = Page(write_search_gallery(tmp_path / "s.html", Item(image=image), []))
+    small = decoded(page.all("img")[0]["src"])[1]
+    np.testing.assert_array_equal(np.asarray(small), np.asarray(ImageArrays([image])[0]))
+    assert (image.mode, image.size, image.tobytes()) == before
+
+
+def test_a_large_picture_of_the_callers_stays_large(tmp_path):
+    image = photo(0, (900, 300))
+    write_search_gallery(tmp_path / "s.html", Item(image=image), [])
+    assert image.size == (900, 300)
 
 
 def test_a_photograph_stands_as_its_camera_says(tmp_path):

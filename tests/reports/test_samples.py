@@ -68,3 +68,9 @@ def test_wrong_requests_are_refused(tmp_path: Path) -> None:
         sample_sheet([Sample("a")], columns=0)
     with pytest.raises(ValueError, match=r"sheet\.pdf"):
         write_sample_sheet(tmp_path / "sheet.pdf", [Sample("a")])
+
+
+def test_a_picture_of_16_bits_is_drawn_as_it_is_seen() -> None:
+    grey = Image.fromarray(np.full((32, 32), 128 * 257, np.uint16))
+    sheet = sample_sheet([Sample("a", grey)], width=64)
+    assert (128, 128, 128) in {colour for _, colour in sheet.getcolors(1 << 16)}

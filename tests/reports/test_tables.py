@@ -10,6 +10,7 @@ from crosshash.reports.tables import (
     map_table,
     markdown_table,
     rich_table,
+    visible,
 )
 
 
@@ -116,3 +117,15 @@ def test_a_table_without_rows_needs_columns():
 )
 def test_values_are_written_for_people(value, text):
     assert format_value(value) == text
+
+
+def test_what_would_steer_a_terminal_is_spelt_out() -> None:
+    evil = "a\x1b[2Jb\x07\r\x9b\x85\u202e\u2066\udcff\n\tc"
+    spelt = "a\\x1b[2Jb\\x07\\x0d\\x9b\\x85\\u202e\\u2066\\udcff\\x0a\\x09c"
+    assert visible(evil) == spelt
+    assert visible(evil, keep="\n\t") == spelt.replace("\\x0a\\x09", "\n\t")
+    assert visible("Straße 猫 עברית \u200f👩\u200d🚀") == "Straße 猫 עברית \u200f👩\u200d🚀"
+    shown = printed(rich_table([{"id": evil, evil: 1.0}, {"id": "plain"}], title=evil), width=300)
+    assert shown.count(spelt) == 3
+    assert not set(evil) & set(shown) - set("a[2Jbc\n")
+    assert len([line for line in shown.splitlines() if line.strip()]) == 5

@@ -30,16 +30,17 @@ from crosshash.backbones.extract import (
 from crosshash.backbones.forward import evaluating
 from crosshash.data.features.shards import DIGEST_BYTES, Chunks, Rows, Shards, cast
 from crosshash.images import ImageSource
+from crosshash.rgb import DECODING
 
 
 class FeatureCache:
     """A folder of features, found by what they were computed from.
 
     Features belong to the fingerprint of the encoder (weights, architecture, preprocessing), to the
-    size at which its pictures are decoded, and to the digest of each item's contents, so that a
-    changed file, weight or crop is computed anew and a renamed or repeated file is not. Each
-    encoder has a folder of append-only safetensors shards; a run that is interrupted keeps what it
-    has computed. Nothing is deleted before :meth:`clear`.
+    rules and the size at which its pictures are decoded, and to the digest of each item's contents,
+    so that a changed file, weight or crop is computed anew and a renamed or repeated file is not.
+    Each encoder has a folder of append-only safetensors shards; a run that is interrupted keeps
+    what it has computed. Nothing is deleted before :meth:`clear`.
 
     Args:
         folder: Default: ``features`` in ``$CROSSHASH_CACHE``, or in ``~/.cache/crosshash``.
@@ -240,6 +241,8 @@ class FeatureCache:
 
 def _key(module: ImageBackbone | TextEncoder) -> str:
     key = f"{re.sub(r'[^A-Za-z0-9.-]+', '_', module.name)}-{fingerprint(module)[:32]}"
+    if isinstance(module, ImageBackbone):
+        key += f"-rgb{DECODING}"  # else a picture that was read wrongly would stay so
     size = decode_size(getattr(module, "preprocess", None))
     # A JPEG file decoded at a fraction of its size has slightly other pixels.
     return key if size is None else f"{key}-from-{size[0]}x{size[1]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -49,7 +50,7 @@ class _Columns:
 
 
 def read_metadata(
-    root: Path, *, text_column: str | None, label_column: str | None
+    root: Path, *, text_column: str | None, label_column: str | None, follow_links: bool = False
 ) -> tuple[list[Entry], bool]:
     """All images that the metadata of a folder names, in the order of their first rows.
 
@@ -58,11 +59,14 @@ def read_metadata(
 
     Raises:
         FileNotFoundError: The folder is empty or has no metadata file.
-        ValueError: A metadata file or one of its rows is not in the convention.
+        ValueError: A metadata file or one of its rows is not in the convention, or the file is a
+            link that leads out of the folder, and ``follow_links`` is False.
     """
     entries: dict[PurePosixPath, Entry] = {}
     labelled = False
     for path, folder_split in _metadata_files(root):
+        if not follow_links:
+            check_inside(root.resolve(), path, str(path))
         columns: _Columns | None = None
         for where, row in _rows(path):
             if columns is None:
@@ -73,6 +77,25 @@ def read_metadata(
         if columns is None:
             raise ValueError(f"{path}: no rows; write one row per image")
     return list(entries.values()), labelled
+
+
+def check_inside(root: Path, path: Path, where: str) -> None:
+    """Refuse a file that links lead to a place outside of a folder.
+
+    Args:
+        root: The folder, with no link in its path.
+        path: The file, below the folder by its name.
+        where: What names it, for the message.
+
+    Raises:
+        ValueError: It is elsewhere.
+    """
+    real = Path(os.path.realpath(path))
+    if not real.is_relative_to(root):
+        raise ValueError(
+            f"{where}: {path} is reached by a link to {real}, outside of the folder; put the file "
+            "itself there, or allow such links by the option follow_links"
+        )
 
 
 def _metadata_files(root: Path) -> list[tuple[Path, str | None]]:

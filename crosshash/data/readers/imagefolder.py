@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,9 +12,9 @@ import numpy as np
 from crosshash.data.dataset import Labels, PairedDataset
 from crosshash.data.load import DATASETS
 from crosshash.data.protocol import Indices, Protocol
-from crosshash.data.readers._metadata import Entry, read_metadata
+from crosshash.data.readers._metadata import Entry, check_inside, read_metadata
 from crosshash.files import locate
-from crosshash.images import CorruptImageError, ImageFiles
+from crosshash.images import PROBE, CorruptImageError, ImageFiles
 from crosshash.registry import nearest
 
 QUERY_FRACTION = 0.1
@@ -28,6 +29,7 @@ def imagefolder(
     label_names: Sequence[str] | None = None,
     on_corrupt: str = "raise",
     check_images: bool = True,
+    follow_links: bool = False,
     query: int | float | None = None,
     train: int | float | None = None,
     seed: int = 0,
@@ -58,6 +60,8 @@ def imagefolder(
         on_corrupt: ``"raise"`` at an image that cannot be decoded, or ``"skip"``: leave its pair
             out and say so in ``dataset.skipped``.
         check_images: Decode every image once, here; otherwise a corrupt one is found when used.
+        follow_links: Read through symbolic links that lead out of the folder; by default they are
+            refused, as whoever made the folder would choose which files are read.
         query: Number, or fraction, of the pairs that a random protocol makes queries; one tenth by
             default.
         train: Number, or fraction, of the other pairs that train; all of them by default.
@@ -75,12 +79,17 @@ def imagefolder(
             "the option on_corrupt 'skip' needs check_images, which finds the damaged ones"
         )
     folder = locate(root)
-    entries, labelled = read_metadata(folder, text_column=text_column, label_column=label_column)
+    entries, labelled = read_metadata(
+        folder, text_column=text_column, label_column=label_column, follow_links=follow_links
+    )
+    real = folder.resolve()
     for entry in entries:
         if not (folder / entry.file).is_file():
             raise FileNotFoundError(
                 f"{entry.where}: no image {str(entry.file)!r} in {folder}; add it or remove the row"
             )
+        if not follow_links:
+            check_inside(real, folder / entry.file, entry.where)
     skipped: list[str] = []
     if check_images:
         entries, skipped = _readable(folder, entries, on_corrupt)
@@ -105,7 +114,7 @@ def _readable(folder: Path, entries: list[Entry], on_corrupt: str) -> tuple[list
 
     def check(index: int) -> CorruptImageError | None:
         try:
-            source.open(index)
+            source.open(index, size=PROBE)
         except CorruptImageError as error:
             error.hint = (
                 "replace or remove it, or leave such pairs out by the data set's option "
@@ -116,7 +125,8 @@ def _readable(folder: Path, entries: list[Entry], on_corrupt: str) -> tuple[list
 
     kept: list[Entry] = []
     skipped: list[str] = []
-    with ThreadPoolExecutor() as pool:  # Pillow decodes outside the interpreter lock
+    # Pillow decodes outside the interpreter lock; each thread holds a picture.
+    with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 2)) as pool:
         for entry, error in zip(entries, pool.map(check, range(len(entries))), strict=True):
             if error is None:
                 kept.append(entry)

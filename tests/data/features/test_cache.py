@@ -266,3 +266,14 @@ def test_a_cached_run_draws_no_random_number(cache: FeatureCache, files: list[Pa
         features: Features = cache.features(counted.backbone, source)
         assert torch.equal(torch.get_rng_state(), state)
     assert not features.pooled.is_inference()
+
+
+def test_features_of_pictures_that_were_read_by_other_rules_are_not_reused(
+    cache: FeatureCache, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted, source = Counted(), ImageFiles(files)
+    cache.features(counted.backbone, source)
+    assert counted.counts() == 12
+    monkeypatch.setattr("crosshash.data.features.cache.DECODING", 99)
+    cache.features(counted.backbone, source)
+    assert counted.counts() == 12

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import threading
 
 import numpy as np
@@ -408,3 +409,45 @@ def test_no_threads_are_left_behind(folder):
     before = threading.active_count()
     imagefolder(folder)
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "metadata"])
+def test_links_out_of_the_folder_are_followed_only_where_asked(folder, kind):
+    other = folder.parent / "other"
+    picture(other / "secret.jpg", 9)
+    rows = plain()
+    if kind == "file":
+        (folder / "4.jpg").symlink_to(other / "secret.jpg")
+        rows.append(("4.jpg", "linked"))
+    elif kind == "folder":
+        (folder / "more").symlink_to(other)
+        rows.append(("more/secret.jpg", "linked"))
+    if kind == "metadata":
+        write_csv(other / "any.csv", rows)
+        (folder / "metadata.csv").symlink_to(other / "any.csv")
+    else:
+        write_csv(folder / "metadata.csv", rows)
+    with pytest.raises(
+        ValueError, match=r"by a link to .*other.*, outside of the folder.*follow_links"
+    ):
+        imagefolder(folder)
+    dataset, _ = imagefolder(folder, follow_links=True)
+    assert len(dataset) == len(rows)
+
+
+def test_links_inside_of_the_folder_and_to_it_are_followed(folder):
+    (folder / "deep").mkdir()
+    (folder / "deep" / "4.jpg").symlink_to(folder / "0.jpg")
+    write_csv(folder / "metadata.csv", [*plain(), ("deep/4.jpg", "linked")])
+    link = folder.parent / "link"
+    link.symlink_to(folder)
+    assert len(imagefolder(link)[0]) == 5
+
+
+def test_what_is_named_as_a_picture_and_is_no_file_is_refused_unopened(folder):
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / "round.jpg").symlink_to("round.jpg")
+    for name in ("pipe.jpg", "round.jpg"):
+        write_csv(folder / "metadata.csv", [*plain(), (name, "text")])
+        with pytest.raises(FileNotFoundError, match=f"line 6: no image '{name}'"):
+            imagefolder(folder)
