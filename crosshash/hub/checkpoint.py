@@ -12,7 +12,6 @@ from torch import Tensor
 
 from crosshash.backbones import create_text_encoder, takes_weights
 from crosshash.backbones.base import ASSETS
-from crosshash.config import ConfigError
 from crosshash.files import read_whole
 from crosshash.hub.contained import contained, read_json, read_object
 from crosshash.hub.errors import CheckpointError
@@ -134,7 +133,7 @@ def _build(path: Path, config: dict[str, Any], info: dict[str, Any], elements: i
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
     except (ValueError, LookupError, RuntimeError, OverflowError) as error:
-        if isinstance(error, (KeyError, ConfigError)):
+        if isinstance(error, KeyError):
             raise
         hint = ""
         if type(error) is LookupError:  # of a registry

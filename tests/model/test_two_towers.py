@@ -36,7 +36,8 @@ def test_without_layers_the_encoder_feeds_the_codes() -> None:
 
 
 def test_dropout_and_norm_are_options() -> None:
-    kinds = {type(module) for module in build(norm=False, dropout=0.0).modules()}
+    net = build(norm=False, dropout=0.0)
+    kinds = {type(part) for tower in (net.image_net, net.text_net) for part in tower.modules()}
     assert not kinds & {torch.nn.BatchNorm1d, torch.nn.Dropout}
     kinds = {type(module) for module in build(norm=True, dropout=0.1).modules()}
     assert kinds >= {torch.nn.BatchNorm1d, torch.nn.Dropout}
