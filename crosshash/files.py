@@ -58,7 +58,7 @@ def atomic_folder(path: str | Path, *, holds: Sequence[str], what: str) -> Itera
     target = _followed(path)
     check_replaceable(target, holds=holds, what=what)
     with _partial(target, folder=True) as temporary:
-        _recover(target)
+        recover(target)
         yield temporary
         temporary.chmod(0o755)
         for file in temporary.rglob("*"):  # some writers make private files
@@ -96,19 +96,35 @@ def read_whole(folder: str | Path, read: Callable[[Path], T]) -> T:
     path = _followed(folder)
     for attempt in range(20):
         if not path.exists():
-            _recover(path)
+            recover(path)
         before = _identity(path)
         try:
             found = read(Path(folder))
         except Exception:
             if before is None:
-                _recover(path)  # a writer was between two renames, or there is no such folder
+                recover(path)  # a writer was between two renames, or there is no such folder
             if attempt == 19 or _identity(path) == before:
                 raise
         else:
             if _identity(path) == before:
                 break
     return found
+
+
+def recover(target: Path) -> None:
+    """Bring back a folder that a killed writer had put aside; remove what is left of such.
+
+    Of use before a test of whether a folder is there; :func:`read_whole` does it itself.
+    """
+    if not target.parent.is_dir():
+        return
+    left = _named(target.parent, f".{target.name}.", _OLD)
+    for path in sorted(left, key=lambda path: _identity(path) or (0, 0, 0), reverse=True):
+        if target.exists():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):  # another process was faster
+                path.rename(target)
 
 
 def _followed(path: str | Path) -> Path:
@@ -229,19 +245,6 @@ def _put_in_place(new: Path, target: Path) -> None:
             raise
         shutil.rmtree(aside, ignore_errors=True)  # only now: until here it is the one copy
         return
-
-
-def _recover(target: Path) -> None:
-    """Bring back a folder that a killed writer had put aside; remove what is left of such."""
-    if not target.parent.is_dir():
-        return
-    left = _named(target.parent, f".{target.name}.", _OLD)
-    for path in sorted(left, key=lambda path: _identity(path) or (0, 0, 0), reverse=True):
-        if target.exists():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            with suppress(OSError):  # another process was faster
-                path.rename(target)
 
 
 def _exchanged(one: Path, other: Path) -> bool:

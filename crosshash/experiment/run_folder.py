@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from crosshash.files import check_replaceable
+from crosshash.files import check_replaceable, recover
 from crosshash.hub.checkpoint import folder_names
 from crosshash.hub.resolve import CHECKPOINT
 from crosshash.training.log import FILE as HISTORY
@@ -65,6 +65,7 @@ def check_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
             the end would replace.
         ValueError: Both are True.
     """
+    recover(folder / CHECKPOINT)
     check_replaceable(folder / CHECKPOINT, holds=folder_names(), what="a checkpoint")
     if resume and overwrite:
         raise ValueError("a run is resumed or overwritten, not both")

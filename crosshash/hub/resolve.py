@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from crosshash.config import bundled
+from crosshash.files import recover
 from crosshash.hub.checkpoint import FILES, OPTIONAL
 from crosshash.hub.contained import contained
 from crosshash.hub.download import REPOSITORY, fetch_snapshot, verify_blob, verify_file
@@ -35,6 +36,7 @@ def locate_model(name: str | Path, revision: str | None = None) -> Path:
     text = str(name)
     if text.startswith(PREFIX):
         return _repository(text, revision)
+    recover(Path(name))
     if Path(name).is_dir():
         if revision is not None:
             raise ValueError(f"{name} is a folder, which has no revision {revision!r}")
@@ -54,6 +56,7 @@ def locate_model(name: str | Path, revision: str | None = None) -> Path:
 
 def checkpoint_folder(folder: Path) -> Path:
     """The folder, or the ``checkpoint`` in it, whichever has a checkpoint's files."""
+    recover(folder / CHECKPOINT)
     for place in (folder, folder / CHECKPOINT):
         # One of them is enough: which others are missing is told when it is read.
         if any((place / name).is_file() for name in FILES):

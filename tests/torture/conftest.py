@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -9,14 +9,10 @@ import pytest
 
 
 def _module(name: str) -> ModuleType:
-    full = f"crosshash_torture_{name}"
-    if full not in sys.modules:
-        spec = importlib.util.spec_from_file_location(full, Path(__file__).with_name(f"{name}.py"))
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules[full] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[full])
-    return sys.modules[full]
+    folder = str(Path(__file__).parent)
+    if folder not in sys.path:
+        sys.path.append(folder)  # processes that are started get it as well
+    return importlib.import_module(name)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,186 @@
+"""Processes that die at a chosen system call, by ptrace (Linux on x86-64)."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import multiprocessing
+import os
+import platform
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+# Of these calls one that is not made leaves the disk as it is; in between nothing on it changes.
+CALLS = {
+    1: "write", 2: "open", 18: "pwrite64", 20: "writev", 76: "truncate", 77: "ftruncate",
+    82: "rename", 83: "mkdir", 84: "rmdir", 86: "link", 87: "unlink", 88: "symlink", 90: "chmod",
+    91: "fchmod", 257: "openat", 258: "mkdirat", 263: "unlinkat", 264: "renameat",
+    265: "linkat", 268: "fchmodat", 285: "fallocate", 316: "renameat2", 452: "fchmodat2",
+}  # fmt: skip
+_SEIZE, _INTERRUPT, _SYSCALL, _PEEKUSER = 0x4206, 0x4207, 24, 3
+_OPTIONS = 0x00000001 | 0x00100000  # a stop at a system call is told; who traces takes it along
+_ORIG_RAX = 15 * 8
+_WALL = 0x40000000
+_AT_CALL = signal.SIGTRAP | 0x80
+
+
+def available() -> bool:
+    """Whether processes can be traced here."""
+    return sys.platform == "linux" and platform.machine() == "x86_64"
+
+
+def server(modules: list[str]) -> Any:
+    """Where processes start from, with modules imported: ``multiprocessing``'s forkserver."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(modules)
+    return context
+
+
+def killed_at_each_call(
+    context: Any, work: Callable[..., None], arguments: Callable[[], tuple[Any, ...]]
+) -> Iterator[str]:
+    """Run ``work`` in processes that are killed before their first, second, … changing call.
+
+    Args:
+        context: Of :func:`server`.
+        work: A function that a new process finds by its name.
+        arguments: Makes everything ready, and gives what ``work`` takes.
+
+    Yields:
+        After each death the call that was not made. The last ``work`` ends by itself.
+    """
+    number = 1
+    while True:
+        call = _killed_at(context, work, arguments(), number)
+        if call is None:
+            return
+        yield f"{CALLS[call]}, the {number}th"
+        number += 1
+
+
+def _killed_at(
+    context: Any, work: Callable[..., None], arguments: tuple[Any, ...], number: int
+) -> int | None:
+    ready, theirs = context.Pipe()
+    process = context.Process(target=_begin, args=(theirs, work, arguments))
+    process.start()
+    theirs.close()
+    assert ready.recv() == "ready"
+    pid = process.pid
+    _ptrace(_SEIZE, pid, 0, _OPTIONS)
+    _ptrace(_INTERRUPT, pid, 0, 0)
+    os.waitpid(pid, _WALL)
+    ready.send("go")
+    seen, inside, sent = 0, False, 0
+    try:
+        while True:
+            _ptrace(_SYSCALL, pid, 0, sent)
+            sent = 0
+            _, status = os.waitpid(pid, _WALL)
+            if os.WIFEXITED(status) or os.WIFSIGNALED(status):
+                assert os.WIFEXITED(status), f"died by itself: {status}"
+                assert os.WEXITSTATUS(status) == 0, "the work failed"
+                return None
+            if os.WSTOPSIG(status) != _AT_CALL:
+                event = status >> 16
+                sent = 0 if event else os.WSTOPSIG(status)
+                continue
+            inside = not inside
+            call = _ptrace(_PEEKUSER, pid, _ORIG_RAX, 0)
+            if inside and call in CALLS:
+                seen += 1
+                if seen == number:
+                    os.kill(pid, signal.SIGKILL)
+                    os.waitpid(pid, _WALL)
+                    return call
+    finally:
+        ready.close()
+        process.join(10)
+
+
+def _begin(pipe: Any, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    pipe.send("ready")
+    assert pipe.recv() == "go"
+    work(*arguments)
+    os._exit(0)  # what Python does at its end is no part of the work
+
+
+def _ptrace(request: int, pid: int | None, address: int, data: int) -> int:
+    library = ctypes.CDLL(None, use_errno=True)
+    library.ptrace.restype = ctypes.c_long
+    library.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+    if request == _PEEKUSER:
+        ctypes.set_errno(0)
+    found = int(library.ptrace(request, pid, address, data))
+    if found == -1 and ctypes.get_errno():
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return found
+
+
+# What the processes do
+
+
+def saved(made: Any, folder: Any) -> None:
+    """Save an index."""
+    made.save(folder)
+
+
+def put_aside(*arguments: Any, work: Callable[..., None]) -> None:
+    """The work, where two names cannot be exchanged."""
+    from crosshash import files
+
+    files._exchanged = lambda one, other: False  # type: ignore[assignment]
+    work(*arguments)
+
+
+def trained(config: str, folder: Any) -> None:
+    """Train by a config on pairs of features and words; a half-done training goes on."""
+    import numpy as np
+
+    from crosshash.config import parse_config
+    from crosshash.data.dataset import PairedDataset
+    from crosshash.data.protocol import Protocol
+    from crosshash.experiment.run import train
+
+    rng = np.random.default_rng(0)
+    labels = np.eye(3, dtype=np.uint8)[np.arange(40) % 3]
+    pairs = PairedDataset(
+        name="toy",
+        ids=[str(row) for row in range(40)],
+        images=(labels @ rng.normal(size=(3, 5)) + rng.normal(size=(40, 5))).astype(np.float32),
+        texts=[f"{['red', 'green', 'blue'][int(row.argmax())]} thing" for row in labels],
+        labels=labels,
+    )
+    rows = np.arange(40)
+    split = Protocol("toy", query=rows[:10], retrieval=rows[10:], train=rows[10:])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        settings = parse_config(json.loads(config))
+        train(settings, folder, data=(pairs, split), resume=True, progress=False)
+
+
+def start(context: Any, work: Callable[..., None], *arguments: Any) -> Any:
+    """A process that does the work."""
+    process = context.Process(target=_alone, args=(work, arguments))
+    process.start()
+    return process
+
+
+def run(context: Any, work: Callable[..., None], *arguments: Any) -> None:
+    """Do the work in a process, to its end."""
+    process = start(context, work, *arguments)
+    process.join()
+    assert process.exitcode == 0
+
+
+def _alone(work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    work(*arguments)
