@@ -19,6 +19,8 @@ if sys.platform != "win32":
     import fcntl
 
 T = TypeVar("T")
+# Full, over a quota, too large a file, read-only, broken.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 # What is being written is named ".<name>.<random>.crosshash-partial"; an old folder that makes
 # place, where two names cannot be exchanged, the same with the other ending.
 _PARTIAL, _OLD = ".crosshash-partial", ".crosshash-old"
@@ -30,6 +32,9 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 
     A symbolic link stays one: what it leads to is replaced. What a killed process left half
     written in that folder is removed.
+
+    Raises:
+        OSError: The disk is full or cannot be written, whichever library met it; names the target.
     """
     target = _followed(path)
     with _partial(target, folder=False) as temporary:
@@ -151,10 +156,24 @@ def _partial(target: Path, *, folder: bool) -> Iterator[Path]:
         path, handle = _claimed(target, folder)
     try:
         yield path
+    except Exception as error:
+        if code := _disk_error(error):
+            raise OSError(code, f"cannot be written ({os.strerror(code)})", str(target)) from error
+        raise
     finally:
         _remove(path)
         if handle >= 0:
             os.close(handle)
+
+
+def _disk_error(error: BaseException | None) -> int | None:
+    """Which fault of the disk an error is of; libraries in C++ and Rust name it in their texts."""
+    while error is not None:
+        for code in _DISK:
+            if getattr(error, "errno", None) == code or os.strerror(code) in str(error):
+                return code
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _claimed(target: Path, folder: bool) -> tuple[Path, int | None]:

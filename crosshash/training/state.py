@@ -94,8 +94,9 @@ def restore_state(module: nn.Module, state: Mapping[str, Tensor], frozen: set[st
 
 def write_state(folder: Path, state: Mapping[str, Any]) -> None:
     """Write the state beside its place and rename it, so that a kill leaves the old one."""
-    with atomic_file(folder / FILE) as path:
-        torch.save({**state, CHECKSUM: _checksum(state)}, path)
+    # A file of Python's: torch's own does not say what was wrong with the disk.
+    with atomic_file(folder / FILE) as path, path.open("wb") as file:
+        torch.save({**state, CHECKSUM: _checksum(state)}, file)
 
 
 def _checksum(state: Mapping[str, Any]) -> str:

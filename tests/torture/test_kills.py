@@ -143,6 +143,7 @@ def test_a_training_killed_at_any_time_ends_as_one_that_was_not(
     count: int, context: Any, kills: ModuleType, tmp_path: Path
 ) -> None:
     work = functools.partial(kills.trained, json.dumps(CONFIG))
+    kills.run(context, work, tmp_path / "first")  # the server is up now
     started = time.monotonic()
     kills.run(context, work, tmp_path / "whole")
     took = time.monotonic() - started
