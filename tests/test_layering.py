@@ -14,7 +14,16 @@ import crosshash
 ROOT = Path(crosshash.__file__).parent
 FLOORS = [
     {"_lazy", "_version", "registry", "plugins", "config", "overlays", "sections", "settings"}
-    | {"codes", "similarity", "files", "images"},
+    | {
+        "codes",
+        "similarity",
+        "files",
+        "images",
+        "untrusted",
+        "tensor_header",
+        "matlab",
+        "yaml_files",
+    },
     {"layers", "losses", "backbones"},
     {"model"},
     {"algorithms"},

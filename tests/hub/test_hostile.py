@@ -13,10 +13,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from crosshash.hub.checkpoint import read_checkpoint
-from crosshash.hub.contained import JSON_BYTES, contained, safe_name
+from crosshash.hub.contained import contained, safe_name
 from crosshash.hub.errors import CheckpointError
 from crosshash.hub.limits import AllocationLimit, read_header
 from crosshash.hub.publish import publish
+from crosshash.untrusted import JSON_BYTES
 
 WEIGHTS = "model.safetensors"
 
