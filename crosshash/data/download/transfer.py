@@ -24,6 +24,7 @@ from crosshash.data.download.remote import (
     check_space,
     checked,
 )
+from crosshash.untrusted import read_json
 
 ATTEMPTS = 5
 TIMEOUT = 60.0  # seconds without a byte
@@ -148,7 +149,7 @@ class _Part:
 
     def state(self) -> _State:
         try:
-            return _State(**json.loads(self._beside.read_text(encoding="utf-8")))
+            return _State(**read_json(self._beside))
         except (OSError, ValueError, TypeError):
             return _State()  # nothing known: the part is not gone on with
 
