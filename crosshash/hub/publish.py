@@ -15,7 +15,7 @@ import torch
 from crosshash.hub.card import card
 from crosshash.hub.checkpoint import CARD, FILES, OPTIONAL, files_of, read_checkpoint
 from crosshash.hub.contained import read_object
-from crosshash.hub.download import REPOSITORY, hub_errors
+from crosshash.hub.download import COMMIT, REPOSITORY, hub_errors
 from crosshash.hub.errors import HubError
 from crosshash.hub.golden import check_golden, has_golden
 from crosshash.hub.manifest import Manifest, file_entry, measured, model_name
@@ -197,6 +197,8 @@ def _upload(contents: Mapping[str, Path | bytes], repository: str, private: bool
         operations: list[Any] = [CommitOperationDelete(name) for name in stale]
         operations += [CommitOperationAdd(name, content) for name, content in contents.items()]
         commit = api.create_commit(repository, operations, commit_message="Publish with crosshash")
+    if not COMMIT.fullmatch(str(commit.oid)):
+        raise HubError(f"{repository}: the Hub names the new commit {commit.oid!r}, which is none")
     return str(commit.oid)
 
 
