@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -62,7 +62,7 @@ def read_matlab(path: Path, names: Sequence[str]) -> dict[str, Any]:
 
 
 @contextmanager
-def _reader(path: Path, names: Sequence[str] | None) -> Iterator[tuple[Any, BinaryIO]]:
+def _reader(path: Path, names: Sequence[str] | None) -> Iterator[tuple[Any, IO[bytes]]]:
     """The answer of a process that reads the file, and the stream of the arrays after it."""
     # It imports from where this process does, and not from the folder it happens to be in.
     code = f"import sys; sys.path[:] = {sys.path!r}; from crosshash.matlab import serve; serve()"
@@ -105,16 +105,22 @@ def _end_of(status: int, told: bytes) -> str:
     )
 
 
-def _receive(stream: BinaryIO, kind: str, shape: Sequence[int], order: Any) -> Array:
+def _receive(stream: IO[bytes], kind: str, shape: Sequence[int], order: Any) -> Array:
     array: Array = np.empty(tuple(shape), np.dtype(kind), order)
     if array.size:
-        left = memoryview(array.T if order == "F" else array).cast("B")
+        left = _bytes_of(array)
         while left:
             count = stream.readinto(left)  # type: ignore[attr-defined]
             if not count:
                 raise EOFError
             left = left[count:]
     return array
+
+
+def _bytes_of(array: Array) -> memoryview:
+    """The memory of an array that is contiguous in either order, and not empty."""
+    rows: Any = array if array.flags.c_contiguous else array.T
+    return memoryview(rows).cast("B")
 
 
 def _rebuilt(value: Any, arrays: Sequence[Array]) -> Any:
@@ -153,7 +159,7 @@ def serve() -> None:
     out.write(json.dumps(answer).encode("ascii") + b"\n")
     for array in arrays if "found" in answer else ():
         if array.size:
-            out.write(memoryview(array if array.flags.c_contiguous else array.T).cast("B"))
+            out.write(_bytes_of(array))
     out.flush()
 
 

@@ -40,12 +40,13 @@ class _Loader(yaml.SafeLoader):
         self._depth += 1
         if self._depth > DEPTH:
             raise self._refused(line, f"mappings and lists are nested deeper than {DEPTH}")
-        node = super().compose_node(parent, index)
+        node: Any = super().compose_node(parent, index)
         self._depth -= 1
         if alias and id(node) not in self._sizes:
             raise self._refused(line, "an alias stands inside of what it stands for")
         if not alias:
-            self._sizes[id(node)] = 1 + sum(self._sizes[id(inner)] for inner in _inner(node))
+            held = [self._sizes[id(inner)] for inner in _inner(node)]
+            self._sizes[id(node)] = 1 + sum(held)
         if self._sizes[id(node)] > _NODES:
             raise self._refused(line, f"aliases written out are more than {_NODES:,} values")
         return node

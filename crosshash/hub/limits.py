@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from crosshash.hub.errors import CheckpointError
 from crosshash.tensor_header import read_entries
+from crosshash.untrusted import is_unicode
 
 # Elements that building a network may take beside its weights: the picture on which a backbone
 # measures its widths, tables that are computed.
@@ -100,6 +101,36 @@ def _check_options(value: Any, key: str, where: Path, *, paths: bool = False) ->
         raise CheckpointError(f"{where}: {key} is a finite number, got {value}")
     elif isinstance(value, str) and not paths and (set(value) & set("/\\:") or value[:1] == "."):
         raise CheckpointError(f"{where}: {key} may not be a path or address, got {value!r}")
+
+
+def check_info(info: Mapping[str, Any], where: Path) -> None:
+    """Refuse an ``info.json`` whose parts are not what cards, manifests and tables take them for.
+
+    Raises:
+        CheckpointError: Names the key.
+    """
+    places = {
+        "label_names": (list, "a list of strings"),
+        "figures": (dict, "an object"),
+        "figures.record": (dict, "an object"),
+        "figures.i2t": (dict, "an object"),
+        "figures.t2i": (dict, "an object"),
+        "figures.nested": (dict, "an object"),
+        "experiment": (dict, "an object"),
+        "experiment.data": (dict, "an object"),
+        "experiment.paper": (dict, "an object"),
+        "experiment.seed": (int, "a whole number"),
+    }
+    for place, (kind, words) in places.items():
+        part, _, key = place.partition(".")
+        value = (info.get(part) or {}).get(key) if key else info.get(part)
+        if value is not None and not isinstance(value, kind):
+            raise CheckpointError(
+                f"{where}: {place} is {words}, got {type(value).__name__}; save it anew"
+            )
+    for label in info.get("label_names") or []:
+        if not isinstance(label, str) or not is_unicode(label):
+            raise CheckpointError(f"{where}: label_names are strings, got {label!r}; save it anew")
 
 
 class AllocationLimit(TorchFunctionMode):

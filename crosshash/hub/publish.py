@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -16,8 +17,9 @@ from crosshash.hub.card import card
 from crosshash.hub.checkpoint import CARD, FILES, OPTIONAL, files_of, read_checkpoint
 from crosshash.hub.contained import read_object
 from crosshash.hub.download import COMMIT, REPOSITORY, hub_errors
-from crosshash.hub.errors import HubError
+from crosshash.hub.errors import CheckpointError, HubError
 from crosshash.hub.golden import check_golden, has_golden
+from crosshash.hub.limits import check_info
 from crosshash.hub.manifest import Manifest, file_entry, measured, model_name
 from crosshash.hub.resolve import checkpoint_folder
 from crosshash.hub.save import save
@@ -94,27 +96,45 @@ def publish(
     model = read_checkpoint(path)
     if has_golden(path):
         check_golden(model, path)
-    contents = _contents(path)
-    local = _local_manifest(model, path, contents, licence)
+    with _telling(path):
+        contents = _contents(path)
+        local = _local_manifest(model, path, contents, licence)
     if repository is None:
         repository = f"{'<account>' if dry_run else _account()}/{local.name}"
     if not (dry_run and repository.startswith("<")) and not REPOSITORY.fullmatch(repository):
         raise ValueError(f"{repository!r} is no repository: expected organisation/name")
-    text = card(model, local.name, source=f"hf:{repository}", licence=licence)
+    with _telling(path):
+        text = card(model, local.name, source=f"hf:{repository}", licence=licence)
+        written = text.encode()
     names = sorted([*local.files, CARD])
     manifest = None
     if not dry_run:
-        commit = _upload({**contents, CARD: text.encode()}, repository, private)
+        commit = _upload({**contents, CARD: written}, repository, private)
         changes = {"status": "published", "repository": repository, "revision": commit}
         kept = local.model_dump(exclude={"folder"})
         manifest = Manifest.model_validate({**kept, **changes})
     return Published(repository, _url(repository), names, text, manifest, local)
 
 
+@contextmanager
+def _telling(folder: Path) -> Iterator[None]:
+    """Name the file whose figures are none, or are of no experiment that has a name."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        raise CheckpointError(
+            f"{folder / 'info.json'}: it does not say what the model is and measures "
+            f"({type(error).__name__}: {error}); save it anew"
+        ) from error
+
+
 def _contents(folder: Path) -> dict[str, Path | bytes]:
     """What is uploaded: files as they are, or the bytes that take their place."""
     contents: dict[str, Path | bytes] = {name: folder / name for name in files_of(folder)}
     config, info = read_object(folder / "config.json"), read_object(folder / "info.json")
+    check_info(info, folder / "info.json")
     changed = {
         "config.json": {**config, "text": _shortened(config["text"])},
         "info.json": {**info, "experiment": _shortened(info.get("experiment", {}))},

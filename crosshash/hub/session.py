@@ -35,7 +35,7 @@ def watched(sizes: Mapping[str, int] | None = None) -> Iterator[None]:
         HubError: The server sends more than it announced, too slowly, packed, or names that would
             lie elsewhere than in the cache.
     """
-    from huggingface_hub.utils import get_session
+    from huggingface_hub import get_session
 
     hooks = get_session().event_hooks  # of httpx, whichever name it goes by
     watch = _Watch(sizes or {})
@@ -129,7 +129,7 @@ def _bounded(response: Any, url: str, limit: int) -> Any:
     stream = response.stream
     base: Any = importlib.import_module(type(response).__module__.partition(".")[0]).SyncByteStream
 
-    class Bounded(base):  # type: ignore[misc]
+    class Bounded(base):
         def __iter__(self) -> Iterator[bytes]:
             count, begun = 0, time.monotonic()
             for block in stream:
