@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader
 
 from crosshash.backbones.decode import decode_size
 from crosshash.backbones.extract import _Pictures, _whole
-from crosshash.backbones.image.timm_models import pixel_config, pixel_transform
+from crosshash.backbones.image.pixels import pixel_config, pixel_transform
 from crosshash.data.model_inputs import Pixels
 from crosshash.files import locate
 from crosshash.images import ImageFiles

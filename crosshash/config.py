@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
@@ -41,6 +42,7 @@ from crosshash.sections import (
     TextConfig,
 )
 from crosshash.settings import TrainerSettings
+from crosshash.untrusted import is_unicode
 
 __all__ = [
     "BackboneConfig",
@@ -100,7 +102,8 @@ class ExperimentConfig(Section):
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     imports: list[str] = Field(default_factory=list)
     without_labels: dict[str, Any] = Field(default_factory=dict)
-    seed: int = 0
+    # Multiplied by a million for each epoch's own; NumPy takes none below 0.
+    seed: int = Field(default=0, ge=0, lt=2**32)
     paper: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("bits")
@@ -117,7 +120,8 @@ class ExperimentConfig(Section):
             check_nested(sorted(nested), info.data["bits"])
         for bits, options in nested.items():
             weight = options.get("weight", 1)
-            if not isinstance(weight, (int, float)) or weight <= 0:
+            number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
+            if not number or not 0 < weight < math.inf:
                 raise ValueError(f"{bits}.weight is a number above 0")
         return dict(sorted(nested.items()))
 
@@ -176,8 +180,16 @@ def parse_config(values: Mapping[str, Any], where: str = "config") -> Experiment
     """Check a mapping against the schema.
 
     Raises:
-        ConfigError: Keys are unknown or missing, or values have the wrong type; names them all.
+        ConfigError: Keys are unknown or missing, or values have the wrong type; names them all. Or
+            a string cannot be written to a file.
     """
+    for place, value in leaves(values):
+        for text in (*place, *(value if isinstance(value, list) else [value])):
+            if isinstance(text, str) and not is_unicode(text):
+                raise ConfigError(
+                    f"{where}:\n  {'.'.join(place)!r}: half of a character (a lone surrogate) in "
+                    f"{text!r}, which no checkpoint could hold as UTF-8; rename it"
+                )
     try:
         config = ExperimentConfig.model_validate(short_forms(values))
     except ValidationError as error:

@@ -6,7 +6,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
+from crosshash.yaml_files import ConfigError, Replace, load_yaml, read_yaml
+
+__all__ = [
+    "ConfigError",
+    "Layer",
+    "Overrides",
+    "Replace",
+    "lay",
+    "leaves",
+    "load_yaml",
+    "merge",
+    "nested",
+    "overlay",
+    "override_layers",
+    "parse_override",
+    "read_layers",
+    "short_forms",
+    "with_absolute_imports",
+]
 
 Overrides = Sequence[str] | Mapping[str, Any]
 Layer = tuple[Path, dict[str, Any]]
@@ -15,60 +33,7 @@ Layer = tuple[Path, dict[str, Any]]
 _BACKBONE_KEYS = {"name", "frozen", "options"}
 # The paper's figures are of these; where the data lies is no part of them.
 _EXPERIMENT_KEYS = ("method", "bits", "nested", "data", "network", "algorithm")
-
-
-class ConfigError(ValueError):
-    """A config that cannot be used; the message names the keys and what is expected of them."""
-
-
-class Replace(dict[str, Any]):
-    """A mapping that takes the place of the one below it, key for key; in YAML ``!replace``."""
-
-
-class _Loader(yaml.SafeLoader):
-    where = "config"
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        seen: set[str] = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if key.value in seen:
-                line = key.start_mark.line + 1
-                raise ConfigError(
-                    f"{self.where}, line {line}: the key {key.value!r} stands twice; leave one"
-                )
-            seen.add(key.value)
-        return node
-
-    def construct_replace(self, node: yaml.Node) -> Replace:
-        if not isinstance(node, yaml.MappingNode):
-            raise ConfigError(
-                f"{self.where}, line {node.start_mark.line + 1}: !replace stands before a mapping, "
-                "such as {dim: 8}; other values take the place of what is below them anyway"
-            )
-        values = self.construct_mapping(node, deep=True)
-        return Replace({str(key): value for key, value in values.items()})
-
-
-_Loader.add_constructor("!replace", _Loader.construct_replace)
-
-
-def load_yaml(text: str, where: str) -> Any:
-    """The value of a YAML document, without Python objects.
-
-    Args:
-        text: YAML.
-        where: The file or key, for messages.
-
-    Raises:
-        ConfigError: It is no YAML, or a mapping has a key twice; names the line.
-    """
-    try:
-        loader = _Loader(text)
-        loader.where = where
-        return loader.get_single_data()
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{where}: not valid YAML: {error}") from None
+_FILES = 1000  # of which each may name two others, and these two others
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,15 +130,12 @@ def read_layers(path: Path, seen: tuple[Path, ...] = ()) -> list[Layer]:
 
     Raises:
         ConfigError: A file is no mapping or no YAML, a base does not exist, or bases go in a
-            circle.
+            circle or are a thousand.
     """
     here = path.resolve()
     if here in seen:
         raise ConfigError(f"{path}: its chain of 'base' files comes back to itself")
-    try:
-        values = load_yaml(path.read_text(encoding="utf-8"), str(path))
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from None
+    values = read_yaml(path)
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected a mapping of settings, got {type(values).__name__}")
     layers: list[Layer] = []
@@ -186,6 +148,8 @@ def read_layers(path: Path, seen: tuple[Path, ...] = ()) -> list[Layer]:
                 )
             inner = read_layers(path.parent / base, (*seen, here))
             layers += [(file, nested(place, layer)) for file, layer in inner]
+            if len(layers) > _FILES:
+                raise ConfigError(f"{path}: its chain of 'base' files has more than {_FILES:,}")
     return [*layers, (path, with_absolute_imports(values, here.parent))]
 
 

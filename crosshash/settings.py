@@ -8,6 +8,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import ConfigDict, Field
 
 OptimizerName = Literal["adamw", "adam", "sgd"]
+_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Schedule = Literal["constant", "linear", "cosine", "geometric"]
 
 
@@ -40,17 +42,17 @@ class TrainerSettings:
         tensorboard: Write TensorBoard events as well.
     """
 
-    epochs: Annotated[int, Field(ge=1)] = 20
+    epochs: Annotated[int, Field(ge=1, le=1_000_000)] = 20
     batch_size: Annotated[int, Field(ge=2)] = 128
     optimizer: OptimizerName = "adamw"
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    backbone_learning_rate: Annotated[float, Field(gt=0)] | None = None
-    final_learning_rate: Annotated[float, Field(gt=0)] = 1e-6
+    learning_rate: _Positive = 1e-3
+    backbone_learning_rate: _Positive | None = None
+    final_learning_rate: _Positive = 1e-6
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    weight_decay: _NotNegative = 0.0
     schedule: Schedule = "cosine"
-    warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
-    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    warmup_epochs: _NotNegative = 0.0
+    clip_norm: _Positive | None = None
     precision: Literal["no", "bf16", "fp16"] = "no"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     workers: Annotated[int, Field(ge=0)] = 0

@@ -14,7 +14,8 @@ import crosshash
 ROOT = Path(crosshash.__file__).parent
 FLOORS = [
     {"_lazy", "_version", "registry", "plugins", "config", "overlays", "sections", "settings"}
-    | {"codes", "similarity", "files", "images", "rgb", "stored_picture"},
+    | {"codes", "similarity", "files", "images", "rgb", "stored_picture"}
+    | {"untrusted", "tensor_header", "matlab", "yaml_files"},
     {"layers", "losses", "backbones"},
     {"model"},
     {"algorithms"},

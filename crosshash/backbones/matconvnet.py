@@ -14,6 +14,7 @@ from torch import nn
 
 from crosshash.backbones.image.cnnf import CNNF, GRID, PUBLISHED, SIDE
 from crosshash.files import atomic_file, sha256
+from crosshash.matlab import MatlabVersionError, read_matlab
 
 Array = npt.NDArray[Any]
 # Every kind of layer, as MatConvNet calls it.
@@ -71,23 +72,20 @@ def read_matconvnet(path: str | Path) -> MatNetwork:
         FileNotFoundError: There is no such file.
         ValueError: It is no whole MATLAB file up to version 7, or holds no such network.
     """
-    from scipy.io import loadmat
-
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; imagenet-vgg-f.mat is at {PUBLISHED}")
     wanted = ("layers", "meta", "normalization")
     try:
-        found = loadmat(str(path), appendmat=False, variable_names=wanted)
-    except NotImplementedError as error:
+        found = read_matlab(path, wanted)
+    except MatlabVersionError as error:
         raise ValueError(
             f"{path}: a MATLAB file of version 7.3, which is HDF5; save it in MATLAB with "
             "save(..., '-v7')"
         ) from error
-    except Exception as error:  # a damaged file fails in scipy wherever the damage is
+    except ValueError as error:
         raise ValueError(
-            f"{path}: not a whole MATLAB file ({type(error).__name__}: {error}); fetch it again "
-            f"from {PUBLISHED}"
+            f"{path}: not a whole MATLAB file ({error}); fetch it again from {PUBLISHED}"
         ) from error
     if "layers" not in found:
         raise ValueError(
@@ -260,15 +258,15 @@ def _float32(what: str, values: Array) -> Array:
     return np.ascontiguousarray(values, dtype=np.float32)
 
 
-# MATLAB's values as scipy gives them: everything is an array of at least two axes
+# MATLAB's values as `crosshash.matlab` gives them; numbers are arrays of at least two axes
 
 
 def _layer(record: Mapping[str, Any]) -> MatLayer:
     options = {key: _numbers(record.get(key)) for key in ("stride", "pad", "pool", "param")}
     filters, biases = record.get("filters"), record.get("biases")
     weights = record.get("weights")
-    if isinstance(weights, np.ndarray) and weights.dtype == object and weights.size >= 2:
-        filters, biases = weights.ravel()[:2]
+    if isinstance(weights, list) and len(weights) >= 2:
+        filters, biases = weights[:2]
     filters, biases = _array(filters), _array(biases)
     return MatLayer(
         _text(record.get("name")),
@@ -282,12 +280,11 @@ def _layer(record: Mapping[str, Any]) -> MatLayer:
 
 def _records(value: Any) -> Iterator[dict[str, Any]]:
     """Structs in a struct array, or in a cell array of structs, as dictionaries."""
-    if isinstance(value, np.ndarray) and value.dtype.names:
-        for entry in value.ravel():
-            yield {name: entry[name] for name in value.dtype.names}
-    elif isinstance(value, np.ndarray) and value.dtype == object:
-        for cell in value.ravel():
-            yield from _records(cell)
+    if isinstance(value, dict):
+        yield value
+    elif isinstance(value, list):
+        for entry in value:
+            yield from _records(entry)
 
 
 def _array(value: Any) -> Array | None:
@@ -301,4 +298,4 @@ def _numbers(value: Any) -> tuple[float, ...]:
 
 
 def _text(value: Any) -> str:
-    return str(value.ravel()[0]) if isinstance(value, np.ndarray) and value.size else ""
+    return value if isinstance(value, str) else ""

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image as PILImage
 
 from crosshash.images import ImageSource, ImageSubset, as_image_source
+from crosshash.untrusted import is_unicode
 
 FeatureArray = npt.NDArray[np.float32]
 Counts = npt.NDArray[np.int64]
@@ -45,8 +46,9 @@ class PairedDataset:
 
     Raises:
         ValueError: Counts or widths differ, an id comes twice, a feature is NaN or infinite, a
-            label is neither 0 nor 1, a number of dropped pairs is negative, or a pair has no
-            caption or a blank one (where ``blank`` is not ``"allow"``).
+            label is neither 0 nor 1, a name or caption is no valid Unicode, a number of dropped
+            pairs is negative, or a pair has no caption or a blank one (where ``blank`` is not
+            ``"allow"``).
 
     Attributes:
         texts: The captions; or the features (n, d) of each pair's first text.
@@ -69,6 +71,7 @@ class PairedDataset:
         if blank not in ("raise", "allow"):
             raise ValueError(f"blank={blank!r}: use 'raise' or 'allow'")
         self.name = name
+        self._written(name, "its name")
         self.ids = tuple(str(item) for item in ids)
         if not self.ids:
             raise ValueError(f"data set {name!r} has no pairs")
@@ -85,7 +88,9 @@ class PairedDataset:
             self._every = self._counted(texts, text_counts)
             texts = self._every[0][starts_of(self._every[1])]
         self.texts: list[list[str]] | FeatureArray = self._texts(texts)
-        self.label_names = tuple(str(label) for label in label_names)
+        self.label_names = tuple(
+            self._written(str(label), f"the label name {str(label)!r}") for label in label_names
+        )
         if len(set(self.label_names)) < len(self.label_names):
             raise ValueError(f"data set {name!r}: a label name comes twice: {self.label_names}")
         self.labels: Labels | None = self._labels(labels)
@@ -250,6 +255,7 @@ class PairedDataset:
                         f"data set {self.name!r}: pair {item!r} has the caption {caption!r}; a "
                         "caption is a string with at least one word: write it or leave it out"
                     )
+                self._written(caption, f"pair {item!r}: the caption {caption!r}")
         return [[str(caption).strip() for caption in group] for group in groups]
 
     def _counted(self, texts: Any, text_counts: Any) -> tuple[FeatureArray, Counts]:
@@ -313,6 +319,15 @@ class PairedDataset:
                 f"the first is {pair}(row {bad[0]}); extract them again or leave those pairs out"
             )
         return array
+
+    def _written(self, text: str, what: str) -> str:
+        """The text, which can be written to a file: found here and not after a training."""
+        if not is_unicode(text):
+            raise ValueError(
+                f"data set {self.name!r}: {what} has half of a character (a lone surrogate), "
+                "which no file can hold as UTF-8; write it anew"
+            )
+        return text
 
     def _same_count(self, count: int, what: str) -> None:
         if count != len(self.ids):

@@ -13,6 +13,7 @@ import numpy as np
 
 from crosshash.data.protocol import Indices, Protocol
 from crosshash.files import atomic_file
+from crosshash.untrusted import read_json
 
 FORMAT = "crosshash-protocol"
 VERSION = 1
@@ -103,11 +104,11 @@ def read_protocol(path: str | Path, ids: Sequence[str], *, dataset: str = "") ->
 
 def _content(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such protocol file") from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: cannot be read as a protocol file ({error})") from None
+    except ValueError as error:
+        raise ValueError(f"{error}; it cannot be read as a protocol file: get it again") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{path}: not a protocol file; it has no 'format': '{FORMAT}'")
     if content.get("version") != VERSION:
@@ -123,7 +124,7 @@ def _content(path: Path) -> dict[str, Any]:
         "split_sha256": str,
         "rows": dict,
     }
-    wrong = [key for key, kind in kinds.items() if not isinstance(content.get(key), kind)]
+    wrong = [key for key, kind in kinds.items() if type(content.get(key)) is not kind]
     if wrong:
         raise ValueError(f"{path}: {', '.join(wrong)}: missing or of the wrong type")
     parts = set(content["rows"])

@@ -17,9 +17,11 @@ from crosshash.hub.contained import contained, read_json, read_object
 from crosshash.hub.errors import CheckpointError
 from crosshash.hub.limits import (
     SPARE_ELEMENTS,
+    SPARE_TENSORS,
     AllocationLimit,
     Declared,
     check_config,
+    check_info,
     read_header,
 )
 from crosshash.hub.reference import (
@@ -34,10 +36,12 @@ from crosshash.hub.upgrade import Contents, upgrade
 from crosshash.methods.build import build_model
 from crosshash.model.hash_model import HashModel, ModelInfo
 from crosshash.plugins import missing_parts
+from crosshash.untrusted import JSON_BYTES
 
 FILES = ("config.json", "info.json", "model.safetensors")
 OPTIONAL = ("golden.json", "golden.safetensors", *ASSETS)  # what it may have beside: patterns
 CARD = "README.md"
+ASSET_BYTES = 128 << 20  # tokenizers of many languages take some 20 MB
 
 
 def folder_names() -> list[str]:
@@ -100,13 +104,17 @@ def _read(path: Path, *, verify: bool) -> HashModel:
     contents = Contents(config, read_object(path / "info.json"), {name: name for name in header})
     original = dict(config)
     upgrade(contents, path)
+    check_info(contents.info, path / "info.json")
+    for name in names:
+        if name not in FILES and name.endswith(".json"):  # bounded before an encoder reads it
+            read_json(path / name, limit=JSON_BYTES if "/" not in name else ASSET_BYTES)
     try:
         references = read_references(config["references"], path / "config.json")
         check_config(config, path / "config.json")
         public = {part: fetch_reference(reference) for part, reference in references.items()}
         elements = sum(math.prod(entry.shape) for entry in header.values())
         elements += sum(count_elements(file) for file in public.values())
-        model = _build(path, config, contents.info, elements)
+        model = _build(path, config, contents.info, elements, len(header) + len(public) * 1000)
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}/config.json does not describe a model: {error!r}") from error
     _load_weights(model, weights, header, contents.tensors, references, public)
@@ -115,12 +123,11 @@ def _read(path: Path, *, verify: bool) -> HashModel:
     return model.eval()
 
 
-def _build(path: Path, config: dict[str, Any], info: dict[str, Any], elements: int) -> HashModel:
-    words = path / "vocabulary.json"
-    if words.is_file():
-        read_json(words)  # bounded in size before the encoder reads it
+def _build(
+    path: Path, config: dict[str, Any], info: dict[str, Any], elements: int, tensors: int
+) -> HashModel:
     try:
-        with AllocationLimit(2 * elements + SPARE_ELEMENTS):
+        with AllocationLimit(2 * elements + SPARE_ELEMENTS, tensors=50 * tensors + SPARE_TENSORS):
             model = build_model(
                 config["method"],
                 bits=config["bits"],
@@ -132,8 +139,8 @@ def _build(path: Path, config: dict[str, Any], info: dict[str, Any], elements: i
             )
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
-    except (ValueError, LookupError, RuntimeError, OverflowError) as error:
-        if isinstance(error, KeyError):
+    except Exception as error:  # libraries raise what they like on a config of nonsense
+        if isinstance(error, (KeyError, MemoryError)):
             raise
         hint = ""
         if type(error) is LookupError:  # of a registry

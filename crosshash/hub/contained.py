@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from crosshash import untrusted
 from crosshash.hub.errors import CheckpointError
 
-JSON_BYTES = 32 << 20
 _SNAPSHOT = re.compile(r"models--[\w.-]+")
 
 
@@ -62,19 +61,16 @@ def _blobs(folder: Path) -> list[Path]:
     return [repository / "blobs", repository.parent / "blobs"]
 
 
-def read_json(path: Path, *, limit: int = JSON_BYTES) -> Any:
-    """Parse a JSON file of bounded size.
+def read_json(path: Path, *, limit: int = untrusted.JSON_BYTES) -> Any:
+    """Parse a JSON file of bounded size and depth; figures in it may be NaN.
 
     Raises:
         CheckpointError: It is too large or no JSON.
     """
-    size = path.stat().st_size
-    if size > limit:
-        raise CheckpointError(f"{path}: {size} bytes, but at most {limit} are read")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: not valid JSON ({error}); fetch or save it anew") from None
+        return untrusted.read_json(path, limit=limit, finite=False)
+    except ValueError as error:
+        raise CheckpointError(f"{error}; fetch or save it anew") from None
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -4,37 +4,53 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from crosshash.files import sha256
 from crosshash.hub.errors import CheckpointError, HubError
+from crosshash.hub.session import COMMIT, watched
+
+__all__ = [
+    "COMMIT",
+    "REPOSITORY",
+    "fetch_file",
+    "fetch_snapshot",
+    "hub_errors",
+    "verify_blob",
+    "verify_file",
+]
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-COMMIT = re.compile(r"[0-9a-f]{40}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
 
 
-def fetch_snapshot(repository: str, revision: str | None, names: Sequence[str]) -> Path:
+def fetch_snapshot(
+    repository: str,
+    revision: str | None,
+    names: Sequence[str],
+    sizes: Mapping[str, int] | None = None,
+) -> Path:
     """A repository's files of those names or patterns, all of one commit, in the cache.
 
     Args:
         repository: ``organisation/name``.
         revision: Commit, branch or tag; default: the main branch.
         names: Which files; those that the repository lacks are not missed here.
+        sizes: Bytes of some of them, where they are known; larger ones are not fetched.
 
     Returns:
         The snapshot's folder, named as the commit.
 
     Raises:
-        HubError: There is no such repository or revision, it is gated, or the Hub cannot be
-            reached and the cache lacks the files.
+        HubError: There is no such repository or revision, it is gated, the Hub cannot be reached
+            and the cache lacks the files, or it sends others than it announced.
     """
     from huggingface_hub import snapshot_download
 
-    with hub_errors(repository, revision):
+    with hub_errors(repository, revision, sizes):
         return Path(
             snapshot_download(
                 repository,
@@ -99,13 +115,19 @@ def _remedy(path: Path) -> str:
 
 
 @contextmanager
-def hub_errors(repository: str, revision: str | None = None) -> Iterator[None]:
-    """Turn huggingface_hub's exceptions into a :class:`HubError` that says what to do."""
+def hub_errors(
+    repository: str, revision: str | None = None, sizes: Mapping[str, int] | None = None
+) -> Iterator[None]:
+    """Turn huggingface_hub's exceptions into a :class:`HubError` that says what to do.
+
+    Its requests are :func:`~crosshash.hub.session.watched` meanwhile, by the ``sizes`` of files.
+    """
     from huggingface_hub import constants, errors
 
     at = f"{repository}@{revision}" if revision else repository
     try:
-        yield
+        with watched(sizes):
+            yield
     except errors.GatedRepoError as error:
         raise HubError(
             f"{repository} is gated: ask for access at {constants.ENDPOINT}/{repository}, then "
@@ -143,6 +165,14 @@ def hub_errors(repository: str, revision: str | None = None) -> Iterator[None]:
         if isinstance(error, HubError):
             raise
         raise HubError(_unreachable(at, error)) from error
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:
+        # It takes a server's answers at their word, and fails with whatever that leads to.
+        raise HubError(
+            f"{constants.ENDPOINT} gave an answer for {at} that cannot be understood "
+            f"({type(error).__name__}: {_first_line(error)}); check HF_ENDPOINT, or try later"
+        ) from error
 
 
 def _unreachable(at: str, error: BaseException) -> str:

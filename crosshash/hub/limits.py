@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,22 +12,24 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from crosshash.hub.errors import CheckpointError
+from crosshash.tensor_header import read_entries
+from crosshash.untrusted import is_unicode
 
-HEADER_BYTES = 16 << 20
 # Elements that building a network may take beside its weights: the picture on which a backbone
 # measures its widths, tables that are computed.
 SPARE_ELEMENTS = 1 << 25
-_TYPES: dict[str, tuple[torch.dtype, int]] = {
-    "F64": (torch.float64, 8),
-    "F32": (torch.float32, 4),
-    "F16": (torch.float16, 2),
-    "BF16": (torch.bfloat16, 2),
-    "I64": (torch.int64, 8),
-    "I32": (torch.int32, 4),
-    "I16": (torch.int16, 2),
-    "I8": (torch.int8, 1),
-    "U8": (torch.uint8, 1),
-    "BOOL": (torch.bool, 1),
+SPARE_TENSORS = 20_000  # likewise; layers without number take time, not memory
+_TYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
 }
 # Options with which libraries below read files, reach the network or run what they find there.
 _NEVER = {
@@ -57,46 +58,21 @@ def read_header(path: Path) -> dict[str, Declared]:
         CheckpointError: The header is too large or damaged, or the file has not the bytes that its
             header declares.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if size < 8 or not 2 <= length <= min(HEADER_BYTES, size - 8):
-            raise CheckpointError(
-                f"{path}: its header of {length} bytes is not in a safetensors file of {size} "
-                f"bytes (at most {HEADER_BYTES} are read); fetch or save it anew"
-            )
-        content = file.read(length)
     try:
-        entries = json.loads(content.decode("utf-8"))
-        if not isinstance(entries, dict):
-            raise TypeError(f"expected an object, got {type(entries).__name__}")
-        entries.pop("__metadata__", None)
-        declared = {name: _declared(entry) for name, entry in entries.items()}
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise CheckpointError(
-            f"{path}: its header cannot be read ({error!r}); fetch or save it anew"
-        ) from None
-    total = sum(bytes_ for _, bytes_ in declared.values())
-    if total != size - 8 - length:
-        raise CheckpointError(
-            f"{path}: its header declares {total} bytes of tensors, but {size - 8 - length} are "
-            "there; fetch or save it anew"
-        )
-    return {name: entry for name, (entry, _) in declared.items()}
-
-
-def _declared(entry: Mapping[str, Any]) -> tuple[Declared, int]:
-    dtype, width = _TYPES[entry["dtype"]]
-    shape, (start, stop) = entry["shape"], entry["data_offsets"]
-    if not all(type(number) is int and number >= 0 for number in (*shape, start, stop)):
-        raise ValueError(f"shape {shape}, offsets {start} and {stop}")
-    if math.prod(shape) * width != stop - start:
-        raise ValueError(f"shape {shape} does not take the bytes {start} to {stop}")
-    return Declared(dtype, tuple(shape)), stop - start
+        entries = read_entries(path)
+    except ValueError as error:
+        raise CheckpointError(f"{error}; fetch or save it anew") from None
+    for name, entry in entries.items():
+        if entry.kind not in _TYPES:
+            raise CheckpointError(
+                f"{path}: its header has {name!r} of the type {entry.kind!r}, which no checkpoint "
+                f"has; known are {', '.join(_TYPES)}"
+            )
+    return {name: Declared(_TYPES[entry.kind], entry.shape) for name, entry in entries.items()}
 
 
 def check_config(config: Mapping[str, Any], where: Path) -> None:
-    """Refuse a config whose options would read other files or reach the network.
+    """Refuse a config whose options would read other files, reach the network or are no numbers.
 
     Raises:
         CheckpointError: Names the key.
@@ -122,20 +98,53 @@ def _check_options(value: Any, key: str, where: Path, *, paths: bool = False) ->
     elif isinstance(value, list):
         for place, inner in enumerate(value):
             _check_options(inner, f"{key}.{place}", where, paths=paths)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise CheckpointError(f"{where}: {key} is a finite number, got {value}")
     elif isinstance(value, str) and not paths and (set(value) & set("/\\:") or value[:1] == "."):
         raise CheckpointError(f"{where}: {key} may not be a path or address, got {value!r}")
 
 
+def check_info(info: Mapping[str, Any], where: Path) -> None:
+    """Refuse an ``info.json`` whose parts are not what cards, manifests and tables take them for.
+
+    Raises:
+        CheckpointError: Names the key.
+    """
+    places = {
+        "label_names": (list, "a list of strings"),
+        "figures": (dict, "an object"),
+        "figures.record": (dict, "an object"),
+        "figures.i2t": (dict, "an object"),
+        "figures.t2i": (dict, "an object"),
+        "figures.nested": (dict, "an object"),
+        "experiment": (dict, "an object"),
+        "experiment.data": (dict, "an object"),
+        "experiment.paper": (dict, "an object"),
+        "experiment.seed": (int, "a whole number"),
+    }
+    for place, (kind, words) in places.items():
+        part, _, key = place.partition(".")
+        value = (info.get(part) or {}).get(key) if key else info.get(part)
+        if value is not None and not isinstance(value, kind):
+            raise CheckpointError(
+                f"{where}: {place} is {words}, got {type(value).__name__}; save it anew"
+            )
+    for label in info.get("label_names") or []:
+        if not isinstance(label, str) or not is_unicode(label):
+            raise CheckpointError(f"{where}: label_names are strings, got {label!r}; save it anew")
+
+
 class AllocationLimit(TorchFunctionMode):
-    """While it is entered, tensors of more elements in all than ``limit`` are not made.
+    """While it is entered, no more tensors are made, and of no more elements, than it allows.
 
     A few numbers in a config can ask for more memory than there is; the network that they describe
     has no more elements than the checkpoint's files hold.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, tensors: int = SPARE_TENSORS) -> None:
         super().__init__()
         self.left = limit
+        self.tensors = tensors
 
     def __torch_function__(
         self,
@@ -156,7 +165,8 @@ class AllocationLimit(TorchFunctionMode):
 
     def _take(self, count: int) -> None:
         self.left -= count
-        if self.left < 0:
+        self.tensors -= 1
+        if self.left < 0 or self.tensors < 0:
             raise CheckpointError(
                 "its config.json describes a network with more elements than its files hold"
             )

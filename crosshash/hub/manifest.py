@@ -17,6 +17,7 @@ from crosshash.files import sha256
 from crosshash.hub.contained import safe_name
 from crosshash.hub.download import COMMIT, REPOSITORY
 from crosshash.registry import matches, nearest
+from crosshash.yaml_files import read_yaml
 
 Status = Literal["published", "local", "recipe"]
 _CONFIG = re.compile(r"(?P<dataset>.+)-(?P<bits>\d+)")
@@ -135,8 +136,8 @@ def read_manifest(path: Path) -> Manifest:
         ValueError: It does not keep to the schema; names the file and the keys.
     """
     try:
-        return Manifest.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (ValidationError, yaml.YAMLError, UnicodeDecodeError) as error:
+        return Manifest.model_validate(read_yaml(path))
+    except ValidationError as error:
         raise ValueError(f"{path}: {error}") from None
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -15,12 +16,14 @@ import torch
 from crosshash.hub.card import card
 from crosshash.hub.checkpoint import CARD, FILES, OPTIONAL, files_of, read_checkpoint
 from crosshash.hub.contained import read_object
-from crosshash.hub.download import REPOSITORY, hub_errors
-from crosshash.hub.errors import HubError
+from crosshash.hub.download import COMMIT, REPOSITORY, hub_errors
+from crosshash.hub.errors import CheckpointError, HubError
 from crosshash.hub.golden import check_golden, has_golden
+from crosshash.hub.limits import check_info
 from crosshash.hub.manifest import Manifest, file_entry, measured, model_name
 from crosshash.hub.resolve import checkpoint_folder
 from crosshash.hub.save import save
+from crosshash.hub.seal import CONFIG, SEAL, sealed
 from crosshash.model.hash_model import HashModel
 
 
@@ -94,35 +97,59 @@ def publish(
     model = read_checkpoint(path)
     if has_golden(path):
         check_golden(model, path)
-    contents = _contents(path)
-    local = _local_manifest(model, path, contents, licence)
+    with _telling(path):
+        contents = _contents(path)
+        local = _local_manifest(model, path, contents, licence)
     if repository is None:
         repository = f"{'<account>' if dry_run else _account()}/{local.name}"
     if not (dry_run and repository.startswith("<")) and not REPOSITORY.fullmatch(repository):
         raise ValueError(f"{repository!r} is no repository: expected organisation/name")
-    text = card(model, local.name, source=f"hf:{repository}", licence=licence)
+    with _telling(path):
+        text = card(model, local.name, source=f"hf:{repository}", licence=licence)
+        written = text.encode()
     names = sorted([*local.files, CARD])
     manifest = None
     if not dry_run:
-        commit = _upload({**contents, CARD: text.encode()}, repository, private)
+        commit = _upload({**contents, CARD: written}, repository, private)
         changes = {"status": "published", "repository": repository, "revision": commit}
         kept = local.model_dump(exclude={"folder"})
         manifest = Manifest.model_validate({**kept, **changes})
     return Published(repository, _url(repository), names, text, manifest, local)
 
 
+@contextmanager
+def _telling(folder: Path) -> Iterator[None]:
+    """Name the file whose figures are none, or are of no experiment that has a name."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        raise CheckpointError(
+            f"{folder / 'info.json'}: it does not say what the model is and measures "
+            f"({type(error).__name__}: {error}); save it anew"
+        ) from error
+
+
 def _contents(folder: Path) -> dict[str, Path | bytes]:
     """What is uploaded: files as they are, or the bytes that take their place."""
     contents: dict[str, Path | bytes] = {name: folder / name for name in files_of(folder)}
     config, info = read_object(folder / "config.json"), read_object(folder / "info.json")
-    changed = {
-        "config.json": {**config, "text": _shortened(config["text"])},
-        "info.json": {**info, "experiment": _shortened(info.get("experiment", {}))},
-    }
-    for name, values in changed.items():
-        if values != (config if name == "config.json" else info):
-            contents[name] = (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode()
+    check_info(info, folder / "info.json")
+    told = {**info, "experiment": _shortened(info.get("experiment", {}))}
+    if told != info:
+        contents["info.json"] = _json(told)
+    shorter = {**config, "text": _shortened(config["text"])}
+    if (shorter, told) != (config, info):
+        if config.get(SEAL) is not None:  # of the files as they are uploaded
+            others = {name: content for name, content in contents.items() if name != CONFIG}
+            shorter = sealed(shorter, {n: file_entry(c).sha256 for n, c in others.items()})
+        contents[CONFIG] = _json(shorter)
     return contents
+
+
+def _json(values: Mapping[str, Any]) -> bytes:
+    return (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _shortened(value: Any) -> Any:
@@ -197,6 +224,8 @@ def _upload(contents: Mapping[str, Path | bytes], repository: str, private: bool
         operations: list[Any] = [CommitOperationDelete(name) for name in stale]
         operations += [CommitOperationAdd(name, content) for name, content in contents.items()]
         commit = api.create_commit(repository, operations, commit_message="Publish with crosshash")
+    if not COMMIT.fullmatch(str(commit.oid)):
+        raise HubError(f"{repository}: the Hub names the new commit {commit.oid!r}, which is none")
     return str(commit.oid)
 
 

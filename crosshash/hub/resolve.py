@@ -6,7 +6,7 @@ from pathlib import Path
 
 from crosshash.config import bundled
 from crosshash.files import recover
-from crosshash.hub.checkpoint import FILES, OPTIONAL
+from crosshash.hub.checkpoint import FILES, OPTIONAL, files_of
 from crosshash.hub.contained import contained
 from crosshash.hub.download import REPOSITORY, fetch_snapshot, verify_blob, verify_file
 from crosshash.hub.errors import CheckpointError, HubError
@@ -82,7 +82,8 @@ def _published(manifest: Manifest, revision: str | None) -> Path:
     repository = str(manifest.repository)
     if revision not in (None, manifest.revision):
         return _snapshot(repository, revision)  # the manifest says nothing of other revisions
-    folder = fetch_snapshot(repository, manifest.revision, sorted(manifest.files))
+    sizes = {name: entry.size for name, entry in manifest.files.items()}
+    folder = fetch_snapshot(repository, manifest.revision, sorted(sizes), sizes)
     _verify(manifest, folder)
     return folder
 
@@ -115,6 +116,12 @@ def _snapshot(repository: str, revision: str | None) -> Path:
 
 
 def _verify(manifest: Manifest, folder: Path) -> None:
+    unknown = [name for name in FILES if name not in manifest.files]
+    if unknown:
+        raise CheckpointError(
+            f"the manifest of {manifest.name} has no SHA-256 of {', '.join(unknown)}, which would "
+            "be loaded unverified; take the manifest that `crosshash publish` gives"
+        )
     for name, entry in manifest.files.items():
         try:
             path = contained(folder, name)
@@ -124,3 +131,9 @@ def _verify(manifest: Manifest, folder: Path) -> None:
                 "model anew"
             ) from None
         verify_file(path, entry.sha256, entry.size, manifest.name)
+    extra = [name for name in files_of(folder) if name not in manifest.files]
+    if extra:
+        raise CheckpointError(
+            f"{folder} of {manifest.name} has {', '.join(extra)} as well, which would be loaded "
+            "unverified; remove what is not the model's"
+        )

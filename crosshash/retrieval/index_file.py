@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,12 +15,15 @@ import numpy.typing as npt
 
 from crosshash.files import atomic_folder, read_whole, sha256
 from crosshash.files import check_replaceable as check_folder
+from crosshash.untrusted import JSON_BYTES, parse_json, read_json
 
 FORMAT = "crosshash-index"
 VERSION = 1
 CODES_FILE = "index.faiss"
 IDS_FILE = "ids.safetensors"
 HEADER_FILE = "index.json"
+# Of FAISS's binary flat index: mark, bits, bytes of a code, codes, trained, metric, bytes of all.
+_FLAT = struct.Struct("<4siiqBiQ")
 FILES = (CODES_FILE, IDS_FILE, HEADER_FILE)
 WHAT = "an index"
 _REMEDY = "copy the whole folder again, or build the index anew with add and save"
@@ -88,17 +92,12 @@ def _read(source: Path) -> Stored:
     for name, digest in header["sha256"].items():
         if sha256(source / name) != digest:
             raise CorruptIndexError(source / name, f"its contents differ from {HEADER_FILE}'s")
+    bits, count = header["bits"], header["count"]
+    _check_flat(source / CODES_FILE, bits, count)
     try:
         codes = faiss.read_index_binary(str(source / CODES_FILE))
     except RuntimeError as error:
         raise CorruptIndexError(source / CODES_FILE, "FAISS cannot read it") from error
-    bits, count = header["bits"], header["count"]
-    if not isinstance(codes, faiss.IndexBinaryFlat) or (codes.d, codes.ntotal) != (bits, count):
-        raise CorruptIndexError(
-            source / CODES_FILE,
-            f"{HEADER_FILE} names {count} flat codes of {bits} bits, this is "
-            f"{type(codes).__name__} with {codes.ntotal} of {codes.d}",
-        )
     try:
         ids = _decode(load_file(str(source / IDS_FILE)))
     except (SafetensorError, LookupError, ValueError) as error:
@@ -109,6 +108,22 @@ def _read(source: Path) -> Stored:
             f"{count} different ids expected, got {len(ids)}, {len(set(ids))} of them different",
         )
     return Stored(codes, ids, header["metadata"])
+
+
+def _check_flat(path: Path, bits: int, count: int) -> None:
+    """Compare what an index says of itself with its bytes: FAISS makes room for what it says."""
+    with path.open("rb") as file:
+        start = file.read(_FLAT.size)
+    if len(start) < _FLAT.size or start[:4] != b"IBxF":
+        raise CorruptIndexError(path, "this is no flat index of FAISS")
+    _, d, _, total, _, _, held = _FLAT.unpack(start)
+    there = path.stat().st_size - _FLAT.size
+    if (d, total, held, there) != (bits, count, count * bits // 8, count * bits // 8):
+        raise CorruptIndexError(
+            path,
+            f"{HEADER_FILE} names {count} flat codes of {bits} bits, this says that it has {total} "
+            f"of {d}, and has {there} bytes",
+        )
 
 
 def check_replaceable(folder: str | Path) -> None:
@@ -133,6 +148,10 @@ def _encode(ids: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
 
 def _decode(tensors: Mapping[str, npt.NDArray[Any]]) -> list[str]:
     """The ids of ``_encode``."""
+    for name, kind in (("utf8", np.uint8), ("offsets", np.int64)):
+        if tensors[name].dtype != kind or tensors[name].ndim != 1:
+            came = f"{tensors[name].dtype} of shape {tensors[name].shape}"
+            raise ValueError(f"{name} is one row of {np.dtype(kind)}, got {came}")
     utf8, offsets = tensors["utf8"].tobytes(), tensors["offsets"]
     if offsets[0] != 0 or offsets[-1] != len(utf8) or (np.diff(offsets) < 0).any():
         raise ValueError("offsets do not fit the bytes")
@@ -141,8 +160,12 @@ def _decode(tensors: Mapping[str, npt.NDArray[Any]]) -> list[str]:
 
 def _check_metadata(metadata: Mapping[str, Any]) -> None:
     try:
-        same = json.loads(json.dumps(metadata, allow_nan=False)) == metadata
-    except (TypeError, ValueError) as error:
+        text = json.dumps(metadata, allow_nan=False)
+        # With the header around it, which reading takes for one mapping more.
+        same = parse_json(f'{{"metadata": {text}}}', "metadata")["metadata"] == metadata
+        if len(text) > JSON_BYTES // 2:  # written with indents, it must still be read
+            raise ValueError(f"{len(text):,} characters, and at most {JSON_BYTES // 2:,} are kept")
+    except (TypeError, ValueError, RecursionError) as error:
         raise TypeError(f"index.metadata cannot be saved as JSON: {error}") from error
     if not same:
         raise TypeError(
@@ -157,9 +180,9 @@ def _read_header(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{folder}: no saved index here ({HEADER_FILE} is missing)")
     try:
-        header = json.loads(path.read_text(encoding="utf-8"))
+        header = read_json(path)
     except ValueError as error:
-        raise CorruptIndexError(path, f"not readable as JSON ({error})") from error
+        raise CorruptIndexError(path, str(error).removeprefix(f"{path}: ")) from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise CorruptIndexError(path, f"not the header of a crosshash index (format {FORMAT!r})")
     if header.get("version") != VERSION:
@@ -169,7 +192,8 @@ def _read_header(folder: Path) -> dict[str, Any]:
         )
     fields = {"bits": int, "count": int, "metadata": dict, "sha256": dict}
     for name, kind in fields.items():
-        if not isinstance(header.get(name), kind):
+        # A bool is an int too, and no number of bits.
+        if not isinstance(header.get(name), kind) or isinstance(header[name], bool):
             raise CorruptIndexError(path, f"{name!r} is missing or no {kind.__name__}")
     if set(header["sha256"]) != {CODES_FILE, IDS_FILE}:
         raise CorruptIndexError(path, f"sha256 is to name {CODES_FILE} and {IDS_FILE}")

@@ -14,7 +14,7 @@ from torch import Tensor
 from crosshash.backbones import create_image_backbone
 from crosshash.backbones.decode import PictureReader, decode_size
 from crosshash.backbones.extract import iterate_features
-from crosshash.backbones.image.timm_models import pixel_config, pixel_transform
+from crosshash.backbones.image.pixels import pixel_config, pixel_transform
 from crosshash.images import CorruptImageError, ImageArrays, ImageFiles, ImageSubset
 
 

@@ -252,3 +252,25 @@ def test_numbers_of_texts_fit_their_rows(counts, message):
 
 def test_each_caption_policy_has_the_first_where_nothing_is_drawn():
     assert make().captions("each") == make().captions("first")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"name": "caf\udce9"}, "its name has half of a character"),
+        ({"label_names": ["a", "b\ud800"]}, r"the label name 'b\\ud800' has half of a character"),
+        ({"texts": ["fine", ["fine", "a\udfff dog"]]}, r"pair 'q': the caption .* has half of a"),
+    ],
+)
+def test_text_that_no_file_can_hold_is_refused_when_it_is_read(changes, said):
+    values = {
+        "name": "toy",
+        "ids": ["p", "q"],
+        "images": np.ones((2, 3), np.float32),
+        "texts": ["a", "b"],
+        "labels": np.eye(2),
+        "label_names": ["a", "b"],
+    }
+    PairedDataset(**{**values, "ids": ["p\udcff.jpg", "q"]})  # as the file is called
+    with pytest.raises(ValueError, match=said):
+        PairedDataset(**{**values, **changes})

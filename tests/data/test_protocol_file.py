@@ -114,6 +114,7 @@ def test_rows_that_are_no_rows_are_refused(path, rows):
         ({"format": "x"}, "not a protocol file"),
         ({"version": 2}, "version 2 of the format"),
         ({"pairs": "40"}, "pairs: missing or of the wrong type"),
+        ({"pairs": True}, "pairs: missing or of the wrong type"),
         ({"rows": {}}, "the sets are query, retrieval, train"),
         ({"rows": {"query": "0", "retrieval": "1", "train": "1", "x": "2"}}, "the sets are"),
     ],
@@ -124,10 +125,12 @@ def test_other_contents_are_refused(path, changes, message):
         read_protocol(path, IDS)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000, b'{"a": 1, "a": 2}', b"9" * 5000]
+)
 def test_a_file_that_is_no_protocol_is_refused(tmp_path, content):
     (tmp_path / "p.json").write_bytes(content)
-    with pytest.raises(ValueError, match=r"p\.json: (cannot be read as|not) a protocol file"):
+    with pytest.raises(ValueError, match=r"p\.json: .*a protocol file"):
         read_protocol(tmp_path / "p.json", IDS)
 
 

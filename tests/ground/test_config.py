@@ -304,7 +304,11 @@ def test_nested_lengths_are_a_list_or_have_settings_of_their_own() -> None:
 
 
 @pytest.mark.parametrize(
-    "nested", [[32], [12], [0], [40, 16], ["a"], {16: 3}, 16, {16: {"weight": 0}}]
+    "nested",
+    [
+        *([32], [12], [0], [40, 16], ["a"], {16: 3}, 16),
+        *({16: {"weight": weight}} for weight in (0, float("nan"), float("inf"), True)),
+    ],
 )
 def test_lengths_that_cannot_be_nested_are_refused(nested: Any) -> None:
     with pytest.raises(ConfigError, match="nested"):
@@ -542,6 +546,33 @@ def test_the_conventions_of_curves_are_set_and_checked() -> None:
 def test_a_wrong_convention_is_refused(wrong: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         parse_config({**LEAST, "evaluation": wrong})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"seed": -1}, "seed: .*greater than or equal to 0"),
+        ({"seed": 2**32}, "seed: .*less than 4294967296"),
+        ({"training": {"learning_rate": float("inf")}}, "training.learning_rate: .*finite"),
+        ({"training": {"warmup_epochs": float("inf")}}, "training.warmup_epochs: .*finite"),
+        ({"training": {"clip_norm": float("inf")}}, "training.clip_norm: .*finite"),
+        ({"training": {"weight_decay": float("inf")}}, "training.weight_decay: .*finite"),
+        ({"training": {"epochs": 10**30}}, "training.epochs: .*less than or equal to 1000000"),
+    ],
+)
+def test_numbers_that_would_fail_in_training_are_refused(wrong: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        parse_config({**LEAST, **wrong})
+
+
+def test_strings_that_no_checkpoint_could_hold_are_refused(tmp_path: Path) -> None:
+    odd = "caf\udce9"  # as Python reads a folder's name that is no UTF-8
+    for wrong in ({"data": {"name": "shapes", "root": odd}}, {"imports": [odd]}):
+        with pytest.raises(ConfigError, match=r"(data\.root|imports)'?: half of a character"):
+            parse_config({**LEAST, **wrong})
+    (tmp_path / "a.yaml").write_text(YAML + 'paper: {"a\\udce9": 1}\n')
+    with pytest.raises(ConfigError, match=r"paper\..*half of a character"):
+        read_config(tmp_path / "a.yaml")
 
 
 def test_refit_needs_a_split_to_train_on_again() -> None:

@@ -7,7 +7,8 @@ import json
 import re
 import threading
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,6 +20,9 @@ import pytest
 import torch
 
 import crosshash
+from crosshash.hub import manifest as manifest_module
+from crosshash.hub import resolve as resolve_module
+from crosshash.hub.manifest import Manifest, file_entries
 from crosshash.model.hash_model import HashModel
 
 WORDS = ["a red circle", "a blue square on grass"]
@@ -55,6 +59,35 @@ def folder(model: HashModel, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def make_zoo(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Manifest]:
+    """Makes a zoo of one published model, whose manifest is of the files in the folder."""
+
+    def make(commit: str, **changes: Any) -> Manifest:
+        files = sorted(path.name for path in folder.iterdir())
+        values = {
+            "name": "amgfh-toy-16",
+            "method": "amgfh",
+            "dataset": "toy",
+            "bits": 16,
+            "status": "published",
+            "config": "amgfh/toy-16",
+            "repository": "org/model",
+            "revision": commit,
+            "files": file_entries(folder, files),
+            **changes,
+        }
+        manifest = Manifest.model_validate(values)
+        zoo = folder.parent / "zoo"
+        zoo.mkdir(exist_ok=True)
+        (zoo / f"{manifest.name}.yaml").write_text(manifest.dump())
+        for module in (manifest_module, resolve_module):
+            monkeypatch.setattr(module, "bundled", lambda _: zoo)
+        return manifest
+
+    return make
+
+
+@pytest.fixture
 def features() -> np.ndarray:
     return np.random.default_rng(0).normal(size=(3, 6)).astype(np.float32)
 
@@ -78,7 +111,9 @@ class Hub:
 
     Attributes:
         faults: For a path, what happens to the next requests: a status, ``("cut", bytes)`` closes
-            the connection in the middle of the body, ``("slow", seconds)`` waits before it.
+            the connection in the middle of the body, ``("slow", seconds)`` waits before it,
+            ``("headers", dict)`` changes headers; in place of the answer come those of
+            :meth:`Handler.hostile`.
     """
 
     url: str = ""
@@ -88,6 +123,7 @@ class Hub:
     faults: dict[str, list[Any]] = field(default_factory=dict)
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     token: str = "hf_secret"
+    sent: int = 0  # bytes of answers without an end
 
     def add(self, name: str, files: dict[str, bytes], **options: Any) -> str:
         """A commit with these files; returns its hash."""
@@ -121,9 +157,35 @@ def etag(name: str, content: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
+HOSTILE = ("silent", "redirect", "body", "endless", "drip")
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     hub: Hub
+    odd: Mapping[str, str] = {}
+
+    def hostile(self, kind: str, *given: Any) -> None:
+        """No answer, one that never ends, one byte at a time, sent on, or another body."""
+        with suppress(OSError):  # the other side has enough
+            if kind == "silent":
+                threading.Event().wait(*given)
+                self.close_connection = True
+            elif kind == "redirect":
+                self.reply(302, Location=given[0])
+            elif kind == "body":
+                self.reply(200, given[0], Content_Type="application/json")
+            elif kind == "endless":
+                self.reply(200, Transfer_Encoding="chunked", Content_Length="")
+                for _ in range(10_000):
+                    self.wfile.write(b"10000\r\n" + bytes(0x10000) + b"\r\n")
+                    self.hub.sent += 0x10000
+            elif kind == "drip":
+                self.reply(200, Content_Length=1000)
+                for _ in range(1000):
+                    self.wfile.write(b" ")
+                    self.wfile.flush()
+                    threading.Event().wait(0.02)
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -132,8 +194,11 @@ class Handler(BaseHTTPRequestHandler):
         self, status: int, body: bytes = b"", *, fault: Any = None, **headers: str | int
     ) -> None:
         self.send_response(status)
+        headers = {**headers, **self.odd}
         headers.setdefault("Content-Length", len(body))
         for name, value in headers.items():
+            if value == "":
+                continue
             self.send_header(name.replace("_", "-"), str(value))
         self.end_headers()
         if self.command == "HEAD":
@@ -166,6 +231,9 @@ class Handler(BaseHTTPRequestHandler):
         body = self.body()
         if isinstance(fault, int):
             return self.reply(fault)
+        self.odd = fault[1] if isinstance(fault, tuple) and fault[0] == "headers" else {}
+        if isinstance(fault, tuple) and fault[0] in HOSTILE:
+            return self.hostile(*fault)
         logged_in = authorization == f"Bearer {self.hub.token}"
         if path == "/api/whoami-v2":
             if not logged_in:

@@ -13,10 +13,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from crosshash.hub.checkpoint import read_checkpoint
-from crosshash.hub.contained import JSON_BYTES, contained, safe_name
+from crosshash.hub.contained import contained, safe_name
 from crosshash.hub.errors import CheckpointError
 from crosshash.hub.limits import AllocationLimit, read_header
 from crosshash.hub.publish import publish
+from crosshash.untrusted import JSON_BYTES
 
 WEIGHTS = "model.safetensors"
 
@@ -277,3 +278,65 @@ def test_a_header_has_what_was_written(folder: Path) -> None:
     assert {name: (entry.dtype, entry.shape) for name, entry in header.items()} == {
         name: (value.dtype, tuple(value.shape)) for name, value in state.items()
     }
+
+
+def test_a_config_with_a_key_twice_or_a_number_that_is_none_is_refused(folder: Path) -> None:
+    config = folder / "config.json"
+    whole = config.read_text()
+    config.write_text(whole.replace("{", '{"bits": 32,', 1))
+    with pytest.raises(CheckpointError, match=r"config\.json: .*the key 'bits' stands twice"):
+        read_checkpoint(folder)
+    config.write_text(whole)
+    edit(folder, lambda config: config["network"].update(width=float("nan")))
+    with pytest.raises(CheckpointError, match=r"network\.width is a finite number, got nan"):
+        read_checkpoint(folder)
+    config.write_text(whole)
+    edit(folder, lambda config: config.update(network=nested(70)))
+    with pytest.raises(CheckpointError, match=r"config\.json: .*nested deeper than 64"):
+        read_checkpoint(folder)
+
+
+def nested(depth: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"experiment": []},
+        {"experiment": {"data": "toy"}},
+        {"experiment": {"data": {"name": "a b\ud800"}}},
+        {"experiment": {"data": {"name": "toy", "root": "/caf\udce9"}}},
+        {"experiment": {"seed": "three"}},
+        {"experiment": {"paper": 5}},
+        {"figures": [1]},
+        {"figures": {"map_i2t": "high", "map_t2i": 1}},
+        {"figures": {"map_i2t": 0.5}},
+        {"figures": {"map_i2t": 2.0, "map_t2i": 2.0, "i2t": {"chance": 0}}},
+        {"figures": {"map_i2t": 0.5, "map_t2i": 0.5, "i2t": {"chance": 0}, "record": 3}},
+        {"figures": {"i2t": {}, "t2i": {}}},
+        {"figures": {"i2t": 5}},
+        {"figures": {"fit": {"rows": 3}}},
+        {"label_names": "abc"},
+        {"label_names": [1, 2]},
+        {"label_names": ["a\ud800"]},
+    ],
+    ids=str,
+)
+def test_an_odd_info_is_told_before_anything_is_published(
+    folder: Path, change: dict[str, Any]
+) -> None:
+    info = json.loads((folder / "info.json").read_text())
+    (folder / "info.json").write_text(json.dumps({**info, **change}))
+    with pytest.raises(CheckpointError, match=r"info\.json"):
+        publish(folder, "org/name", dry_run=True)
+
+
+def test_figures_that_are_nan_are_still_read(folder: Path) -> None:
+    info = json.loads((folder / "info.json").read_text())
+    info["figures"]["i2t"]["map"] = float("nan")  # no query has anything relevant
+    (folder / "info.json").write_text(json.dumps(info))
+    assert read_checkpoint(folder, verify=False).info.figures["map_t2i"] == 0.5

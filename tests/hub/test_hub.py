@@ -14,41 +14,12 @@ import pytest
 
 import crosshash
 from crosshash.files import sha256
-from crosshash.hub import manifest as manifest_module
-from crosshash.hub import resolve as resolve_module
 from crosshash.hub.errors import CheckpointError, HubError
-from crosshash.hub.manifest import Manifest, file_entries
 from crosshash.hub.publish import publish
 from crosshash.model.hash_model import HashModel
 
 NAME = "amgfh-toy-16"
 WEIGHTS = "model.safetensors"
-
-
-def make_zoo(
-    folder: Path, commit: str, monkeypatch: pytest.MonkeyPatch, **changes: Any
-) -> Manifest:
-    """A zoo of one published model, whose manifest is of the files in the folder."""
-    files = sorted(path.name for path in folder.iterdir())
-    values = {
-        "name": NAME,
-        "method": "amgfh",
-        "dataset": "toy",
-        "bits": 16,
-        "status": "published",
-        "config": "amgfh/toy-16",
-        "repository": "org/model",
-        "revision": commit,
-        "files": file_entries(folder, files),
-        **changes,
-    }
-    manifest = Manifest.model_validate(values)
-    zoo = folder.parent / "zoo"
-    zoo.mkdir(exist_ok=True)
-    (zoo / f"{NAME}.yaml").write_text(manifest.dump())
-    for module in (manifest_module, resolve_module):
-        monkeypatch.setattr(module, "bundled", lambda _: zoo)
-    return manifest
 
 
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,20 +29,20 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_published_model_is_loaded_by_its_name_and_pinned_commit(
-    hub: Any, folder: Path, model: HashModel, features: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    hub: Any, folder: Path, model: HashModel, features: np.ndarray, make_zoo: Any
 ) -> None:
     commit = hub.add_folder("org/model", folder)
     hub.add("org/model", {"config.json": b"{}"})  # a later commit, which is not what is loaded
-    make_zoo(folder, commit, monkeypatch)
+    make_zoo(commit)
     loaded = crosshash.load(NAME)
     np.testing.assert_array_equal(loaded.encode_image(features), model.encode_image(features))
     np.testing.assert_array_equal(loaded.encode_text("red"), model.encode_text("red"))
 
 
 def test_a_second_load_needs_no_connection(
-    hub: Any, folder: Path, features: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    hub: Any, folder: Path, features: np.ndarray, monkeypatch: pytest.MonkeyPatch, make_zoo: Any
 ) -> None:
-    make_zoo(folder, hub.add_folder("org/model", folder), monkeypatch)
+    make_zoo(hub.add_folder("org/model", folder))
     expected = crosshash.load(NAME).encode_image(features)
     again = crosshash.load("hf:org/model")
     hub.requests.clear()
@@ -82,10 +53,8 @@ def test_a_second_load_needs_no_connection(
     assert hub.requests == []
 
 
-def test_a_second_load_downloads_nothing(
-    hub: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    make_zoo(folder, hub.add_folder("org/model", folder), monkeypatch)
+def test_a_second_load_downloads_nothing(hub: Any, folder: Path, make_zoo: Any) -> None:
+    make_zoo(hub.add_folder("org/model", folder))
     crosshash.load(NAME)
     hub.requests.clear()
     crosshash.load(NAME)
@@ -125,9 +94,9 @@ def test_the_environment_says_where_the_hub_and_its_cache_are(
 
 
 def test_offline_without_a_cache_says_so(
-    hub: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+    hub: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, make_zoo: Any
 ) -> None:
-    make_zoo(folder, hub.add_folder("org/model", folder), monkeypatch)
+    make_zoo(hub.add_folder("org/model", folder))
     offline(monkeypatch)
     with pytest.raises(HubError, match="HF_HUB_OFFLINE forbids"):
         crosshash.load(NAME)
@@ -145,14 +114,14 @@ def test_a_revision_may_be_named_in_two_ways(hub: Any, folder: Path) -> None:
 
 
 def test_a_file_that_is_not_the_manifests_is_refused_and_kept(
-    hub: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+    hub: Any, folder: Path, make_zoo: Any
 ) -> None:
-    manifest = make_zoo(folder, "0" * 40, monkeypatch)
+    manifest = make_zoo("0" * 40)
     changed = bytearray((folder / WEIGHTS).read_bytes())
     changed[-1] ^= 1
     (folder / WEIGHTS).write_bytes(changed)
     commit = hub.add_folder("org/model", folder)
-    make_zoo(folder, commit, monkeypatch, files=manifest.files)
+    make_zoo(commit, files=manifest.files)
     with pytest.raises(CheckpointError, match=r"SHA-256.*Remove .*blobs") as caught:
         crosshash.load(NAME)
     assert "nothing removed" in str(caught.value)
@@ -160,12 +129,10 @@ def test_a_file_that_is_not_the_manifests_is_refused_and_kept(
     assert Path(kept).read_bytes() == bytes(changed)
 
 
-def test_a_file_of_another_size_is_refused(
-    hub: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    manifest = make_zoo(folder, "0" * 40, monkeypatch)
+def test_a_file_of_another_size_is_refused(hub: Any, folder: Path, make_zoo: Any) -> None:
+    manifest = make_zoo("0" * 40)
     (folder / "info.json").write_text("{}")
-    make_zoo(folder, hub.add_folder("org/model", folder), monkeypatch, files=manifest.files)
+    make_zoo(hub.add_folder("org/model", folder), files=manifest.files)
     with pytest.raises(CheckpointError, match=r"info\.json.*2 bytes, expected"):
         crosshash.load(NAME)
 
@@ -263,7 +230,12 @@ def test_a_name_that_is_no_repository_is_refused_unasked(hub: Any, name: str) ->
 
 
 def test_what_is_published_is_what_is_loaded(
-    hub: Any, folder: Path, model: HashModel, features: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    hub: Any,
+    folder: Path,
+    model: HashModel,
+    features: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+    make_zoo: Any,
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", hub.token)
     (folder / "notes.txt").write_text("mine")
@@ -276,7 +248,7 @@ def test_what_is_published_is_what_is_loaded(
         "README.md", "config.json", "info.json", "vocabulary.json", WEIGHTS,
     }  # fmt: skip
     assert len(hub.repositories["org/new"].commits) == 2  # its creation, and one upload
-    make_zoo(folder, commit, monkeypatch, **done.manifest.model_dump(exclude_none=True))
+    make_zoo(commit, **done.manifest.model_dump(exclude_none=True))
     loaded = crosshash.load(NAME)
     np.testing.assert_array_equal(loaded.encode_image(features), model.encode_image(features))
 
@@ -306,14 +278,15 @@ def test_a_model_pushes_itself_under_its_account(
 
 
 def test_names_of_this_machines_folders_are_not_published(
-    hub: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+    hub: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, make_zoo: Any, model: HashModel
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", hub.token)
     info = json.loads((folder / "info.json").read_text())
     info["experiment"]["data"]["root"] = "/home/me/secret project/photos"
     info["experiment"]["weights"] = ["C:\\Users\\me\\net.safetensors", "../weights/net.safetensors"]
     info["experiment"]["text"] = {"name": "hf:/home/me/bert"}
-    (folder / "info.json").write_text(json.dumps(info))
+    model.info.experiment = info["experiment"]
+    crosshash.save(model, folder)
     manifest = publish(folder, "org/new").manifest
     assert manifest is not None
     _, files = hub.repositories["org/new"].at("main")
@@ -323,7 +296,7 @@ def test_names_of_this_machines_folders_are_not_published(
     assert experiment["text"] == {"name": "hf:bert"}
     assert manifest.files["info.json"].size == len(files["info.json"])
     assert b"/home/me" not in b"".join(files.values())
-    make_zoo(folder, "0" * 40, monkeypatch, **manifest.model_dump(exclude_none=True))
+    make_zoo("0" * 40, **manifest.model_dump(exclude_none=True))
     assert crosshash.load(NAME).bits == 16
 
 

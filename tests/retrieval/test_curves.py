@@ -163,6 +163,7 @@ def test_f1_is_the_mean_over_queries_or_that_of_the_curve() -> None:
     assert by_query[5] != by_curve[5]
     with pytest.raises(ValueError, match=r"in 0…16, got 17"):
         f1_at_radius(*arguments, [2, 17])
+    assert f1_at_radius(*arguments, []) == f1_at_radius(*arguments, [], average="curve") == {}
 
 
 def test_f1_of_codes_that_find_nothing_is_zero() -> None:

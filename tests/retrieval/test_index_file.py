@@ -90,6 +90,16 @@ def test_metadata_that_json_would_change_is_refused_and_the_old_index_stays(save
     assert Index.load(saved).metadata == {"model": "amgfh-shapes-16", "kind": "image"}
 
 
+def test_metadata_that_could_not_be_read_again_is_not_saved(saved):
+    deep = []
+    for _ in range(70):
+        deep = [deep]
+    for metadata in ({"deep": deep}, {"long": "x" * (20 << 20)}):
+        with pytest.raises(TypeError, match="metadata cannot be saved as JSON"):
+            Index(16, metadata).save(saved)
+    assert len(Index.load(saved)) == 40
+
+
 def test_an_error_while_saving_leaves_the_old_index_and_no_litter(saved, monkeypatch):
     index = Index(16)
     index.add(packed_codes(5, 16), names(5))
@@ -159,6 +169,8 @@ def rewrite(folder, **changes):
         ({"format": "other"}, CorruptIndexError, "not the header"),
         ({"count": 41}, CorruptIndexError, "index.faiss: .*41 flat codes"),
         ({"bits": 32}, CorruptIndexError, "index.faiss: .*32 bits.* 40 of 16"),
+        ({"bits": True}, CorruptIndexError, "'bits' is missing or no int"),
+        ({"count": 10**30}, CorruptIndexError, "flat codes of 16 bits"),
         ({"bits": "16"}, CorruptIndexError, "'bits' is missing or no int"),
         ({"metadata": None}, CorruptIndexError, "'metadata' is missing"),
         ({"sha256": {"../other": "0"}}, CorruptIndexError, "sha256 is to name"),
@@ -170,10 +182,13 @@ def test_a_header_that_disagrees_is_refused(saved, changes, error, message):
         Index.load(saved)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "", "\x00"])
+HARM = ["[" * 100_000, '{"bits": 1, "bits": 2}', '{"bits": NaN}', "9" * 5000, "\udc80"]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "", "\x00", *HARM])
 def test_a_header_that_is_no_json_object_is_refused(saved, text):
-    (saved / "index.json").write_text(text)
-    with pytest.raises(CorruptIndexError, match=r"index\.json: "):
+    (saved / "index.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(CorruptIndexError, match=r"index\.json: .*build the index anew"):
         Index.load(saved)
 
 
@@ -193,11 +208,16 @@ def test_files_that_are_whole_but_wrong_are_refused(saved, tmp_path):
         (saved / name).write_bytes(kept[name])
 
     (saved / "index.faiss").write_bytes(b"no FAISS index at all")
-    expect("index.faiss", "FAISS cannot read it")
+    expect("index.faiss", "no flat index")
     hashed = faiss.IndexBinaryHash(16, 4)
     hashed.add(packed_codes(40, 16))
     faiss.write_index_binary(hashed, str(saved / "index.faiss"))
-    expect("index.faiss", "IndexBinaryHash")
+    expect("index.faiss", "no flat index")
+    whole = kept["index.faiss"]
+    (saved / "index.faiss").write_bytes(whole[:25] + b"\xff" * 7 + whole[32:])
+    expect("index.faiss", "40 flat codes of 16 bits")
+    (saved / "index.faiss").write_bytes(whole + b"more")
+    expect("index.faiss", "has 84 bytes")
     (saved / "ids.safetensors").write_bytes(b"no tensors")
     expect("ids.safetensors", "no list of ids")
     letters = np.frombuffer(b"x" * 40, dtype=np.uint8)
@@ -206,10 +226,20 @@ def test_files_that_are_whole_but_wrong_are_refused(saved, tmp_path):
         (np.arange(40), "offsets do not fit"),
         (np.arange(40)[::-1], "offsets do not fit"),
         (np.array([0, 40]), "40 different ids expected, got 1"),
+        (np.arange(41.0), "offsets is one row of int64, got float64"),
+        (np.arange(41).astype(np.int32), "offsets is one row of int64, got int32"),
+        (
+            np.arange(41).reshape(1, 41),
+            r"offsets is one row of int64, got int64 of shape \(1, 41\)",
+        ),
+        (np.zeros(0, np.int64), "no list of ids"),
     ]:
         tensors = {"utf8": letters, "offsets": np.ascontiguousarray(offsets)}
         save_file(tensors, str(saved / "ids.safetensors"))
         expect("ids.safetensors", message)
+    wrong = {"utf8": letters.astype(np.int16), "offsets": np.arange(41)}
+    save_file(wrong, str(saved / "ids.safetensors"))
+    expect("ids.safetensors", "utf8 is one row of uint8, got int16")
     save_file({"utf8": letters}, str(saved / "ids.safetensors"))
     expect("ids.safetensors", "offsets")
     rewrite(saved, sha256=good)

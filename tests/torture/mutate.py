@@ -141,14 +141,23 @@ class Tally(Counter[str]):
         name: str,
         attempt: Callable[[], bool],
         errors: tuple[type[Exception], ...],
+        named: str = "",
     ) -> None:
-        """Count one: it raises one of the errors, or says whether its result is correct."""
+        """Count one: it raises one of the errors, or says whether its result is correct.
+
+        Args:
+            name: Of the attempt.
+            attempt: What is tried.
+            errors: What it may raise.
+            named: What an error has to name.
+        """
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 ended = "correct" if attempt() else "another result"
         except errors as error:
-            ended = "clear error" if str(error).strip() else "an error without a word"
+            told = named in str(error) and str(error).strip()
+            ended = "clear error" if told else f"no name of the file: {error}"[:300]
         except Exception as error:  # noqa: BLE001  (any other is what is sought)
             ended = f"{type(error).__name__}: {error}"[:300]
         self[ended] += 1

@@ -55,13 +55,9 @@ def test_pictures(count: int, tmp_path: Path, mutate: ModuleType) -> None:
         path.write_bytes(mutate.damage(draw, whole[kind]))
 
         def has_a_code(path: Path = path) -> bool:
-            try:
-                real = model.encode_image(path, output="real", progress=False)
-            except CorruptImageError as error:
-                assert path.name in str(error)
-                raise
+            real = model.encode_image(path, output="real", progress=False)
             return bool(real.shape == (1, 64) and np.isfinite(real).all())
 
-        tally.attempt(f"seed {seed}, {KINDS[kind]}", has_a_code, (CorruptImageError,))
+        tally.attempt(f"seed {seed}, {KINDS[kind]}", has_a_code, (CorruptImageError,), path.name)
         path.unlink()
     tally.check("pictures", count)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from crosshash.backbones.base import IMAGE_BACKBONES, Features, ImageBackbone, load_weight_file
-from crosshash.backbones.image.timm_models import pixel_config, pixel_transform
+from crosshash.backbones.image.pixels import pixel_config, pixel_transform
 
 _IMAGENET: dict[str, Any] = {
     "mean": (0.485, 0.456, 0.406),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from crosshash.backbones.base import IMAGE_BACKBONES, Features, ImageBackbone, load_weight_file
-from crosshash.backbones.image.timm_models import pixel_config, pixel_transform
+from crosshash.backbones.image.pixels import pixel_config, pixel_transform
 
 # The side of the published network's input and mean image, and of the map that fc6 reads.
 SIDE = 224

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from einops import rearrange
-from PIL import Image as PILImage
 from torch import Tensor, nn
 
 from crosshash.backbones.base import IMAGE_BACKBONES, Features, ImageBackbone, load_weight_file
 from crosshash.backbones.forward import evaluating
 from crosshash.backbones.image._blocks import freeze_all_but_last
+from crosshash.backbones.image.pixels import pixel_config, pixel_transform
 from crosshash.registry import nearest
 
-# What timm's evaluation transform depends on, beside the image size.
-PREPROCESSING = ("mean", "std", "interpolation", "crop_pct", "crop_mode")
+# With what timm's constructors meet options of the wrong kind: few of them are checked.
+_WRONG_OPTIONS = (
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ZeroDivisionError,
+)
+_LARGEST_STRIDE = 64
 _OURS = ("pretrained", "num_classes", "img_size", "in_chans", "features_only")
 
 
@@ -101,7 +109,7 @@ class TimmBackbone(ImageBackbone):
             with evaluating(self.model), torch.no_grad():
                 features = self.model.forward_features(torch.zeros(1, 3, *self.image_size))
                 pooled = self.model.forward_head(features, pre_logits=True)
-        except (RuntimeError, AssertionError, ValueError) as error:
+        except (*_WRONG_OPTIONS, ValueError) as error:
             raise ValueError(
                 f"{self.name}: timm's model does not take pictures of {self.image_size} ({error}); "
                 "leave image_size at the model's own, or try another multiple of its patch size"
@@ -211,9 +219,10 @@ def _create(
         options = {**options, "img_size": size}
     try:
         return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
-    except TypeError as error:
+    except _WRONG_OPTIONS as error:
         raise ValueError(
-            f"{name}: {error}; check image_size and model_options against timm's model"
+            f"{name}: timm cannot build it ({type(error).__name__}: {error}); check image_size and "
+            "model_options against timm's model"
         ) from error
     except OSError as error:
         raise OSError(
@@ -229,8 +238,11 @@ def _set_strides(name: str, model: nn.Module, strides: Mapping[str, int]) -> Non
     for place, stride in strides.items():
         if place not in convolutions:
             raise LookupError(f"{name}: no convolution {place!r}: {nearest(place, convolutions)}")
-        if stride < 1:
-            raise ValueError(f"{name}: the stride of {place} is a positive number, got {stride}")
+        if not 1 <= stride <= _LARGEST_STRIDE:
+            raise ValueError(
+                f"{name}: the stride of {place} is a positive number up to {_LARGEST_STRIDE}, got "
+                f"{stride}"
+            )
         convolutions[place].stride = (stride, stride)
 
 
@@ -280,45 +292,3 @@ def _layout(model: nn.Module, features: Any, size: tuple[int, int]) -> tuple[str
     if prefix is None or _grid(count - prefix, size) is None:
         return None, 0
     return "nlc", prefix
-
-
-def pixel_config(
-    name: str, default: Mapping[str, Any], changes: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    """A model's preprocessing with some of it replaced, in JSON's types.
-
-    Args:
-        name: The model, for error messages.
-        default: timm's ``pretrained_cfg`` or a dictionary of its keys.
-        changes: Values for some of ``PREPROCESSING``.
-
-    Raises:
-        ValueError: An unknown key, or mean or std without three channels.
-    """
-    from timm.data import resolve_data_config
-
-    for key in changes or {}:
-        if key not in PREPROCESSING:
-            raise ValueError(
-                f"{name}: unknown preprocessing option {key!r}: {nearest(key, PREPROCESSING)}"
-            )
-    resolved = {**resolve_data_config(pretrained_cfg=dict(default)), **(changes or {})}
-    config = {key: resolved[key] for key in PREPROCESSING}
-    for key in ("mean", "std"):
-        values = config[key]
-        if isinstance(values, (int, float)) or len(values) != 3:
-            raise ValueError(f"{name}: preprocessing {key!r} has three channels, got {values!r}")
-        config[key] = [float(value) for value in values]
-    return config
-
-
-def pixel_transform(
-    config: Mapping[str, Any], size: tuple[int, int]
-) -> Callable[[PILImage.Image], Tensor]:
-    """The evaluation transform: resize, crop, scale to [0, 1], normalise; PIL to (3, h, w)."""
-    from timm.data import create_transform
-
-    transform: Callable[[PILImage.Image], Tensor] = create_transform(
-        input_size=(3, *size), is_training=False, **config
-    )
-    return transform

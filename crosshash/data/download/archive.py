@@ -6,10 +6,12 @@ import os
 import shutil
 import stat
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from crosshash.data.download.remote import Progress, check_space
 from crosshash.files import atomic_file
+from crosshash.untrusted import check_unpacked
 
 
 def unpack(archive: str | Path, folder: str | Path, *, progress: Progress | None = None) -> int:
@@ -28,7 +30,7 @@ def unpack(archive: str | Path, folder: str | Path, *, progress: Progress | None
 
     Raises:
         ValueError: It is no whole zip file, is encrypted, or a member would be a link or a device,
-            or would lie outside of the folder.
+            or would lie outside of the folder, or they would be far larger than the archive.
         DownloadError: The disk has no room.
     """
     archive, folder = Path(archive), Path(folder)
@@ -43,6 +45,7 @@ def unpack(archive: str | Path, folder: str | Path, *, progress: Progress | None
             ]
             total = sum(info.file_size for info in members)
             needed = sum(info.file_size for info, _ in missing)
+            check_unpacked(total, archive.stat().st_size, f"{archive}: it")
             check_space(folder, needed, f"unpacking {archive.name}")
             done = total - needed
             for info, path in missing:
@@ -54,7 +57,7 @@ def unpack(archive: str | Path, folder: str | Path, *, progress: Progress | None
                 done += info.file_size
                 if progress is not None:
                     progress(f"unpacking {archive.name}", done, total)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise ValueError(
             f"{archive}: not a whole zip file ({error}); remove it and download it again"
         ) from error

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from crosshash.files import atomic_file
+from crosshash.untrusted import read_json
 
 Progress = Callable[[str, int, "int | None"], None]
 
@@ -146,7 +147,7 @@ def recorded(path: str | Path) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         return {}
     try:
-        return {str(name): dict(entry) for name, entry in json.loads(path.read_bytes()).items()}
+        return {str(name): dict(entry) for name, entry in read_json(path).items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path}: not a list of downloads ({error}); remove this file: what is unpacked is "

@@ -24,6 +24,7 @@ from crosshash.data.download.remote import (
     check_space,
     checked,
 )
+from crosshash.untrusted import read_json
 
 ATTEMPTS = 5
 TIMEOUT = 60.0  # seconds without a byte
@@ -31,6 +32,20 @@ _BLOCK = 1 << 18
 _AGENT = "crosshash (https://pypi.org/project/crosshash)"
 # What a server says that a later request may not meet.
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
+
+
+# Of urllib's own, without those of files and FTP, to which a server could send one on.
+_WEB = urllib.request.OpenerDirector()
+for _handler in (
+    urllib.request.ProxyHandler,
+    urllib.request.HTTPHandler,
+    urllib.request.HTTPSHandler,
+    urllib.request.HTTPDefaultErrorHandler,
+    urllib.request.HTTPRedirectHandler,
+    urllib.request.HTTPErrorProcessor,
+    urllib.request.UnknownHandler,
+):
+    _WEB.add_handler(_handler())
 
 
 class _Response(Protocol):
@@ -148,7 +163,7 @@ class _Part:
 
     def state(self) -> _State:
         try:
-            return _State(**json.loads(self._beside.read_text(encoding="utf-8")))
+            return _State(**read_json(self._beside))
         except (OSError, ValueError, TypeError):
             return _State()  # nothing known: the part is not gone on with
 
@@ -179,7 +194,7 @@ def _request(remote: Remote, part: _Part, timeout: float, progress: Progress | N
             headers["If-Range"] = state.validator
     request = urllib.request.Request(remote.url, headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as response:
+        with _WEB.open(request, timeout=timeout) as response:
             _receive(remote, part, state, response, progress)
     except urllib.error.HTTPError as error:
         if error.code == 416:  # the part is longer than the file has become
@@ -200,9 +215,9 @@ def _receive(
         if found is None or int(found[1]) != have or (state.etag and etag and etag != state.etag):
             part.remove()
             raise _CutError("the server's file has changed")
-        total = None if found[2] == "*" else int(found[2])
+        total = None if found[2] == "*" else _whole(found[2])
     else:  # all of it: the first request, a server without ranges, or another version
-        have, total = 0, None if length is None else int(length)
+        have, total = 0, None if length is None else _whole(length)
         tag, modified = response.headers.get("ETag"), response.headers.get("Last-Modified")
         part.restart(_State(remote.url, tag, modified, total))
     if remote.size is not None and total is not None and total != remote.size:
@@ -215,19 +230,33 @@ def _receive(
     check_space(part.path.parent, (whole or 0) - have, remote.name)
     with part.path.open("ab") as file:
         while block := response.read(_BLOCK):
-            file.write(block)
             have += len(block)
+            if whole is not None and have > whole:
+                break
+            file.write(block)
             if progress is not None:
                 progress(remote.name, have, whole)
         file.flush()
         os.fsync(file.fileno())
+    if whole is not None and have > whole:
+        part.remove()
+        raise ChecksumError(
+            f"{remote.url}: the server sends more than {whole:,} bytes; it is another version or a "
+            "notice in the file's place: open the address in a browser"
+        )
     if whole is not None and have < whole:
         raise _CutError(f"the connection ended at {have:,} of {whole:,} bytes")
 
 
 def _retry_after(headers: Message | None) -> float:
     value = headers.get("Retry-After", "") if headers is not None else ""
-    return min(float(value), 120.0) if value.strip().isdigit() else 0.0
+    return min(float(value), 120.0) if re.fullmatch(r" *[0-9]{1,9} *", value) else 0.0
+
+
+def _whole(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,18}", text.strip()):
+        raise _CutError(f"the server announces {text[:40]!r} bytes")
+    return int(text)
 
 
 def _refusal(remote: Remote, code: int) -> str:

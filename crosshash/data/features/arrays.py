@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from crosshash.data.features.files import Variable
+from crosshash.data.features.files import Variable, read_variables
 
 Array = npt.NDArray[Any]
 Orientation = Literal["auto", "rows", "columns"]
@@ -79,12 +79,13 @@ def _fits(found: Mapping[str, Group], columns: Mapping[str, bool]) -> bool:
     return all(len(numbers) == 1 for numbers in counts.values())
 
 
-def read_rows(variable: Variable, columns: bool) -> Array:
-    """The array with pairs as its first axis; a vector becomes a matrix of one column."""
-    array = variable.read()
-    if array.ndim == 1:
-        return array[:, None]
-    return np.moveaxis(array, -1, 0) if columns else array
+def read_rows(group: Group, columns: bool) -> dict[str, Array]:
+    """The arrays with pairs as the first axis; a vector becomes a matrix of one column."""
+    arrays = dict(zip(group, read_variables(list(group.values())), strict=True))
+    return {
+        part: array[:, None] if array.ndim == 1 else np.moveaxis(array, -1, 0) if columns else array
+        for part, array in arrays.items()
+    }
 
 
 def as_features(array: Array, variable: Variable, *, pixels: bool) -> Array:

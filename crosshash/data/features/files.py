@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import math
 import zipfile
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,8 +14,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from crosshash.data.features.hdf5 import list_hdf5, read_hdf5
+from crosshash.matlab import list_matlab, read_matlab
+from crosshash.tensor_header import read_entries
+from crosshash.untrusted import check_unpacked
+
 NUMBERS = "numbers"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+# NumPy takes headers of up to 10,000 characters; ten bytes or more stand before them.
+_HEADER_BYTES = 12_000
 
 
 @dataclass(frozen=True)
@@ -41,19 +51,44 @@ class Variable:
         Raises:
             ValueError: The file is damaged, or the variable is no array of numbers.
         """
-        if self.kind != NUMBERS:
+        return read_variables([self])[0]
+
+
+def read_variables(variables: Sequence[Variable]) -> list[npt.NDArray[Any]]:
+    """The arrays of several variables, as :meth:`Variable.read` gives each; files are read once.
+
+    Raises:
+        ValueError: A file is damaged, or a variable is no array of numbers.
+    """
+    for item in variables:
+        if item.kind != NUMBERS:
             raise ValueError(
-                f"{self.path}: {self.name} is {self.kind}; only arrays of numbers are read: save "
+                f"{item.path}: {item.name} is {item.kind}; only arrays of numbers are read: save "
                 "the numbers alone, as .npy or .mat"
             )
-        form = _format(self.path)
-        array = np.asarray(_guarded(form, lambda: form.read(self.path, self.name), self.path))
-        if array.shape != self.shape or array.dtype.kind not in "biuf":
+    found: dict[Path, dict[str, Any]] = {}
+    for path in dict.fromkeys(item.path for item in variables):
+        names = [item.name for item in variables if item.path == path]
+        found[path] = _read_file(path, names)
+    arrays = []
+    for item in variables:
+        array = np.asarray(found[item.path][item.name])
+        if array.shape != item.shape or array.dtype.kind not in "biuf":
             raise ValueError(
-                f"{self.path}: {self.name} is {array.dtype} of shape {array.shape}; expected real "
-                f"numbers of the shape that the file states, {self.shape}"
+                f"{item.path}: {item.name} is {array.dtype} of shape {array.shape}; expected real "
+                f"numbers of the shape that the file states, {item.shape}"
             )
-        return array
+        arrays.append(array)
+    return arrays
+
+
+def _read_file(path: Path, names: Sequence[str]) -> dict[str, Any]:
+    form = _format(path)
+    values: dict[str, Any] = _guarded(form, lambda: form.read(path, names), path)
+    for name in names:
+        if name not in values:
+            raise ValueError(f"{path}: it lists {name} and does not have it; the file is damaged")
+    return values
 
 
 def list_variables(path: str | Path) -> list[Variable]:
@@ -67,7 +102,8 @@ def list_variables(path: str | Path) -> list[Variable]:
     Raises:
         FileNotFoundError: There is no such file.
         ImportError: It is an HDF5 file, and h5py is not installed.
-        ValueError: The format is not one of these, or the file is damaged.
+        ValueError: The format is not one of these, the file is damaged, or it states sizes that are
+            not its own.
     """
     path = Path(path)
     if not path.is_file():
@@ -80,14 +116,18 @@ def list_variables(path: str | Path) -> list[Variable]:
 class _Format(NamedTuple):
     title: str
     list: Callable[[Path], list[Variable]]
-    read: Callable[[Path, str], Any]
+    read: Callable[[Path, Sequence[str]], dict[str, Any]]
 
 
 def _guarded(form: _Format, action: Callable[[], Any], path: Path) -> Any:
     try:
         return action()
-    except (ImportError, MemoryError):
+    except ImportError:
         raise
+    except MemoryError as error:
+        raise ValueError(
+            f"{path}: its arrays do not fit into the memory ({error}); save them in parts"
+        ) from error
     except Exception as error:
         # The readers fail with many kinds of exception; all mean a damaged file here.
         raise ValueError(f"{path}: cannot be read as {form.title} ({error})") from error
@@ -99,8 +139,8 @@ def _format(path: Path) -> _Format:
         with path.open("rb") as file:
             start = file.read(520)
         if suffix != ".mat" or _HDF5 in (start[:8], start[512:]):
-            return _Format("an HDF5 (MATLAB 7.3) file", _list_hdf5, _read_hdf5)
-        return _Format("a MATLAB file", _list_matlab, _read_matlab)
+            return _Format("an HDF5 (MATLAB 7.3) file", _list_hdf5, read_hdf5)
+        return _Format("a MATLAB file", _list_matlab, read_matlab)
     if suffix not in _BY_SUFFIX:
         raise ValueError(
             f"{path}: the format {suffix or 'without suffix'} is unknown; known: "
@@ -113,18 +153,16 @@ def _format(path: Path) -> _Format:
 
 
 def _list_matlab(path: Path) -> list[Variable]:
-    from scipy.io import whosmat
-
     _check_length(path)
     numbers = ("double", "single", "logical", "sparse")
     return [
         Variable(
             path,
             name,
-            tuple(shape),
+            shape,
             NUMBERS if kind in numbers or kind.lstrip("u").startswith("int") else f"a {kind} array",
         )
-        for name, shape, kind in whosmat(path)
+        for name, shape, kind in list_matlab(path)
     ]
 
 
@@ -142,78 +180,11 @@ def _check_length(path: Path) -> None:
         raise ValueError(f"the file has {size} bytes where its last variable needs {end}")
 
 
-def _read_matlab(path: Path, name: str) -> Any:
-    from scipy.io import loadmat
-
-    value = loadmat(path, variable_names=[name])[name]
-    return value.astype(np.float32).toarray() if hasattr(value, "toarray") else value
-
-
 # Version 7.3, and HDF5 in general.
 
 
-def _h5py() -> Any:
-    try:
-        import h5py
-    except ImportError:
-        raise ImportError(
-            "MATLAB files of version 7.3 (HDF5) need h5py: pip install 'crosshash[matlab]' (or "
-            "save them in MATLAB with '-v7')"
-        ) from None
-    return h5py
-
-
 def _list_hdf5(path: Path) -> list[Variable]:
-    h5py = _h5py()
-    variables = []
-    with h5py.File(path, "r") as file:
-        for name in file:
-            # A link into another file would read what the user has not named.
-            link = file.get(name, getlink=True)
-            if name.startswith("#"):
-                continue  # where MATLAB keeps the contents of its cell arrays
-            if not isinstance(link, h5py.HardLink):
-                variables.append(Variable(path, name, (), "a link to elsewhere"))
-                continue
-            item = file[name]
-            mark = _mark(item)
-            if "MATLAB_sparse" in item.attrs and isinstance(item, h5py.Group):
-                shape = (int(item.attrs["MATLAB_sparse"]), len(item["jc"]) - 1)
-                variables.append(Variable(path, name, shape))
-            elif not isinstance(item, h5py.Dataset):
-                variables.append(Variable(path, name, (), f"a {mark or 'group'}"))
-            elif "MATLAB_empty" in item.attrs or item.shape is None:
-                variables.append(Variable(path, name, (0,), "an empty array"))
-            elif item.is_virtual or item.external:
-                variables.append(Variable(path, name, item.shape, "a link to elsewhere"))
-            elif item.dtype.kind not in "biuf" or mark in ("char", "cell", "struct"):
-                kind = f"a {mark or item.dtype} array"
-                variables.append(Variable(path, name, item.shape, kind))
-            else:
-                variables.append(Variable(path, name, item.shape[::-1] if mark else item.shape))
-    return variables
-
-
-def _read_hdf5(path: Path, name: str) -> Any:
-    h5py = _h5py()
-    with h5py.File(path, "r") as file:
-        item = file[name]
-        if isinstance(item, h5py.Dataset):
-            array = item[()]
-            return array.T if _mark(item) else array
-        from scipy.sparse import csc_matrix
-
-        columns = item["jc"][()]
-        rows, values = (item[part][()] if part in item else np.zeros(0) for part in ("ir", "data"))
-        shape = (int(item.attrs["MATLAB_sparse"]), len(columns) - 1)
-        matrix = csc_matrix((values.astype(np.float32), rows.astype(np.int64), columns), shape)
-        matrix.check_format(full_check=True)
-        return matrix.toarray()
-
-
-def _mark(item: Any) -> str:
-    mark = item.attrs.get("MATLAB_class", b"")
-    return mark.decode("ascii", "replace") if isinstance(mark, bytes) else str(mark)
+    return [Variable(path, name, shape, kind or NUMBERS) for name, shape, kind in list_hdf5(path)]
 
 
 # NumPy and safetensors.
@@ -221,61 +192,75 @@ def _mark(item: Any) -> str:
 
 def _list_npy(path: Path) -> list[Variable]:
     with path.open("rb") as file:
-        return [_header(path, path.stem, file)]
+        return [_header(path, path.stem, file, path.stat().st_size)]
 
 
-def _read_npy(path: Path, name: str) -> Any:
+def _read_npy(path: Path, names: Sequence[str]) -> dict[str, Any]:
     # Mapped: what is too large for the memory is read row by row.
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    return {name: np.load(path, mmap_mode="r", allow_pickle=False) for name in names}
 
 
 def _list_npz(path: Path) -> list[Variable]:
-    variables = []
     with zipfile.ZipFile(path) as archive:
-        for member in archive.namelist():
-            if member.endswith(".npy"):
-                with archive.open(member) as file:
-                    variables.append(_header(path, member[: -len(".npy")], file))
+        members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+        # Reading a member stops at the size that the archive states for it.
+        stated = sum(info.file_size for info in members)
+        check_unpacked(stated, path.stat().st_size, "the archive")
+        for name, times in Counter(info.filename for info in members).items():
+            if times > 1:
+                raise ValueError(f"it has {name!r} twice")
+        variables = []
+        for info in members:
+            with archive.open(info) as file:
+                name = info.filename[: -len(".npy")]
+                variables.append(_header(path, name, file, info.file_size))
     return variables
 
 
-def _read_npz(path: Path, name: str) -> Any:
+def _read_npz(path: Path, names: Sequence[str]) -> dict[str, Any]:
     with np.load(path, allow_pickle=False) as archive:
-        return archive[name]
+        return {name: archive[name] for name in names}
 
 
-def _header(path: Path, name: str, file: Any) -> Variable:
-    version = np.lib.format.read_magic(file)
-    # Versions 2 and 3 differ in the names of fields, which no array of numbers has.
-    old = version == (1, 0)
-    read: Any = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(file)
-    if dtype.kind in "biuf":
-        return Variable(path, name, shape)
-    kind = "pickled Python objects" if dtype.hasobject else f"an array of {dtype}"
-    return Variable(path, name, shape, kind)
+def _header(path: Path, name: str, file: Any, size: int) -> Variable:
+    """What the header of an array of ``size`` bytes says, compared with these."""
+    start = io.BytesIO(file.read(_HEADER_BYTES))  # a header states its own length, up to 4 GB
+    try:
+        old = np.lib.format.read_magic(start) == (1, 0)
+        # Versions 2 and 3 differ in the names of fields, which no array of numbers has.
+        formats: Any = np.lib.format
+        read = formats.read_array_header_1_0 if old else formats.read_array_header_2_0
+        shape, _, dtype = read(start)
+    except Exception as error:
+        # NumPy has Python parse it, and lets through whatever that fails with.
+        raise ValueError(
+            f"the header of {name} is not a shape and a type in at most 10,000 characters"
+        ) from error
+    if dtype.kind not in "biuf":
+        kind = "pickled Python objects" if dtype.hasobject else f"an array of {dtype}"
+        return Variable(path, name, shape, kind)
+    declared, there = math.prod(shape) * dtype.itemsize, size - start.tell()
+    if declared != there or any(axis < 0 for axis in shape):
+        raise ValueError(
+            f"{name} is declared as {dtype} of shape {shape}, {declared:,} bytes, and has {there:,}"
+        )
+    return Variable(path, name, shape)
 
 
 def _list_safetensors(path: Path) -> list[Variable]:
-    from safetensors import safe_open
-
     variables = []
-    with safe_open(path, framework="np") as file:
-        for name in file.keys():  # noqa: SIM118 - it is no mapping
-            part = file.get_slice(name)
-            kind = part.get_dtype()
-            known = kind == "BOOL" or (kind[0] in "IUF" and not kind.startswith("F8"))
-            shape = tuple(part.get_shape())
-            other = f"of the type {kind}, which NumPy does not have"
-            variables.append(Variable(path, name, shape, NUMBERS if known else other))
+    for name, entry in read_entries(path).items():
+        known = entry.kind == "BOOL" or (entry.kind[0] in "IUF" and not entry.kind.startswith("F8"))
+        other = f"of the type {entry.kind}, which NumPy does not have"
+        variables.append(Variable(path, name, entry.shape, NUMBERS if known else other))
     return variables
 
 
-def _read_safetensors(path: Path, name: str) -> Any:
+def _read_safetensors(path: Path, names: Sequence[str]) -> dict[str, Any]:
     from safetensors import safe_open
 
     with safe_open(path, framework="np") as file:
-        return file.get_tensor(name)
+        return {name: file.get_tensor(name) for name in names}
 
 
 _BY_SUFFIX = {

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from crosshash.untrusted import parse_json
+
 FILES = ("metadata.csv", "metadata.jsonl")
 TEXT_COLUMNS = ("text", "caption", "captions")
 LABEL_COLUMNS = ("labels", "label")
 SEPARATOR = "|"
+_LINE = 1 << 20
 # Folder names and values of the column ``split``, and what each one means here.
 SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -156,14 +158,15 @@ def _csv_rows(path: Path, file: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _json_rows(path: Path, file: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    for number, line in enumerate(file, start=1):
+    number = 0
+    while line := file.readline(_LINE + 1):
+        number += 1
+        where = f"{path}, line {number}"
+        if len(line) > _LINE:
+            raise ValueError(f"{where}: longer than {_LINE:,} characters; write one row per line")
         if not line.strip():
             continue
-        where = f"{path}, line {number}"
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{where}: not a line of JSON ({error})") from error
+        row = parse_json(line, where)
         if not isinstance(row, dict):
             raise ValueError(f"{where}: expected a JSON object with file_name and text")
         yield where, row

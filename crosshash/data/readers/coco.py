@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from crosshash.data.protocol import Protocol
 from crosshash.data.readers._official import check_on_missing, present, warn_counts
 from crosshash.files import locate
 from crosshash.images import ImageFiles
+from crosshash.untrusted import read_json
 
 # Images of each part, and how many of them have an instance. The 123,287 of both years are the same
 # photographs; 122,218 of them have an instance.
@@ -30,6 +30,7 @@ OFFICIAL: dict[tuple[int, str], tuple[int, int]] = {
 # are nine tenths of it, and as Python objects would fill gigabytes.
 _LISTS = ("images", "annotations", "categories")
 _KEYS = {*_LISTS, "id", "image_id", "category_id", "caption", "file_name", "name"}
+_FILE_BYTES = 4 << 30  # the largest official one has 0.5 GB
 _Record = Mapping[str, Any]
 
 
@@ -193,11 +194,9 @@ def _load(path: Path, lists: Sequence[str]) -> dict[str, Any]:
             "same year into the folder, or choose other year= and parts="
         )
     try:
-        content = json.loads(path.read_bytes(), object_hook=_needed)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(
-            f"{path}: cannot be read as JSON ({error}); unpack the annotations again"
-        ) from None
+        content = read_json(path, limit=_FILE_BYTES, hook=_needed)
+    except ValueError as error:
+        raise ValueError(f"{error}; unpack the annotations again") from None
     if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in lists):
         raise ValueError(f"{path}: no COCO annotations; expected the lists {', '.join(lists)}")
     return content

@@ -217,16 +217,15 @@ def _read(
     values: dict[str, dict[str, Array]] = {}
     label_names: list[str] = []
     for role, group in found.items():
-        values[role] = {}
-        for part, variable in group.items():
-            array = read_rows(variable, columns[role])
-            if role != "label":
-                array = as_features(array, variable, pixels=role == "image")
-            values[role][part] = array
+        arrays = read_rows(group, columns[role])
         if role == "label":
-            values[role], label_names = as_labels(
-                values[role], f"{place}: {listed(group.values())}"
-            )
+            arrays, label_names = as_labels(arrays, f"{place}: {listed(group.values())}")
+        else:
+            arrays = {
+                part: as_features(array, group[part], pixels=role == "image")
+                for part, array in arrays.items()
+            }
+        values[role] = arrays
     return values, label_names
 
 

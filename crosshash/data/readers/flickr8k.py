@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crosshash.data.dataset import PairedDataset
+from crosshash.data.features.files import list_variables
 from crosshash.data.load import DATASETS
 from crosshash.data.protocol import Protocol
 from crosshash.data.readers._official import file_names, first_folder, read_lines
@@ -140,7 +141,7 @@ def _of_tables(folder: Path) -> _Tables:
     names = [row[0] for row in rows]
     try:
         labels = np.array([row[1:] for row in rows], dtype=np.int64)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise ValueError(f"{folder / 'labels.csv'}: labels are 0 or 1 ({error})") from None
     captions: dict[str, list[str]] = {name: [] for name in names}
     for name, caption in _table(folder / "captions.csv", ("image", "caption"))[1]:
@@ -164,8 +165,11 @@ def _marked(path: Path, order: dict[str, int]) -> dict[str, list[int]]:
 def _table(path: Path, columns: tuple[str, ...] = ()) -> tuple[list[str], list[list[str]]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: this file of the flickr8k folder is missing")
-    with path.open(encoding="utf-8", newline="") as file:
-        header, *rows = list(csv.reader(file)) or [[]]
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            header, *rows = list(csv.reader(file)) or [[]]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: cannot be read as CSV in UTF-8 ({error})") from None
     if columns and tuple(header) != columns:
         raise ValueError(f"{path}: the columns are {', '.join(columns)}, got {', '.join(header)}")
     for number, row in enumerate(rows, start=2):
@@ -195,4 +199,5 @@ def _features(folder: Path) -> Any:
     path = folder / "mobilenetv2_features.npy"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: the features are missing; use images='pixels'")
-    return np.load(path, allow_pickle=False)
+    (variable,) = list_variables(path)
+    return variable.read()

@@ -168,7 +168,7 @@ def common_tags(root: str | Path = "mirflickr") -> tuple[str, ...]:
     found = []
     for line in read_lines(path, "MIRFLICKR's list of common tags (in mirflickr25k.zip)"):
         tag, *rest = line.split()
-        if len(rest) != 1 or not rest[0].isdecimal():
+        if len(rest) != 1 or not re.fullmatch(r"[0-9]{1,18}", rest[0]):
             raise ValueError(f"{path}: a line is a tag and how often it occurs, got {line!r}")
         if int(rest[0]) >= FEWEST_USES:
             found.append(tag)

@@ -171,13 +171,20 @@ def _official(folder: Path, part: str, name: str) -> Path:
 def _ids(folder: Path) -> list[str]:
     path = _official(folder, "ImageList", "Imagelist.txt")
     lines = read_lines(path, "NUS-WIDE's list of images (ImageList.zip)")
-    return [line.replace("\\", "/") for line in lines]
+    names = [line.replace("\\", "/") for line in lines]
+    for name in names:
+        if name.startswith("/") or ".." in name.split("/"):
+            raise ValueError(f"{path}: the image {name!r} would lie outside of the data set")
+    return names
 
 
 def _labels(folder: Path, classes: int, n: int) -> tuple[Labels, list[str], int]:
     """Labels (n, classes) of the most frequent concepts, their names, and how many there are."""
     path = _official(folder, "ConceptsList", "Concepts81.txt")
     concepts = read_lines(path, "NUS-WIDE's list of concepts (ConceptsList.zip)")
+    for concept in concepts:
+        if "/" in concept or "\\" in concept:
+            raise ValueError(f"{path}: {concept!r} is no concept; its name is that of a file")
     if classes > len(concepts):
         raise ValueError(f"{path}: has {len(concepts)} concepts, cannot take classes={classes}")
     truth = np.empty((len(concepts), n), dtype=np.uint8)

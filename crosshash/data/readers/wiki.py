@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from crosshash.data.dataset import PairedDataset
-from crosshash.data.features.files import list_variables
+from crosshash.data.features.files import list_variables, read_variables
 from crosshash.data.load import DATASETS
 from crosshash.data.protocol import Protocol
 from crosshash.files import locate
@@ -51,7 +51,8 @@ def wiki(root: str | Path = "wiki") -> tuple[PairedDataset, Protocol]:
     lacking = [name for name in names if name not in variables]
     if lacking:
         raise ValueError(f"{path}: the matrices {', '.join(lacking)} are missing")
-    matrices = {name: variables[name].read() for name in names}
+    found = read_variables([variables[name] for name in names])
+    matrices = dict(zip(names, found, strict=True))
     for name in names:
         shape, rows = matrices[name].shape, len(matrices[f"I_{name[2:]}"])
         if shape != (rows, _WIDTHS[name[0]]):

@@ -174,6 +174,36 @@ def test_a_name_of_timm_and_of_ours_is_listed_once(monkeypatch: pytest.MonkeyPat
         ({"model_options": {"act_layer": torch.nn.ReLU}}, "JSON"),
         ({"image_size": (32, 32, 3)}, "image_size"),
         ({"image_size": 0}, "image_size"),
+        ({"image_size": 1.5}, "image_size"),
+        ({"model_options": 5}, "model_options"),
+        ({"model_options": {"layers": [1, 1]}}, "test_resnet: timm.*layer3"),
+        ({"model_options": {"output_stride": 7}}, "test_resnet: timm cannot build it.*Assertion"),
+        ({"model_options": {"block": "x"}}, "test_resnet: timm cannot build it.*expansion"),
+        ({"model_options": {"act_layer": "x"}}, "test_resnet: timm cannot build it.*KeyError"),
+        ({"strides": 5}, "strides"),
+        ({"strides": {"conv1.0": 10**30}}, "stride of conv1.0 is .* up to 64"),
+        ({"trainable_blocks": "a"}, "trainable_blocks"),
+        *(
+            ({"preprocess": {"crop_pct": value}}, "'crop_pct' has numbers from 0.1 to 10")
+            for value in (0, -1, 1e-9, 1e9, float("nan"), "a", [1], True)
+        ),
+        *(
+            ({"preprocess": {"std": value}}, "'std' has")
+            for value in (
+                [0] * 3,
+                [-1, 1, 1],
+                [float("nan")] * 3,
+                ["a"] * 3,
+                [[1]] * 3,
+                None,
+                "abc",
+            )
+        ),
+        ({"preprocess": {"mean": [float("inf")] * 3}}, "'mean' has numbers"),
+        ({"preprocess": {"interpolation": "x"}}, "'interpolation' is one of nearest"),
+        ({"preprocess": {"interpolation": "random"}}, "'interpolation' is one of nearest"),
+        ({"preprocess": {"interpolation": 3}}, "'interpolation' is one of nearest"),
+        ({"preprocess": {"crop_mode": "x"}}, "'crop_mode' is one of center"),
     ],
 )
 def test_wrong_options_are_refused(options: dict[str, object], message: str) -> None:

@@ -90,6 +90,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body) - start))
         else:
             self.close_connection = True
+            for key, value in step.get("headers", {}).items():
+                self.send_header(key, value)
         self.end_headers()
         sent = body[start : start + step["cut"]] if "cut" in step else body[start:]
         self.wfile.write(sent)
@@ -403,9 +405,72 @@ def test_fetch_refuses_to_begin_without_room_for_everything(
 
 
 def test_a_damaged_record_is_told(tmp_path: Path) -> None:
-    (tmp_path / "downloads.json").write_text("[1]")
-    with pytest.raises(ValueError, match="remove this file"):
-        recorded(tmp_path / "downloads.json")
+    for text in ("[1]", "[" * 100_000, '{"a": {}, "a": {}}', '{"a": 3}'):
+        (tmp_path / "downloads.json").write_text(text)
+        with pytest.raises(ValueError, match="remove this file"):
+            recorded(tmp_path / "downloads.json")
+
+
+def test_what_is_sent_beyond_the_published_size_is_not_kept(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crosshash.data.download.transfer._BLOCK", 4096)
+    server.script = [{"no_length": True}]
+    seen: list[int] = []
+    with pytest.raises(ChecksumError, match="sends more than 10,000 bytes"):
+        download(
+            server.remote(size=10_000), tmp_path, progress=lambda _, done, __: seen.append(done)
+        )
+    assert max(seen) <= 10_000
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("target", ["ftp://127.0.0.1/x", "file:///etc/passwd", "data:,x"])
+def test_a_server_sends_one_on_to_the_web_only(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    asked: list[str] = []
+
+    def opened(_: Any, request: Any) -> None:
+        asked.append(request.full_url)
+
+    for handler, method in (("FTP", "ftp_open"), ("File", "file_open"), ("Data", "data_open")):
+        monkeypatch.setattr(f"urllib.request.{handler}Handler.{method}", opened)
+    server.script = [{"status": 302, "headers": {"Location": target}}] * 2
+    with pytest.raises(DownloadError):
+        download(server.remote(), tmp_path, attempts=2, pause=0)
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"no_length": True, "headers": {"Content-Length": "many"}},
+        {"no_length": True, "headers": {"Content-Length": "-5"}},
+        {"status": 503, "headers": {"Retry-After": "\u00b2"}},
+        {"status": 503, "headers": {"Retry-After": "9" * 400}},
+    ],
+    ids=str,
+)
+def test_headers_of_nonsense_end_in_another_request(
+    server: Server, tmp_path: Path, step: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    server.script = [step]
+    assert download(server.remote(checksum=md5(BODY)), tmp_path, pause=0).size == len(BODY)
+    assert len(server.requests) == 2
+
+
+def test_an_archive_that_would_fill_the_disk_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crosshash.untrusted.UNPACKED_BYTES", 1 << 20)
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("zeros", bytes(20 << 20))
+    with pytest.raises(ValueError, match=r"a\.zip: it would unpack to 20,971,520 bytes"):
+        unpack(archive, tmp_path / "out")
+    assert names(tmp_path) == ["a.zip"]
 
 
 def test_sources_say_their_terms_and_what_to_do() -> None:

@@ -224,3 +224,84 @@ def test_unknown_formats_and_missing_files_are_refused(tmp_path):
         list_variables(tmp_path / "a.pkl")
     with pytest.raises(FileNotFoundError, match=r"b\.mat: no such file"):
         list_variables(tmp_path / "b.mat")
+
+
+def npy(header, data=b"", version=1):
+    text = header.encode("latin-1")
+    length = len(text).to_bytes(2 if version == 1 else 4, "little")
+    return b"\x93NUMPY" + bytes([version, 0]) + length + text + data
+
+
+def described(shape, kind="<f8"):
+    return f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (npy(described("(1000000000000,)"), bytes(16)), "8,000,000,000,000 bytes, and has 16"),
+        (npy(described("(2,)"), bytes(24)), "16 bytes, and has 24"),
+        (npy(described("(-2, -1)"), bytes(16)), "shape"),
+        (npy("-" * 9000 + "1"), "header"),
+        (npy("[" * 9000), "header"),
+        (npy(" " * 11_000 + described("(2,)"), bytes(16)), "header"),
+        (b"\x93NUMPY\x02\x00\xff\xff\xff\xff" + b" " * 100, "header"),
+    ],
+)
+def test_a_numpy_header_that_lies_is_refused(tmp_path, content, said):
+    (tmp_path / "a.npy").write_bytes(content)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("A.npy", content)
+    for name in ("a.npy", "a.npz"):
+        with pytest.raises(ValueError, match=rf"{name}: cannot be read as a NumPy .*{said}"):
+            list_variables(tmp_path / name)
+
+
+def test_an_archive_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("crosshash.untrusted.UNPACKED_BYTES", 1 << 20)
+    np.savez_compressed(tmp_path / "a.npz", A=np.zeros(100_000), B=np.zeros(100_000))
+    with pytest.raises(ValueError, match=r"a\.npz: .*would unpack to 1,600,256 bytes"):
+        list_variables(tmp_path / "a.npz")
+    np.savez(tmp_path / "a.npz", A=np.zeros(100_000), B=np.zeros(100_000))
+    assert list(variables(tmp_path / "a.npz")) == ["A", "B"]
+
+
+def test_an_archive_with_a_name_twice_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("A.npy", npy(described("(1,)"), bytes(8)))
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("A.npy", npy(described("(1,)"), bytes(8)))
+    with pytest.raises(ValueError, match=r"a\.npz: .*'A\.npy' twice"):
+        list_variables(tmp_path / "a.npz")
+
+
+def test_an_hdf5_array_that_was_never_written_is_not_made(tmp_path):
+    h5py = pytest.importorskip("h5py", reason="HDF5 files need h5py")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("A", (2**31, 100), dtype="f8", chunks=(1000, 100))
+    with pytest.raises(ValueError, match=r"a\.h5: .*'A' would unpack to 1,717,986,918,400 bytes"):
+        variables(tmp_path / "a.h5")["A"].read()
+    write_v73(tmp_path / "a.mat", {"T": scipy.sparse.csc_matrix(np.eye(4))})
+    with h5py.File(tmp_path / "a.mat", "r+") as file:
+        file["T"].attrs["MATLAB_sparse"] = np.uint64(2**40)
+    with pytest.raises(ValueError, match=r"a\.mat: .*sparse variable 'T' would unpack"):
+        variables(tmp_path / "a.mat")["T"].read()
+
+
+def test_links_inside_of_a_sparse_matrix_are_not_followed(tmp_path):
+    h5py = pytest.importorskip("h5py", reason="HDF5 files need h5py")
+    write_v73(tmp_path / "a.mat", {"T": scipy.sparse.csc_matrix(np.eye(4))})
+    write_h5(tmp_path / "secret.h5", {"data": np.ones(4)})
+    with h5py.File(tmp_path / "a.mat", "r+") as file:
+        del file["T/data"]
+        file["T/data"] = h5py.ExternalLink("secret.h5", "data")
+    with pytest.raises(ValueError, match=r"a\.mat: .*data of the sparse variable 'T' is a link"):
+        variables(tmp_path / "a.mat")["T"].read()
+
+
+def test_a_safetensors_header_that_lies_is_refused(tmp_path):
+    header = b'{"A":{"dtype":"F32","shape":[1000000000000],"data_offsets":[0,4000000000000]}}'
+    content = len(header).to_bytes(8, "little") + header + bytes(4)
+    (tmp_path / "a.safetensors").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.safetensors: .*4000000000000 bytes of tensors"):
+        list_variables(tmp_path / "a.safetensors")

@@ -176,12 +176,30 @@ def test_a_missing_annotation_file_is_named(tree):
 
 
 @pytest.mark.parametrize(
-    "damage", [b"", b'{"images": [', b"\xff\xfe\x00", b"[1]", b"{}", b"[" * 10**5]
+    "damage",
+    [
+        b"",
+        b'{"images": [',
+        b"\xff\xfe\x00",
+        b"[1]",
+        b"{}",
+        b"[" * 10**5,
+        b'{"images": ' + b"9" * 5000,
+    ],
 )
 def test_damaged_annotations_are_refused(tree, damage):
     (tree / "annotations" / "captions_val2017.json").write_bytes(damage)
-    with pytest.raises(ValueError, match=r"captions_val2017\.json: (cannot be read|no COCO)"):
+    with pytest.raises(ValueError, match=r"captions_val2017\.json: (not valid JSON|no COCO)"):
         coco(tree, **SMALL)
+
+
+def test_annotations_that_are_far_too_large_are_not_read(tree):
+    with (tree / "annotations" / "captions_val2017.json").open("wb") as file:
+        file.truncate(5 << 30)  # a hole: takes no space
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("crosshash.data.readers.coco._FILE_BYTES", 1 << 20)
+        with pytest.raises(ValueError, match=r"captions_val2017\.json: .* at most 1,048,576 are"):
+            coco(tree, **SMALL)
 
 
 @pytest.mark.parametrize(

@@ -247,6 +247,13 @@ def test_missing_or_misfit_features_are_refused(small):
         ("splits.csv", "a.jpg,1", "a.jpg,yes", "query of 'a.jpg' is 'yes'; it is 0 or 1"),
         ("splits.csv", "query,", "test,", "the columns are image, query, retrieval, train"),
         ("labels.csv", "a.jpg,1,0", "a.jpg,1", "row 2 has 2 columns, not 3"),
+        ("labels.csv", "a.jpg,1", f"a.jpg,{'9' * 30}", r"labels\.csv: labels are 0 or 1"),
+        (
+            "captions.csv",
+            "a.jpg,",
+            f"a.jpg,{'x' * 200_000}",
+            r"captions\.csv: cannot be read as CSV",
+        ),
         ("labels.csv", "a.jpg,1", "a.jpg,dog", r"labels\.csv: labels are 0 or 1"),
         ("labels.csv", "a.jpg,1", "a.jpg,3", "labels are 0 or 1, but 1 values are not"),
         (
@@ -263,4 +270,15 @@ def test_tables_that_disagree_are_refused(small, table, old, new, message):
     assert old in text
     path.write_text(text.replace(old, new))
     with pytest.raises(ValueError, match=message):
+        flickr8k(small)
+
+
+def test_a_table_that_is_no_text_and_features_that_lie_are_refused(small):
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (9000000000, 1280)}\n"
+    start = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
+    (small / "mobilenetv2_features.npy").write_bytes(start + header + bytes(8))
+    with pytest.raises(ValueError, match=r"mobilenetv2_features\.npy: .* bytes, and has"):
+        flickr8k(small, images="features")
+    (small / "captions.csv").write_bytes(b"image,caption\n\xff,\xfe\n")
+    with pytest.raises(ValueError, match=r"captions\.csv: cannot be read as CSV in UTF-8"):
         flickr8k(small)

@@ -344,7 +344,7 @@ def test_damaged_rows_are_refused_by_line(folder):
     file.unlink()
     file = folder / "metadata.jsonl"
     file.write_text('{"file_name": "0.jpg", "text": "a"}\n{"file_name": "1.jpg", "te\n')
-    with pytest.raises(ValueError, match="line 2: not a line of JSON"):
+    with pytest.raises(ValueError, match="line 2: not valid JSON"):
         imagefolder(folder)
     file.write_text('["0.jpg", "a"]\n')
     with pytest.raises(ValueError, match="line 1: expected a JSON object"):
@@ -451,3 +451,26 @@ def test_what_is_named_as_a_picture_and_is_no_file_is_refused_unopened(folder):
         write_csv(folder / "metadata.csv", [*plain(), (name, "text")])
         with pytest.raises(FileNotFoundError, match=f"line 6: no image '{name}'"):
             imagefolder(folder)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"file_name": "1.jpg", "text": ' + "[" * 100_000, "nested deeper than 64"),
+        ('{"file_name": "1.jpg", "text": "a", "text": "b"}', "the key 'text' stands twice"),
+        ('{"file_name": "1.jpg", "text": "a", "labels": [NaN]}', "NaN is no finite number"),
+        ('{"file_name": "1.jpg", "text": "a", "labels": ' + "9" * 5000 + "}", "limit"),
+        ('{"file_name": "1.jpg", "text": "' + "a" * (1 << 20), "longer than 1,048,576"),
+    ],
+    ids=["deep", "twice", "nan", "digits", "long"],
+)
+def test_lines_that_were_made_to_do_harm_are_refused(folder, line, said):
+    (folder / "metadata.jsonl").write_text('{"file_name": "0.jpg", "text": "a"}\n' + line + "\n")
+    with pytest.raises(ValueError, match=rf"metadata\.jsonl, line 2: .*{said}"):
+        imagefolder(folder)
+
+
+def test_a_caption_that_no_file_can_hold_is_refused(folder):
+    (folder / "metadata.jsonl").write_text('{"file_name": "0.jpg", "text": "a \\ud800 dog"}\n')
+    with pytest.raises(ValueError, match=r"pair '0\.jpg': the caption .* half of a character"):
+        imagefolder(folder)

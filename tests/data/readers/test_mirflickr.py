@@ -202,6 +202,9 @@ def test_damaged_lists_are_refused(small):
     with pytest.raises(FileNotFoundError, match=r"1 files of tags are missing, .* tags99\.txt"):
         read(small)
     path.write_text("")
+    (small / "doc" / "common_tags.txt").write_text(f"sky {'9' * 5000}\n")
+    with pytest.raises(ValueError, match=r"common_tags\.txt: a line is a tag and how often"):
+        read(small)
     (small / "doc" / "common_tags.txt").write_text("sky 845\nblue sky 30\n")
     with pytest.raises(ValueError, match="a line is a tag and how often it occurs, got 'blue sky"):
         read(small)

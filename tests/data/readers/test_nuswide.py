@@ -260,3 +260,16 @@ def test_the_official_tags_are_a_vocabulary(small):
     assert [[WORDS[i] for i in np.flatnonzero(row)] for row in rows.numpy()] == [
         text.split() for text in texts
     ]
+
+
+@pytest.mark.parametrize("name", ["..\\..\\stolen.jpg", "actor/../../x.jpg", "/etc/x.jpg"])
+def test_names_that_lead_out_of_the_data_set_are_refused(small, name):
+    path = small / "ImageList" / "Imagelist.txt"
+    path.write_text(path.read_text().replace(NAMES[0], name))
+    with pytest.raises(ValueError, match=r"Imagelist\.txt: the image .* outside of the data set"):
+        read(small)
+    path.write_text(path.read_text().replace(name, NAMES[0]))
+    path = small / "ConceptsList" / "Concepts81.txt"
+    path.write_text(path.read_text().replace("sky", "../../secret"))
+    with pytest.raises(ValueError, match=r"Concepts81\.txt: '\.\./\.\./secret' is no concept"):
+        read(small)
