@@ -19,7 +19,7 @@ from crosshash.hub.errors import CheckpointError
 ROWS = np.random.default_rng(0).normal(size=(5, 6)).astype(np.float32)
 TEXTS = ["a red circle", "a blue square on grass", "a square"]
 QUICK = pytest.param(400, id="quick")
-LONG = pytest.param(10_000, id="long", marks=[pytest.mark.torture, pytest.mark.timeout(0)])
+LONG = pytest.param(4000, id="long", marks=[pytest.mark.torture, pytest.mark.timeout(0)])
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 from crosshash.retrieval.index import CorruptIndexError, Index
 
 QUICK = pytest.param(300, id="quick")
-LONG = pytest.param(10_000, id="long", marks=[pytest.mark.torture, pytest.mark.timeout(0)])
+LONG = pytest.param(2000, id="long", marks=[pytest.mark.torture, pytest.mark.timeout(0)])
 CODES = np.random.default_rng(0).integers(0, 256, size=(60, 4), dtype=np.uint8)
 
 

@@ -136,7 +136,7 @@ CONFIG = {
     "count",
     [
         pytest.param(10, id="quick"),
-        pytest.param(200, id="long", marks=[pytest.mark.torture, pytest.mark.timeout(0)]),
+        pytest.param(100, id="long", marks=[pytest.mark.torture, pytest.mark.timeout(0)]),
     ],
 )
 def test_a_training_killed_at_any_time_ends_as_one_that_was_not(
