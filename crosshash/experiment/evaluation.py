@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -162,6 +162,9 @@ def evaluate_inputs(
 class Validation:
     """MAP over the validation split, both directions and their mean.
 
+    Attributes:
+        figures: Names of what it measures.
+
     Args:
         inputs: All pairs of the data set, as the model reads them.
         selection: Whose queries are the held-out pairs.
@@ -170,6 +173,8 @@ class Validation:
     Raises:
         ValueError: The data set has no labels.
     """
+
+    figures: ClassVar[tuple[str, ...]] = ("map_i2t", "map_t2i", "map_mean")
 
     def __init__(self, inputs: PairInputs, selection: Protocol, workers: int) -> None:
         self.query = inputs.select(selection.query)
@@ -188,4 +193,4 @@ class Validation:
         labels = (self.query.labels, self.retrieval.labels)
         i2t = mean_average_precision(query[0], retrieval[1], *labels)
         t2i = mean_average_precision(query[1], retrieval[0], *labels)
-        return {"map_i2t": i2t, "map_t2i": t2i, "map_mean": (i2t + t2i) / 2}
+        return dict(zip(self.figures, (i2t, t2i, (i2t + t2i) / 2), strict=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,11 @@ class Trainer:
                 "pictures and of texts (frozen: true in a config, net.freeze(slot) in Python)"
             )
         self.validate = validate
+        known = getattr(
+            validate, "figures", None
+        )  # a function of a user's says it only when called
+        if known is not None and settings.monitor not in known:
+            raise ValueError(_unknown(settings.monitor, known))
         if validate is None:
             _warn_of_what_needs_validation(settings)
         self.callbacks = callbacks
@@ -238,10 +243,7 @@ class Trainer:
         # NumPy's numbers could not be read back from the state.
         figures = {name: float(value) for name, value in measured.items()}
         if self.settings.monitor not in figures:
-            raise ValueError(
-                f"training.monitor is {self.settings.monitor!r}, but validation gives "
-                f"{sorted(figures)}"
-            )
+            raise ValueError(_unknown(self.settings.monitor, figures))
         if figures[self.settings.monitor] > done.best.value:
             net = learned_state(self.algorithm.net, self.algorithm.net.frozen_prefixes)
             done.best = Best(figures[self.settings.monitor], epoch + 1, net, self._codes())
@@ -262,6 +264,10 @@ class Trainer:
             stop += any(answer is True for answer in answers)
         share(self.accelerator, [stop])
         return bool(stop)
+
+
+def _unknown(monitor: str, figures: Iterable[str]) -> str:
+    return f"training.monitor is {monitor!r}, but validation gives {sorted(figures)}"
 
 
 def _named_apart(phases: Sequence[Phase]) -> Sequence[Phase]:

@@ -164,3 +164,16 @@ def test_a_folder_named_checkpoint_that_is_none_is_left_alone(tmp_path: Path) ->
             train(config(), tmp_path, data=data(), overwrite=overwrite, progress=False)
     assert [path.name for path in tmp_path.rglob("*")] == ["checkpoint", "thesis.tex"]
     assert LOCK not in [path.name for path in tmp_path.iterdir()]
+
+
+def test_a_figure_to_select_by_that_is_none_is_refused_before_training(tmp_path: Path) -> None:
+    settings = config(data={"name": "features", "validation": 8})
+    with pytest.raises(ValueError, match="monitor is 'accuracy', but validation gives"):
+        train(
+            settings,
+            tmp_path / "run",
+            data=data(),
+            overrides={"training.monitor": "accuracy"},
+            progress=False,
+        )
+    assert not (tmp_path / "run").exists()
