@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +125,11 @@ def load_yaml(text: str, where: str) -> Any:
         ConfigError: It is no YAML, a mapping has a key twice, or it is nested, or full of aliases,
             without measure; names the line.
     """
+    return copy.deepcopy(_loaded(text, where))  # whoever gets it may change it
+
+
+@lru_cache(maxsize=1024)  # the same few base files stand below hundreds of configs
+def _loaded(text: str, where: str) -> Any:
     try:
         loader = _Loader(text)
         loader.where = where

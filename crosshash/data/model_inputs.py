@@ -21,6 +21,7 @@ from crosshash.data.dataset import FeatureArray, PairedDataset
 from crosshash.data.features.cache import FeatureCache
 from crosshash.images import ImageSource
 from crosshash.model.batch import Batch
+from crosshash.model.encoding import image_codes, text_codes
 
 
 class Pixels:
@@ -261,8 +262,8 @@ def encode_pairs(
     with evaluating(model):
         for batch in loader:
             moved = batch.to(model.device)
-            images.append(pack(model.image_codes(moved.images)))
-            texts.append(pack(model.text_codes(moved.texts)))
+            images.append(pack(image_codes(model, moved.images)))
+            texts.append(pack(text_codes(model, moved.texts)))
     return np.concatenate(images), np.concatenate(texts)
 
 

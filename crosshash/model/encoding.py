@@ -88,8 +88,27 @@ def text_chunks(
         yield texts.rows(part).to(device)
 
 
-def at_least_fewest(features: Features) -> Features:
-    """The features of a batch, of a small one with its last row repeated up to ``FEWEST``."""
+def image_codes(model: Any, images: Mapping[str, Tensor | Features]) -> Tensor:
+    """Real-valued codes (n, k) of a batch by a ``HashModel`` in eval mode; n changes no value.
+
+    A few rows are brought to ``FEWEST`` by repeating the last: products of fewer are summed in
+    another order.
+    """
+    features = model.image_features(images)
+    count = len(next(iter(features.values())).pooled)
+    enough = {slot: _at_least_fewest(value) for slot, value in features.items()}
+    codes: Tensor = model.hash_image(enough)
+    return codes[:count]
+
+
+def text_codes(model: Any, texts: Mapping[str, Tensor] | Features) -> Tensor:
+    """As :func:`image_codes`, of texts."""
+    features = model.text_features(texts)
+    codes: Tensor = model.hash_text(_at_least_fewest(features))
+    return codes[: len(features.pooled)]
+
+
+def _at_least_fewest(features: Features) -> Features:
     count = len(features.pooled)
     if count >= FEWEST:
         return features

@@ -15,13 +15,15 @@ from crosshash.codes import check_bits
 from crosshash.model.batch import Batch
 from crosshash.model.encoding import (
     Output,
-    at_least_fewest,
     checked_length,
     collect,
     image_chunks,
+    image_codes,
     text_chunks,
+    text_codes,
 )
 from crosshash.model.info import ModelInfo as ModelInfo
+from crosshash.model.info import one_line
 from crosshash.model.standardization import Standardization
 
 Standardize = Literal["image", "text"]
@@ -30,12 +32,9 @@ Standardize = Literal["image", "text"]
 class HashModel(nn.Module):
     """Base of the methods' networks.
 
-    Any number of threads may encode with one model at once. Training it, moving it or changing its
-    weights is for one thread, while no other uses it.
-
     A subclass names its image slots, takes the backbones, the text encoder and the bits, and
     implements :meth:`hash_image` and :meth:`hash_text`. Both are unimodal, and in eval mode an
-    item alone gets the same code as in any batch.
+    item alone gets the same code as in any batch. Threads may encode with one model at once.
 
     Args:
         backbones: One for each of the class's ``slots``; those in ``optional`` may be absent.
@@ -157,10 +156,11 @@ class HashModel(nn.Module):
 
     def image_features(self, images: Mapping[str, Tensor | Features]) -> dict[str, Features]:
         """Features of each slot, from pixels or from a backbone's features."""
-        return {
-            slot: self._thinned(self._standardized(slot, self._image(slot, value)))
-            for slot, value in images.items()
-        }
+        found = {}
+        for slot, value in images.items():
+            pooled, map_ = self._standardized(slot, self._image(slot, value))
+            found[slot] = Features(self.image_dropout(pooled), map_)
+        return found
 
     def text_features(self, texts: Mapping[str, Tensor] | Features) -> Features:
         """Features of the texts, from prepared texts or from an encoder's features."""
@@ -202,9 +202,6 @@ class HashModel(nn.Module):
         found: Features = self.norms(part, features)
         return found.to(self.dtype)
 
-    def _thinned(self, features: Features) -> Features:
-        return Features(self.image_dropout(features.pooled), features.map)
-
     def hash_image(self, features: Mapping[str, Features]) -> Tensor:
         """Real-valued image codes (n, k), from the features of each slot."""
         raise NotImplementedError
@@ -224,22 +221,6 @@ class HashModel(nn.Module):
         """F and G of a batch by name, as a code bank keeps them."""
         F, G = self(batch.images, batch.texts)
         return {"F": F, "G": G}
-
-    def image_codes(self, images: Mapping[str, Tensor | Features]) -> Tensor:
-        """Real-valued codes (n, k) of a batch in eval mode, whose size changes no value.
-
-        A few rows are brought to :data:`~crosshash.model.encoding.FEWEST` by repeating the last:
-        products of fewer are summed in another order.
-        """
-        features = self.image_features(images)
-        count = len(next(iter(features.values())).pooled)
-        enough = {slot: at_least_fewest(value) for slot, value in features.items()}
-        return self.hash_image(enough)[:count]
-
-    def text_codes(self, texts: Mapping[str, Tensor] | Features) -> Tensor:
-        """As :meth:`image_codes`, of texts."""
-        features = self.text_features(texts)
-        return self.hash_text(at_least_fewest(features))[: len(features.pooled)]
 
     # Codes for users
 
@@ -311,7 +292,7 @@ class HashModel(nn.Module):
             progress=progress,
         )
         with evaluating(self):
-            codes = (self.image_codes(chunk)[:, :bits] for chunk in chunks)
+            codes = (image_codes(self, chunk)[:, :bits] for chunk in chunks)
             return collect(codes, output)
 
     @torch.inference_mode()
@@ -344,30 +325,15 @@ class HashModel(nn.Module):
             self.text, texts, device=self.device, batch_size=batch_size, unknown=unknown
         )
         with evaluating(self):
-            codes = (self.text_codes(chunk)[:, :bits] for chunk in chunks)
+            codes = (text_codes(self, chunk)[:, :bits] for chunk in chunks)
             return collect(codes, output)
 
     def __repr__(self) -> str:
-        named = {slot: self.backbone(slot).name for slot in self.slots}
-        text = self.text.name
-        if self.text.vocabulary is not None:
-            text += f" of {len(self.text.vocabulary)} words"
-        parts = [
-            f"{part}: {name}{' (frozen)' if part in self.frozen else ''}"
-            for part, name in {**named, "text": text}.items()
-        ]
-        method = f"{self.method}, " if self.method else ""
-        shorter = f", nested {', '.join(map(str, self.nested))}" if self.nested else ""
-        return (
-            f"{type(self).__name__}({method}{self.bits} bits{shorter}, {', '.join(parts)}, "
-            f"{str(self.dtype).removeprefix('torch.')} on {self.device})"
-        )
+        return one_line(self)
 
     def tree(self) -> str:
         """All modules inside, as torch prints them."""
         return super().__repr__()
-
-    # Files
 
     def describe(self) -> dict[str, Any]:
         """Everything that rebuilds the model but its weights, JSON-able."""

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +14,6 @@ import crosshash
 from crosshash.backbones import create_text_encoder
 from crosshash.config import ConfigError, ExperimentConfig, bundled, parse_config, read_config
 from crosshash.data.features.cache import FeatureCache
-from crosshash.data.model_inputs import encode_pairs, prepare_inputs
 from crosshash.experiment import assembly, run
 from crosshash.experiment.assembly import build, read_data
 from crosshash.experiment.run import train
@@ -91,40 +85,6 @@ def test_ranks_beyond_the_retrieval_set_are_refused_before_training(tmp_path: Pa
     with pytest.raises(ValueError, match="whole numbers in 1…100, the size of the retrieval set"):
         train(tiny(), tmp_path, overrides={"evaluation.ranks": [1, 101]}, progress=False)
     assert not list(tmp_path.iterdir())
-
-
-def test_a_killed_training_resumes_to_the_same_codes(tmp_path: Path) -> None:
-    script = tmp_path / "run.py"
-    script.write_text(
-        "import sys, torch\n"
-        "torch.set_num_threads(1)\n"
-        "from crosshash.config import parse_config\n"
-        "from crosshash.experiment import train\n"
-        f"config = parse_config({tiny(epochs=4).model_dump(mode='json')!r})\n"
-        "train(config, sys.argv[1], resume=True, progress=False)\n"
-    )
-    command = [sys.executable, str(script)]
-    environment = {**os.environ, "CROSSHASH_CACHE": str(tmp_path / "cache")}
-    subprocess.run([*command, str(tmp_path / "whole")], check=True, env=environment)
-    killed = subprocess.Popen([*command, str(tmp_path / "killed")], env=environment)
-    history = tmp_path / "killed" / "history.jsonl"
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        if history.exists() and len(history.read_text().splitlines()) >= 1:
-            break
-        time.sleep(0.01)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    assert not (tmp_path / "killed" / "checkpoint").exists()
-    subprocess.run([*command, str(tmp_path / "killed")], check=True, env=environment)
-    config = tiny(epochs=4)
-    dataset, _ = read_data(config)
-    codes = []
-    for name in ("whole", "killed"):
-        model = crosshash.load(tmp_path / name / "checkpoint")
-        inputs = prepare_inputs(model, dataset, progress=False)
-        codes.append(np.concatenate(encode_pairs(model, inputs)))
-    np.testing.assert_array_equal(codes[0], codes[1])
 
 
 def test_a_training_of_another_config_is_not_resumed(tmp_path: Path) -> None:

@@ -116,6 +116,8 @@ def test_gradients_reach_every_trained_parameter(
 ) -> None:
     model = model_of(method)
     batch = batch_of(model.slots)
+    # Where all texts have a word of every part, BatchNorm takes out what a bias there adds.
+    batch.texts["bow"][::7] = 0
     algorithm = algorithm_of(method, model, batch)
     steps(algorithm, batch, 2)  # residual branches that start at zero pass none on at first
     reached: set[torch.nn.Parameter] = set()

@@ -14,7 +14,6 @@ import torch
 
 import crosshash
 from crosshash.data.features.cache import FeatureCache
-from crosshash.hub.export import export_onnx
 from crosshash.hub.save import save
 from crosshash.retrieval.index import Index
 from crosshash.training.state import write_state
@@ -64,10 +63,6 @@ def save_state(folder: Path) -> None:
     write_state(folder, {"values": torch.zeros(5000)})
 
 
-def save_export(folder: Path) -> None:
-    export_onnx(a_model(), folder / "out")
-
-
 def save_features(folder: Path) -> None:
     rows = torch.arange(3000.0)[:, None]
 
@@ -82,16 +77,14 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-WRITERS = [save_model, save_index, save_state, save_export, save_features]
+WRITERS = [save_model, save_index, save_state, save_features]
 
 
 @pytest.mark.parametrize(
     ("write", "size"),
-    [(write, size) for write in WRITERS for size in (0, 3000) if write is not save_export or size],
+    [(write, size) for write in WRITERS for size in (0, 3000)],
 )
 def test_a_full_disk(write: Callable[[Path], None], size: int, tmp_path: Path) -> None:
-    if write is save_export:
-        pytest.importorskip("onnxscript")
     if write is not save_features:  # which are only added to
         write(tmp_path)
     before = contents(tmp_path)
@@ -104,8 +97,6 @@ def test_a_full_disk(write: Callable[[Path], None], size: int, tmp_path: Path) -
 
 @pytest.mark.parametrize("write", WRITERS)
 def test_a_folder_that_may_not_be_written(write: Callable[[Path], None], tmp_path: Path) -> None:
-    if write is save_export:
-        pytest.importorskip("onnxscript")
     if os.geteuid() == 0:
         pytest.skip("root may write everywhere")
     tmp_path.chmod(0o500)
