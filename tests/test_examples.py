@@ -14,14 +14,14 @@ from PIL import Image
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SMALL = {
     "search.py": [],
-    "finetune.py": ["--size", "300", "--epochs", "1"],
-    "swap_backbone.py": ["--size", "200", "--epochs", "1"],
+    "finetune.py": ["--size", "150", "--epochs", "1"],
+    "swap_backbone.py": ["--size", "120", "--epochs", "1"],
     "own_parts.py": ["--size", "150", "--epochs", "1"],
     "clip_head.py": ["--epochs", "1", "--bits", "16"],
     "hash_your_embeddings.py": ["--size", "300", "--epochs", "2", "--bits", "16"],
 }
 # Examples that need a folder of one's own have tests of their own below.
-ALONE = sorted(set(SMALL) - {"clip_head.py"})
+ALONE = sorted(set(SMALL) - {"clip_head.py", "swap_backbone.py"})
 
 
 def run(name: str, options: list[str], folder: Path) -> str:
@@ -47,14 +47,13 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
     expected = {
         "search.py": "scene-",
         "finetune.py": "from scratch, 32 bits",
-        "swap_backbone.py": "vit_tiny_patch16_224 + bow",
         "own_parts.py": "loaded by another program, its codes are equal",
         "hash_your_embeddings.py": "300 vectors as 16 bits each by a model of 0.",
     }[name]
     assert expected in done
 
 
-def test_backbones_are_swapped_for_a_language_model_too(
+def test_backbones_are_swapped_and_words_for_a_language_model(
     language_model: Path, tmp_path: Path
 ) -> None:
     text = f"hf:{language_model}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -345,28 +346,37 @@ def test_bits_that_cannot_be_packed_are_refused(method: str, model_of: Model) ->
         model_of(method, bits=20)
 
 
-def test_it_learns_from_real_features(method: str, shared_data: Path) -> None:
+@pytest.fixture(scope="module")
+def real_pairs(shared_data: Path) -> Any:
+    """flickr8k's features and captions, its protocol, and a text encoder of its words."""
+    dataset, protocol = DATASETS["flickr8k"](shared_data / "flickr8k", images="features")
+    captions = dataset.captions()
+    text = create_text_encoder("bow", size=800).fit(
+        [captions[row] for row in protocol.train[:1500]]
+    )
+    return dataset, protocol, text, text.prepare(captions, unknown="allow")
+
+
+def test_it_learns_from_real_features(method: str, real_pairs: Any) -> None:
     """With 1,500 pairs and its default objective it gets well above chance (0.33).
 
     One that does not learn from pairs ranks images for images by what their vectors have.
     """
     torch.manual_seed(0)
-    dataset, protocol = DATASETS["flickr8k"](shared_data / "flickr8k", images="features")
+    dataset, protocol, text, words = real_pairs
     train = protocol.train[:1500]
-    captions = dataset.captions()
-    text = create_text_encoder("bow", size=800).fit([captions[row] for row in train])
     kind = METHODS[method]
     model = build_model(
         method,
         bits=32,
         backbones={slot: {"name": "features", "dim": 1280} for slot in kind.Network.slots},
-        text=text,
+        text=copy.deepcopy(text),
         network={},
     )
     images = torch.from_numpy(np.asarray(dataset.images))
     inputs = PairInputs(
         {slot: Features(images) for slot in kind.Network.slots},
-        text.prepare(captions, unknown="allow"),
+        words,
         torch.from_numpy(np.asarray(dataset.labels)),
     )
     algorithm = kind(model, len(train), 24)
