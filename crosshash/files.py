@@ -79,11 +79,12 @@ def check_replaceable(folder: str | Path, *, holds: Sequence[str], what: str) ->
         FileExistsError: It is a file, or a folder with other names than ``holds``.
     """
     path = Path(folder)
-    if not path.exists():
+    try:
+        names = sorted(os.listdir(path))
+    except FileNotFoundError:
         return
-    if not path.is_dir():
-        raise FileExistsError(f"{path} is a file; {what} is saved to a folder")
-    names = sorted(entry.name for entry in path.iterdir())
+    except NotADirectoryError:
+        raise FileExistsError(f"{path} is a file; {what} is saved to a folder") from None
     others = [name for name in names if not any(fnmatch(name, pattern) for pattern in holds)]
     if others:
         raise FileExistsError(
