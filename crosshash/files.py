@@ -80,7 +80,7 @@ def check_replaceable(folder: str | Path, *, holds: Sequence[str], what: str) ->
     """
     path = Path(folder)
     try:
-        names = sorted(os.listdir(path))
+        names = sorted(entry.name for entry in path.iterdir())
     except FileNotFoundError:
         return
     except NotADirectoryError:
