@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
+from filelock import FileLock
 from PIL import Image as PILImage
 from PIL import UnidentifiedImageError
 
 from crosshash.files import sha256
 from crosshash.rgb import is_sideways, to_rgb
 
+LARGE = 16_000_000  # pixels; some 50 MB in RGB, and up to 200 MB while they are decoded
 # Not pixels: EPS runs Ghostscript, WMF asks the system to draw.
 _PROGRAMS = ("EPS", "WMF")
 _KINDS = (
@@ -48,7 +54,8 @@ def decode(stored: bytes | Path, name: str, size: tuple[int, int] | None) -> PIL
         stored: A file's bytes, or its path.
         name: What errors call it.
         size: Width and height, of the upright picture, below which it need not be: a JPEG file is
-            decoded at a half, a quarter or an eighth where that is no smaller.
+            decoded at a half, a quarter or an eighth where that is no smaller; another of more than
+            16 million pixels is reduced by a whole number at once.
 
     Raises:
         FileNotFoundError: The file is not there.
@@ -67,7 +74,12 @@ def decode(stored: bytes | Path, name: str, size: tuple[int, int] | None) -> PIL
             limit = PILImage.MAX_IMAGE_PIXELS
             if limit is not None and image.width * image.height > limit:
                 raise ValueError(_too_many(f"{image.width} x {image.height} pixels are", limit))
-            return to_rgb(image)
+            with _turn(image.width * image.height) as large:
+                picture = to_rgb(image)
+                if large and size is not None:
+                    factor = min(picture.width // size[0], picture.height // size[1])
+                    picture = picture.reduce(factor) if factor > 1 else picture
+            return picture
     except FileNotFoundError:
         raise FileNotFoundError(f"{name}: no such image file") from None
     except UnidentifiedImageError as error:
@@ -77,6 +89,20 @@ def decode(stored: bytes | Path, name: str, size: tuple[int, int] | None) -> PIL
         raise CorruptImageError(name, _too_many("its pixels are", limit)) from error
     except (OSError, SyntaxError, ValueError) as error:
         raise CorruptImageError(name, str(error)) from error
+
+
+@contextmanager
+def _turn(pixels: int) -> Iterator[bool]:
+    """Wait until no other thread or process of this user decodes a large picture; whether this is.
+
+    With many workers, a folder of large pictures would otherwise take all memory.
+    """
+    if pixels <= LARGE:
+        yield False
+        return
+    user = os.getuid() if hasattr(os, "getuid") else ""
+    with FileLock(Path(tempfile.gettempdir()) / f"crosshash-{user}-large-picture.lock"):
+        yield True
 
 
 def _too_many(what: str, limit: int) -> str:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from crosshash import stored_picture
 from crosshash.images import CorruptImageError, ImageArrays, ImageFiles
+from crosshash.rgb import to_rgb
+from crosshash.stored_picture import decode
 
 
 def make_special(path: Path, kind: str) -> None:
@@ -92,3 +100,60 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(
     assert files.open(1, size=(20, 20)).size == (40, 30)  # of a JPEG, what is decoded counts
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     assert files.open(0).size == (80, 60)
+
+
+def png(side: int) -> bytes:
+    file = BytesIO()
+    Image.fromarray(np.arange(side * side, dtype=np.uint8).reshape(side, side)).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_large_pictures_are_decoded_one_at_a_time_and_leave_no_more_than_is_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    inside, most = [0], []
+
+    def counting(image: Image.Image) -> Image.Image:
+        inside[0] += 1
+        most.append(inside[0])
+        time.sleep(0.02)
+        inside[0] -= 1
+        return to_rgb(image)
+
+    monkeypatch.setattr(stored_picture, "to_rgb", counting)
+    monkeypatch.setattr(stored_picture, "LARGE", 1000)
+    with ThreadPoolExecutor(4) as pool:
+        pictures = list(pool.map(lambda _: decode(png(64), "x", (15, 10)), range(6)))
+    assert max(most) == 1
+    assert {picture.size for picture in pictures} == {(16, 16)}
+    most.clear()
+    with ThreadPoolExecutor(4) as pool:
+        small = list(pool.map(lambda _: decode(png(30), "x", (8, 8)), range(12)))
+    assert max(most) > 1
+    assert {picture.size for picture in small} == {(30, 30)}
+
+
+def test_a_large_picture_waits_for_that_of_another_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stored_picture, "LARGE", 1000)
+    hold = (
+        "import sys, time\nfrom crosshash.stored_picture import _turn\n"
+        "with _turn(10**9):\n    print('held', flush=True)\n    sys.stdin.read()\n"
+    )
+    root = str(Path(stored_picture.__file__).parents[1])
+    other = subprocess.Popen(
+        [sys.executable, "-c", hold],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": root},
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == b"held\n"
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(decode, png(64), "x", None)
+        try:
+            assert wait([waiting], timeout=0.3).not_done
+        finally:
+            other.communicate()
+        assert waiting.result().size == (64, 64)
