@@ -224,17 +224,23 @@ def find_config(name: str | Path) -> list[Path]:
         return [path]
     folder = bundled("configs")
     inner = str(name).removeprefix("configs/").removesuffix(".yaml")
-    known = {
-        str(p.relative_to(folder).with_suffix("").as_posix()): [p] for p in folder.glob("*/*.yaml")
-    }
-    for variant in folder.glob("*/variants/*.yaml"):
-        for config in variant.parent.parent.glob("*-*.yaml"):
-            plain = config.relative_to(folder).with_suffix("").as_posix()
-            known[f"{plain}-{variant.stem}"] = [config, variant]
-    if inner in known:
-        return known[inner]
+    method, _, rest = inner.partition("/")
+    if method not in ("", ".", "..") and rest and "/" not in rest:
+        plain = folder / method / f"{rest}.yaml"
+        if plain.is_file():
+            return [plain]
+        for variant in sorted((folder / method / "variants").glob("*.yaml")):
+            below = folder / method / f"{rest.removesuffix(f'-{variant.stem}')}.yaml"
+            if rest.endswith(f"-{variant.stem}") and "-" in below.stem and below.is_file():
+                return [below, variant]
+    known = [str(p.relative_to(folder).with_suffix("").as_posix()) for p in folder.glob("*/*.yaml")]
+    known += [
+        f"{config.parent.name}/{config.stem}-{variant.stem}"
+        for variant in folder.glob("*/variants/*.yaml")
+        for config in variant.parent.parent.glob("*-*.yaml")
+    ]
     raise FileNotFoundError(
-        f"no config {str(name)!r}: {nearest(inner, list(known))} (`crosshash models` lists them)"
+        f"no config {str(name)!r}: {nearest(inner, known)} (`crosshash models` lists them)"
     )
 
 
