@@ -233,12 +233,10 @@ def find_config(name: str | Path) -> list[Path]:
             below = folder / method / f"{rest.removesuffix(f'-{variant.stem}')}.yaml"
             if rest.endswith(f"-{variant.stem}") and "-" in below.stem and below.is_file():
                 return [below, variant]
-    known = [str(p.relative_to(folder).with_suffix("").as_posix()) for p in folder.glob("*/*.yaml")]
-    known += [
-        f"{config.parent.name}/{config.stem}-{variant.stem}"
-        for variant in folder.glob("*/variants/*.yaml")
-        for config in variant.parent.parent.glob("*-*.yaml")
-    ]
+    known = [f"{config.parent.name}/{config.stem}" for config in folder.glob("*/*.yaml")]
+    for variant in folder.glob("*/variants/*.yaml"):
+        configs = variant.parent.parent.glob("*-*.yaml")
+        known += [f"{config.parent.name}/{config.stem}-{variant.stem}" for config in configs]
     raise FileNotFoundError(
         f"no config {str(name)!r}: {nearest(inner, known)} (`crosshash models` lists them)"
     )
