@@ -19,8 +19,8 @@ if sys.platform != "win32":
     import fcntl
 
 T = TypeVar("T")
-# Full, over a quota, too large a file, read-only, broken.
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+# Full, over a quota, too large a file, read-only: none of which reading meets.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 # What is being written is named ".<name>.<random>.crosshash-partial"; an old folder that makes
 # place, where two names cannot be exchanged, the same with the other ending.
 _PARTIAL, _OLD = ".crosshash-partial", ".crosshash-old"

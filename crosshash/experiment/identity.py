@@ -18,13 +18,12 @@ _DIGITS = 16  # of 64: these are compared, not trusted
 
 
 def training_identity(made: Assembly) -> dict[str, Any]:
-    """Digests of all that decides a training beside its config.
+    """Digests of what decides a training beside its config and :func:`data_identity`.
 
     Returns:
         ``start model`` (None without); ``vocabulary`` and weights of the text encoder;
-        ``backbone <slot>``, weights and preprocessing, as the feature cache knows it; ``split``,
-        the rows of each part of the protocol and those held out; ``images``, ``texts`` and
-        ``labels``, the contents of the data.
+        ``backbone <slot>``, weights and preprocessing, as the feature cache knows it; and
+        ``split``, the rows of each part of the protocol and those held out.
     """
     found: dict[str, Any] = {"start model": made.start_digest}
     for slot in made.model.slots:
@@ -35,11 +34,14 @@ def training_identity(made: Assembly) -> dict[str, Any]:
     if made.selection is not None:
         parts |= {f"held out {name}": rows for name, rows in made.selection.sets().items()}
     found["split"] = _digest(item for name in sorted(parts) for item in (name, parts[name]))
-    found |= _data(made.dataset)
-    return {key: value and value[:_DIGITS] for key, value in found.items()}
+    return _short(found)
 
 
-def _data(dataset: PairedDataset) -> dict[str, str | None]:
+def data_identity(dataset: PairedDataset) -> dict[str, Any]:
+    """Digests of the contents of ``images``, ``texts`` and ``labels`` (None without labels).
+
+    Every picture's file is read; once for both trainings of ``data.refit``.
+    """
     images: Iterable[Any]
     if isinstance(dataset.images, np.ndarray):
         images = [dataset.images]
@@ -48,11 +50,16 @@ def _data(dataset: PairedDataset) -> dict[str, str | None]:
             images = list(pool.map(dataset.images.digest, range(len(dataset.images))))
     features = isinstance(dataset.texts, np.ndarray)
     texts: list[Any] = [*dataset.every_text()] if features else [json.dumps(dataset.texts)]
-    return {
+    found = {
         "images": _digest([json.dumps(dataset.ids), *images]),
         "texts": _digest(texts),
         "labels": None if dataset.labels is None else _digest([dataset.labels]),
     }
+    return _short(found)
+
+
+def _short(found: dict[str, Any]) -> dict[str, Any]:
+    return {key: value and value[:_DIGITS] for key, value in found.items()}
 
 
 def _digest(parts: Iterable[str | bytes | np.ndarray]) -> str:

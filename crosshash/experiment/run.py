@@ -20,7 +20,7 @@ from crosshash.data.model_inputs import PairInputs, encode_pairs, prepare_inputs
 from crosshash.data.protocol import Protocol
 from crosshash.experiment.assembly import Assembly, assemble
 from crosshash.experiment.evaluation import Validation, evaluate_inputs
-from crosshash.experiment.identity import training_identity
+from crosshash.experiment.identity import data_identity, training_identity
 from crosshash.experiment.run_folder import (
     REFIT,
     check_folder,
@@ -167,6 +167,7 @@ def train(
         print(made.supervision, file=sys.stderr)
     training, shared = _Training(folder, cache, progress), _resumed_settings(config)
     trainer, inputs = training.prepare(made, validate=validate, callbacks=callbacks)
+    shared |= data_identity(dataset)
     with running_in(folder):
         check_folder(folder, resume=resume, overwrite=overwrite)  # as it is by now
         if not (resume and has_state(folder)):

@@ -101,9 +101,7 @@ class Trainer:
                 "pictures and of texts (frozen: true in a config, net.freeze(slot) in Python)"
             )
         self.validate = validate
-        known = getattr(
-            validate, "figures", None
-        )  # a function of a user's says it only when called
+        known = getattr(validate, "figures", None)  # a plain function tells them when it is called
         if known is not None and settings.monitor not in known:
             raise ValueError(_unknown(settings.monitor, known))
         if validate is None:

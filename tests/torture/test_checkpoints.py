@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,19 +24,9 @@ LONG = pytest.param(4000, id="long", marks=[pytest.mark.torture, pytest.mark.tim
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    model = crosshash.create(
-        "dcmh",
-        bits=16,
-        backbones={"name": "features", "dim": 6},
-        texts=TEXTS,
-        image_hidden=[8],
-        text_hidden=[8],
-        standardize=["image"],
-    ).eval()
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, make_model: Any) -> Path:
     folder = tmp_path_factory.mktemp("torture") / "checkpoint"
-    crosshash.save(model, folder, golden=(ROWS, TEXTS))
+    crosshash.save(make_model(standardize=["image"]), folder, golden=(ROWS, TEXTS))
     return folder
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-import crosshash
 from crosshash.data.features.cache import FeatureCache
 from crosshash.hub.save import save
+from crosshash.model.hash_model import HashModel
 from crosshash.retrieval.index import Index
 from crosshash.training.state import write_state
 
@@ -32,38 +32,25 @@ def room_for(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def a_model() -> Any:
-    torch.manual_seed(0)
-    backbone = {"name": "features", "dim": 6}
-    return crosshash.create(
-        "dcmh",
-        bits=16,
-        backbones=backbone,
-        texts=["a red circle", "a blue square"],
-        image_hidden=[64],
-        text_hidden=[64],
-    ).eval()
-
-
 def an_index() -> Index:
     index = Index(64)
     index.add(np.zeros((500, 8), dtype=np.uint8), range(500))
     return index
 
 
-def save_model(folder: Path) -> None:
-    save(a_model(), folder / "out")
+def save_model(folder: Path, model: HashModel) -> None:
+    save(model, folder / "out")
 
 
-def save_index(folder: Path) -> None:
+def save_index(folder: Path, model: HashModel) -> None:
     an_index().save(folder / "out")
 
 
-def save_state(folder: Path) -> None:
+def save_state(folder: Path, model: HashModel) -> None:
     write_state(folder, {"values": torch.zeros(5000)})
 
 
-def save_features(folder: Path) -> None:
+def save_features(folder: Path, model: HashModel) -> None:
     rows = torch.arange(3000.0)[:, None]
 
     def compute(indices: list[int]) -> Iterator[dict[str, torch.Tensor]]:
@@ -84,25 +71,31 @@ WRITERS = [save_model, save_index, save_state, save_features]
     ("write", "size"),
     [(write, size) for write in WRITERS for size in (0, 3000)],
 )
-def test_a_full_disk(write: Callable[[Path], None], size: int, tmp_path: Path) -> None:
+def test_a_full_disk(
+    write: Callable[[Path, HashModel], None], size: int, make_model: Any, tmp_path: Path
+) -> None:
+    model = make_model(width=64)
     if write is not save_features:  # which are only added to
-        write(tmp_path)
+        write(tmp_path, model)
     before = contents(tmp_path)
     with room_for(size), pytest.raises(OSError, match=str(tmp_path)) as error:
-        write(tmp_path)
+        write(tmp_path, model)
     assert "\n" not in str(error.value)
     assert contents(tmp_path) == before
-    write(tmp_path)  # with room again
+    write(tmp_path, model)  # with room again
 
 
 @pytest.mark.parametrize("write", WRITERS)
-def test_a_folder_that_may_not_be_written(write: Callable[[Path], None], tmp_path: Path) -> None:
+def test_a_folder_that_may_not_be_written(
+    write: Callable[[Path, HashModel], None], make_model: Any, tmp_path: Path
+) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may write everywhere")
+    model = make_model()
     tmp_path.chmod(0o500)
     try:
         with pytest.raises(PermissionError, match=str(tmp_path)):
-            write(tmp_path)
+            write(tmp_path, model)
     finally:
         tmp_path.chmod(0o700)
     assert contents(tmp_path) == {}

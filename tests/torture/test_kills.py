@@ -19,7 +19,6 @@ import torch
 import crosshash
 from crosshash.experiment.run_folder import LOCK
 from crosshash.hub.save import save
-from crosshash.model.hash_model import HashModel
 from crosshash.retrieval.index import Index
 from crosshash.training.state import FILE, write_state
 
@@ -36,7 +35,6 @@ IMPORTED = [
     "torch._dynamo",
 ]
 ROWS = np.random.default_rng(0).normal(size=(5, 6)).astype(np.float32)
-TEXTS = ["a red circle", "a blue square on grass", "a square"]
 
 
 @pytest.fixture(scope="module")
@@ -44,18 +42,6 @@ def context(kills: ModuleType) -> Any:
     if not kills.available():
         pytest.skip("processes are traced on Linux and x86-64 alone")
     return kills.server(IMPORTED)
-
-
-def model(seed: int) -> HashModel:
-    torch.manual_seed(seed)
-    return crosshash.create(
-        "dcmh",
-        bits=16,
-        backbones={"name": "features", "dim": 6},
-        texts=TEXTS,
-        image_hidden=[8],
-        text_hidden=[8],
-    ).eval()
 
 
 def index(seed: int) -> Index:
@@ -76,10 +62,12 @@ def model_bytes(folder: Path) -> bytes:
 @pytest.mark.parametrize("way", ["exchange", "aside"])
 @pytest.mark.parametrize("what", ["checkpoint", "index"])
 def test_a_save_killed_at_each_call(
-    way: str, what: str, context: Any, kills: ModuleType, tmp_path: Path
+    way: str, what: str, context: Any, kills: ModuleType, make_model: Any, tmp_path: Path
 ) -> None:
     target = tmp_path / "target"
-    made: tuple[Any, Any] = (model(0), model(1)) if what == "checkpoint" else (index(0), index(1))
+    made: tuple[Any, Any] = (
+        (make_model(0), make_model(1)) if what == "checkpoint" else (index(0), index(1))
+    )
     work: Callable[..., None] = save if what == "checkpoint" else kills.saved
     read: Callable[[Path], Any] = model_bytes if what == "checkpoint" else read_seed
     whole = []
