@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,23 @@ import pytest
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Read when torch is imported: workers that share the cores must not each use all of them.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+_CACHE = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep features of tests out of the user's cache; worker processes inherit the folder."""
+    if "CROSSHASH_CACHE" not in os.environ:
+        config.stash[_CACHE] = tempfile.TemporaryDirectory(prefix="crosshash-tests-")
+        os.environ["CROSSHASH_CACHE"] = config.stash[_CACHE].name
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove that folder at the end."""
+    if _CACHE in config.stash:
+        del os.environ["CROSSHASH_CACHE"]
+        config.stash[_CACHE].cleanup()
 
 
 @pytest.fixture(scope="session")
