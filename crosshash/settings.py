@@ -37,6 +37,8 @@ class TrainerSettings:
         device: ``"auto"`` (a GPU where there is one), ``"cpu"`` or ``"cuda"``.
         workers: Processes that read batches.
         evaluate_every: Epochs between validations; the last epoch is always validated.
+        save_every: Epochs between states to resume from, the last epoch's always among them; more
+            than 1 where an epoch takes no longer than writing one.
         monitor: The figure by which the best network is kept; higher is better.
         patience: Validations without a new best before training stops; None never stops.
         tensorboard: Write TensorBoard events as well.
@@ -57,6 +59,7 @@ class TrainerSettings:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     workers: Annotated[int, Field(ge=0)] = 0
     evaluate_every: Annotated[int, Field(ge=1)] = 1
+    save_every: Annotated[int, Field(ge=1)] = 1
     monitor: str = "map_mean"
     patience: Annotated[int, Field(ge=1)] | None = None
     tensorboard: bool = False

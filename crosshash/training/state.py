@@ -1,4 +1,4 @@
-"""The state a training resumes from, in one file written after every epoch."""
+"""The state a training resumes from, in one file written after epochs."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from crosshash.training.state import (
 )
 
 Validate = Callable[[HashModel], Mapping[str, float]]
-_FREE = ("device", "workers", "tensorboard")
+_FREE = ("device", "workers", "tensorboard", "save_every")
 
 
 class Trainer:
@@ -185,7 +185,8 @@ class Trainer:
                     done.stopped = self._call_back(figures)
                     log.epoch(figures)
                 done.epoch += 1
-                self._write(shared, done, runner)
+                if self._finished(done) or done.epoch % self.settings.save_every == 0:
+                    self._write(shared, done, runner)
         self.learned_codes = self._codes()
         if done.best.net is not None:
             net = self.algorithm.net

@@ -138,6 +138,23 @@ def test_every_optimiser_resumes_exactly(
     assert equal(whole.state_dict(), resumed.state_dict())
 
 
+def test_a_state_of_every_other_epoch_resumes_exactly(toy: ModuleType, tmp_path: Path) -> None:
+    options = {"save_every": 2}
+    half_trained(toy, tmp_path, 3, **options)
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert state["progress"]["epoch"] == 2
+    resumed, pairs = toy.make()
+    trainer = toy.trainer(resumed, pairs, folder=tmp_path, validate=toy.agreement, **options)
+    history = trainer.run(resume=True)
+    whole, pairs = toy.make()
+    assert toy.trainer(whole, pairs, validate=toy.agreement, **options).run() == history
+    assert equal(whole.state_dict(), resumed.state_dict())
+    lines = (tmp_path / "history.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == history
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert state["progress"]["epoch"] == 5  # the last, whatever its number
+
+
 def test_the_best_network_is_kept_across_a_resume(toy: ModuleType, tmp_path: Path) -> None:
     figures = iter([0.9, 0.1])
     algorithm, pairs = toy.make()
