@@ -16,7 +16,7 @@ import torch
 from PIL import Image as PILImage
 from torch import Tensor, nn
 
-from crosshash.backbones.base import ASSETS, ImageBackbone, Inputs
+from crosshash.backbones.base import ASSETS, ImageBackbone, Inputs, TextEncoder
 from crosshash.files import atomic_folder, check_replaceable
 from crosshash.model.hash_model import HashModel
 
@@ -177,8 +177,15 @@ def _samples(model: HashModel, part: Part) -> list[Inputs]:
     try:
         return [model.text.prepare(some, unknown="allow") for some in np.split(rows, [2, 3])]
     except ValueError:  # an encoder that takes strings only
-        batches = ["one two three four five six"] * 2, ["one two three"], ["four five", "six", ""]
+        words = _six_words(model.text)
+        batches = [" ".join(words)] * 2, [" ".join(words[:3])], [" ".join(words[3:5]), words[5], ""]
         return [model.text.prepare(some, unknown="allow") for some in batches]
+
+
+def _six_words(text: TextEncoder) -> list[str]:
+    """Words of the encoder's own: one that leaves unknown ones out makes nothing of others."""
+    words = [word for word in text.vocabulary or () if word.isalpha()][:6]
+    return words if len(words) == 6 else "one two three four five six".split()
 
 
 def _image_shape(backbone: ImageBackbone) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 import crosshash
 from crosshash.codes import hamming, pack
@@ -159,6 +160,32 @@ def test_onnx_of_a_language_model_takes_any_length(
         codes, _ = run("text", {name: value.numpy() for name, value in prepared.items()})
         np.testing.assert_allclose(codes, together[places], atol=1e-4)
     assert np.ptp(together, axis=0).max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["clip", "siglip"])
+def test_onnx_of_both_halves_of_a_dual_encoder(
+    kind: str, dual_encoder: Callable[[str], Path], onnxruntime: Any, tmp_path: Path
+) -> None:
+    name = f"clip:{dual_encoder(kind)}"
+    model = make("lpdh", name, text=name)
+    interface = export_onnx(model, tmp_path / "out")
+    inputs = interface["text"]["inputs"]
+    assert list(inputs) == ["input_ids"] + ["attention_mask"] * (kind == "clip")
+    assert (tmp_path / "out" / "text_encoder" / "tokenizer.json").is_file()
+    assert_same(model, runner(onnxruntime, tmp_path / "out"), ["image", "text"])
+
+
+def test_onnx_of_a_table_of_token_vectors(
+    language_model: Path, onnxruntime: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "table"
+    folder.mkdir()
+    (folder / "tokenizer.json").write_text((language_model / "tokenizer.json").read_text())
+    (folder / "config.json").write_text(json.dumps({"normalize": True}))
+    save_file({"embeddings": torch.randn(19, 6)}, folder / "model.safetensors")
+    model = make("dsph", text=f"static:{folder}")
+    export_onnx(model, tmp_path / "out")
+    assert_same(model, runner(onnxruntime, tmp_path / "out"), ["text"])
 
 
 def test_the_model_stays_as_it_is_and_a_program_holds_its_own_side_only(tmp_path: Path) -> None:
