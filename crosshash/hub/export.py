@@ -185,7 +185,7 @@ def _samples(model: HashModel, part: Part) -> list[Inputs]:
 def _six_words(text: TextEncoder) -> list[str]:
     """Words of the encoder's own: one that leaves unknown ones out makes nothing of others."""
     words = [word for word in text.vocabulary or () if word.isalpha()][:6]
-    return words if len(words) == 6 else "one two three four five six".split()
+    return words if len(words) == 6 else ["one", "two", "three", "four", "five", "six"]
 
 
 def _image_shape(backbone: ImageBackbone) -> tuple[int, ...]:
