@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crosshash.codes import Packed, as_packed, check_bits
+from crosshash.retrieval.ids import Id, as_id, as_ids, told_twice
 from crosshash.retrieval.index_file import CorruptIndexError, Stored, read_folder, write_folder
 from crosshash.retrieval.lock import ReadWriteLock
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CorruptIndexError", "Index", "SearchResult"]
 
-Id = str | int
 # Where the metadata keep the digest of the model that makes the codes.
 DIGEST = "model_digest"
 
@@ -132,7 +132,7 @@ class Index:
 
     def __contains__(self, id_: object) -> bool:
         """Whether an item has this id, a string or an integer."""
-        return _as_id(id_) in self._known
+        return as_id(id_) in self._known
 
     def __getstate__(self) -> dict[str, Any]:
         with self._lock.reading():
@@ -178,13 +178,13 @@ class Index:
             ValueError: The codes have another length, are not one per id, or an id comes twice.
         """
         packed = self._packed(codes)
-        new = _as_ids(ids)
+        new = as_ids(ids)
         if len(new) != len(packed):
             raise ValueError(f"one id per code: got {len(new)} ids for {len(packed)} codes")
         fresh = set(new)
         with self._lock.writing():
             if len(fresh) != len(new) or not self._known.isdisjoint(fresh):
-                raise ValueError(self._duplicate(new))
+                raise ValueError(told_twice(new, self._known))
             self._faiss.add(packed)
             self._ids += new
             self._known |= fresh
@@ -199,7 +199,7 @@ class Index:
             TypeError: An id is no string and no integer.
             LookupError: Ids are not in the index; names them.
         """
-        gone = set(_as_ids(ids))
+        gone = set(as_ids(ids))
         with self._lock.writing():
             if missing := sorted(gone - self._known):
                 more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
@@ -285,31 +285,3 @@ class Index:
                 f"(n, {self.bits}) signed; got {form}codes of shape {tuple(array.shape)}"
             )
         return packed
-
-    def _duplicate(self, new: Sequence[str]) -> str:
-        """The sentence for the first id that is taken or given twice."""
-        seen: set[str] = set()
-        for row, id_ in enumerate(new):
-            if id_ in self._known:
-                return f"id {id_!r} (row {row}) is in the index already; ids are unique"
-            if id_ in seen:
-                return f"id {id_!r} is given twice, again at row {row}; ids are unique"
-            seen.add(id_)
-        raise RuntimeError("no id is duplicate")
-
-
-def _as_id(value: object, row: int | None = None) -> str:
-    if isinstance(value, str):
-        return str(value)  # NumPy's strings become plain ones
-    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
-        return str(int(value))
-    where = "" if row is None else f" at row {row}"
-    raise TypeError(
-        f"ids are strings or integers, got {type(value).__name__} {value!r}{where}; pass str(id)"
-    )
-
-
-def _as_ids(ids: Iterable[Id]) -> list[str]:
-    if isinstance(ids, (str, bytes)):
-        raise TypeError("ids is a list of strings or integers, got a single string; pass [id]")
-    return [_as_id(value, row) for row, value in enumerate(ids)]
