@@ -9,7 +9,7 @@ from typing import Any
 
 
 def compile_loops(function: Callable[..., None], *parts: Callable[..., Any]) -> Callable[..., None]:
-    """A function compiled when it is first called, from numba's cache on disk where one can be kept.
+    """A function that is compiled when first called, from numba's cache on disk where there is one.
 
     It releases the interpreter's lock.
 

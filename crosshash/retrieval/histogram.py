@@ -107,7 +107,7 @@ class Comparison:
         return 8 * int(self.query_codes.shape[1])
 
     def relevant(self, rows: slice) -> npt.NDArray[np.bool_]:
-        """Whether each item is relevant to some of the queries, (queries, n)."""
+        """Whether each item is relevant to each query of some rows, (queries, n)."""
         return _share(_words(self.query_labels[rows]), _words(self.retrieval_labels))
 
     def histogram(self, engine: Engine = "auto", block: int = 1 << 18) -> Histogram:
