@@ -22,7 +22,7 @@ def asymmetric_precision(
 ) -> Floats:
     """Average precision of each query over the whole retrieval set.
 
-    A tie are items of the same asymmetric and Hamming distance.
+    Items of the same asymmetric and the same Hamming distance are tied.
 
     Args:
         comparison: Queries and items with their labels.
