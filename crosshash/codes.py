@@ -61,7 +61,8 @@ def sign(values: Array) -> Array:
     return result
 
 
-def _to_numpy(codes: Any) -> npt.NDArray[Any]:
+def to_array(codes: Any) -> npt.NDArray[Any]:
+    """A batch of codes, in any of its forms, as an array; ValueError unless it has two axes."""
     if hasattr(codes, "detach"):
         codes = codes.detach().cpu()
         # NumPy knows no bfloat16; wider types stay, since a tiny negative number would become -0.
@@ -85,7 +86,7 @@ def pack(codes: Any) -> Packed:
     Raises:
         ValueError: k is not a multiple of 8, the array is not two-dimensional, or a value is NaN.
     """
-    array = _to_numpy(codes)
+    array = to_array(codes)
     if array.dtype == np.uint8:
         raise ValueError("these codes are packed already (uint8); pass them on as they are")
     if array.dtype.kind not in "if":
@@ -113,7 +114,7 @@ def unpack(packed: Packed) -> npt.NDArray[np.int8]:
 
 def as_packed(codes: Any) -> Packed:
     """Packed codes from either form: ``uint8`` passes, anything else is packed by sign."""
-    array = _to_numpy(codes)
+    array = to_array(codes)
     return np.ascontiguousarray(array) if array.dtype == np.uint8 else pack(array)
 
 

@@ -86,6 +86,8 @@ class EvaluationConfig(Section):
         database: Codes of the searched pairs. ``encoded``: by the hash functions. ``both``: these
             figures, and beside them those of ``learned``: searched pairs that were trained on have
             their label-learned B, as in the shallow literature, others are encoded.
+        asymmetric: Measure MAP by asymmetric distance too, of the queries' real values and the
+            searched signs.
     """
 
     ties: Literal["expected", "best", "worst", "index"] = "expected"
@@ -96,3 +98,4 @@ class EvaluationConfig(Section):
     radii: list[Annotated[int, Field(ge=0)]] = Field(default_factory=lambda: [0, 1, 2])
     f1_average: Literal["query", "curve"] = "query"
     database: Literal["encoded", "both"] = "encoded"
+    asymmetric: bool = False

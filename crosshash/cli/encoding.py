@@ -13,6 +13,7 @@ from PIL import Image as PILImage
 from crosshash.cli.options import hint_on_damage
 from crosshash.data.features.vectors import is_vector_file, read_vectors
 from crosshash.images import CorruptImageError, ImageFiles
+from crosshash.model.encoding import Output
 from crosshash.model.hash_model import HashModel
 
 
@@ -120,8 +121,9 @@ def encode_texts(
     *,
     bits: int | None = None,
     allow_unknown: bool = False,
+    output: Output = "packed",
 ) -> Any:
-    """Packed codes of texts, ``uint8`` (n, k/8), of ``bits`` or of all the model's bits.
+    """Codes of texts, ``uint8`` (n, k/8) or as ``output`` says, of ``bits`` or all the model's.
 
     Raises:
         ValueError: The model knows no word of a text, and ``allow_unknown`` is False.
@@ -134,4 +136,4 @@ def encode_texts(
                 f"{texts[unknown[0]]!r}{more}: the model knows none of its words; write it in "
                 "other words, or encode it as an empty text with --allow-unknown"
             )
-    return model.encode_text(texts, bits=bits, unknown="allow")
+    return model.encode_text(texts, bits=bits, output=output, unknown="allow")

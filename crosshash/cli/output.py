@@ -108,12 +108,15 @@ def complain(text: object) -> None:
 def headline(report: Any) -> dict[str, Any]:
     """The figures of a report that fit on a few lines, for ``short``."""
     told, shorter = ("bits", "dataset", "protocol", "database"), report.nested.items()
+    ways = ("i2t", "t2i", "i2i", "t2t")
+    weighted = {f"map_asymmetric_{way}": getattr(report, way).map_asymmetric for way in ways}
     return {
         "map_i2t": report.i2t.map,
         "map_t2i": report.t2i.map,
         "map_mean": report.map_mean,
         "map_i2i": report.i2i.map,
         "map_t2t": report.t2t.map,
+        **{name: value for name, value in weighted.items() if value is not None},
         "chance_i2t": report.i2t.chance,
         "chance_t2i": report.t2i.chance,
         **{name: getattr(report.record, name) for name in told},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import typer
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from crosshash.cli.encoding import Encoded
     from crosshash.images import ImageFiles
     from crosshash.model.hash_model import HashModel
-    from crosshash.retrieval.index import Index
+    from crosshash.retrieval.index import Index, SearchResult
 
 
 SkipCorrupt = Annotated[
@@ -174,6 +174,10 @@ def search(
         typer.Option("--model", "-m", help="Default: the one that the index names, of the zoo."),
     ] = None,
     topk: Annotated[int, typer.Option("--topk", "-k", min=1, help="Hits to show.")] = 10,
+    rank: Annotated[
+        Literal["asymmetric", "hamming"],
+        typer.Option("--rank", help="By the bits that differ, weighed by the query or counted."),
+    ] = "asymmetric",
     gallery: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option("--gallery", "-g", help="Write the hits as one HTML page with pictures."),
@@ -190,6 +194,9 @@ def search(
     json_: Json = False,
 ) -> None:
     """Search an index by a text or by an image.
+
+    The nearest items differ from the query in few bits of which it is sure: `asymmetric` is the sum
+    of its values there, `distance` the number of these bits.
 
     An index that others made names a model and files: without `--model` a model of the zoo only is
     loaded, and a gallery shows no picture outside of `--root`, by default the current folder.
@@ -213,21 +220,29 @@ def search(
     opened = Index.load(folder)
     named = model or named_model(opened, folder, trust=trust)
     network = _model_of(opened, folder, named, imports or (), asked=model is not None)
-    code = (
+    values = (
         _query_picture(network, query, opened.bits)
         if is_image
-        else encode_texts(network, [query], bits=opened.bits, allow_unknown=allow_unknown)
+        else encode_texts(
+            network, [query], bits=opened.bits, allow_unknown=allow_unknown, output="real"
+        )
     )
-    found = opened.search(code, topk=topk)
-    rows = [
-        {"rank": rank + 1, "distance": int(distance), "id": item}
-        for rank, (item, distance) in enumerate(zip(found.ids[0], found.distances[0], strict=True))
-    ]
+    rows = _rows(opened.search(values, topk=topk, rank=rank))
     if gallery:
         if not trust:
             check_below(root, [str(row["id"]) for row in rows])
         _gallery(gallery, query, is_image, rows)
     print_result({"query": query, "hits": rows}, json_, rich_table(rows))
+
+
+def _rows(found: SearchResult) -> list[dict[str, Any]]:
+    """The hits of one query as they are told, nearest first."""
+    known = {"asymmetric": found.asymmetric, "distance": found.distances}
+    told = {name: values[0].tolist() for name, values in known.items() if values is not None}
+    return [
+        {"rank": place + 1, **{name: values[place] for name, values in told.items()}, "id": id_}
+        for place, id_ in enumerate(found.ids[0])
+    ]
 
 
 def _pictures(items: list[str]) -> list[Path]:
@@ -274,7 +289,7 @@ def _query_picture(network: HashModel, path: str, bits: int) -> Any:
     from crosshash.images import CorruptImageError
 
     try:
-        return network.encode_image(path, bits=bits)
+        return network.encode_image(path, bits=bits, output="real")
     except CorruptImageError as error:
         raise ValueError(
             f"{path}: cannot be read as an image ({error.reason}); search by another picture"

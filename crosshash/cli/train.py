@@ -176,16 +176,23 @@ def _tables(report: Any) -> list[Any]:
     """MAP in all directions, and of a nested model at its shorter lengths."""
     from crosshash.reports.tables import map_table, rich_table
 
-    i2t, t2i, other = report.i2t, report.t2i, report.learned
-    tables = [
-        map_table(
-            i2t.map,
-            t2i.map,
-            chance=(i2t.chance, t2i.chance),
-            learned=None if other is None else (other.i2t.map, other.t2i.map),
-            within=(report.i2i.map, report.t2t.map),
+    def table(name: str, title: str) -> Any:
+        i2t, t2i, i2i, t2t = (
+            getattr(way, name) for way in (report.i2t, report.t2i, report.i2i, report.t2t)
         )
-    ]
+        other = report.learned
+        return map_table(
+            i2t,
+            t2i,
+            chance=(report.i2t.chance, report.t2i.chance),
+            learned=None if other is None else (getattr(other.i2t, name), getattr(other.t2i, name)),
+            within=(i2i, t2t),
+            title=title,
+        )
+
+    tables = [table("map", "Mean average precision")]
+    if report.i2t.map_asymmetric is not None:
+        tables.append(table("map_asymmetric", "The same by asymmetric distance"))
     if report.nested:
         rows = [
             {"bits": k, "image → text": r.i2t.map, "text → image": r.t2i.map, "mean": r.map_mean}

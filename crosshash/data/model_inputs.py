@@ -16,12 +16,11 @@ from torch.utils.data import DataLoader
 from crosshash.backbones.base import Features
 from crosshash.backbones.decode import PictureReader
 from crosshash.backbones.forward import evaluating
-from crosshash.codes import Packed, pack
 from crosshash.data.dataset import FeatureArray, PairedDataset
 from crosshash.data.features.cache import FeatureCache
 from crosshash.images import ImageSource
 from crosshash.model.batch import Batch
-from crosshash.model.encoding import image_codes, text_codes
+from crosshash.model.encoding import Output, collect, image_codes, text_codes
 
 
 class Pixels:
@@ -247,9 +246,14 @@ def prepare_inputs(
 
 @torch.no_grad()
 def encode_pairs(
-    model: Any, inputs: PairInputs, *, batch_size: int = 256, workers: int = 0
-) -> tuple[Packed, Packed]:
-    """Packed codes of images and texts, each ``uint8`` (n, k/8)."""
+    model: Any,
+    inputs: PairInputs,
+    *,
+    output: Output = "packed",
+    batch_size: int = 256,
+    workers: int = 0,
+) -> tuple[Any, Any]:
+    """Codes of images and texts, each ``uint8`` (n, k/8) or as ``output`` says."""
     order = torch.arange(len(inputs)).split(batch_size)
     loader: DataLoader[Any] = DataLoader(
         inputs,  # type: ignore[arg-type]
@@ -262,8 +266,8 @@ def encode_pairs(
     with evaluating(model):
         for batch in loader:
             moved = batch.to(model.device)
-            images.append(pack(image_codes(model, moved.images)))
-            texts.append(pack(text_codes(model, moved.texts)))
+            images.append(collect([image_codes(model, moved.images)], output))
+            texts.append(collect([text_codes(model, moved.texts)], output))
     return np.concatenate(images), np.concatenate(texts)
 
 

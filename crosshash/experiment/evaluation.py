@@ -116,7 +116,13 @@ def evaluate_inputs(
             "give labels, or use encode, index and search without evaluation"
         )
     workers = config.training.workers
-    query = encode_pairs(model, inputs.select(protocol.query), workers=workers)
+    asymmetric = config.evaluation.asymmetric
+    query = encode_pairs(
+        model,
+        inputs.select(protocol.query),
+        output="real" if asymmetric else "packed",
+        workers=workers,
+    )
     retrieval = encode_pairs(model, inputs.select(protocol.retrieval), workers=workers)
     conventions = config.evaluation.model_dump(exclude={"database"})
     labels = dataset.labels[protocol.query], dataset.labels[protocol.retrieval]
@@ -134,13 +140,13 @@ def evaluate_inputs(
     report = evaluate_both(query, retrieval, *labels, record=record, **conventions)
     nested = {}
     for bits in model.nested:
-        parts = [
-            (images[:, : bits // 8], texts[:, : bits // 8]) for images, texts in (query, retrieval)
-        ]
+        width = bits if asymmetric else bits // 8
+        asked = query[0][:, :width], query[1][:, :width]
+        found = retrieval[0][:, : bits // 8], retrieval[1][:, : bits // 8]
         # A radius beyond the code's length would be refused.
         radii = [radius for radius in conventions["radii"] if radius <= bits]
         own = {**conventions, "radii": radii, "record": replace(record, bits=bits)}
-        nested[bits] = evaluate_both(parts[0], parts[1], *labels, **own)
+        nested[bits] = evaluate_both(asked, found, *labels, **own)
     report = replace(report, nested=nested)
     if learned is None:
         return report

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from crosshash.retrieval.asymmetric_map import asymmetric_precision
 from crosshash.retrieval.curves import (
     Average,
     Curve,
@@ -59,6 +60,8 @@ class Figures:
         items: Size of the retrieval set.
         empty_queries: Queries with nothing relevant.
         bits: Code length.
+        map_asymmetric: MAP by asymmetric distance, where it was asked for, with the same
+            conventions.
     """
 
     map: float
@@ -74,10 +77,12 @@ class Figures:
     items: int
     empty_queries: int
     bits: int
+    map_asymmetric: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready values; numbers as keys become strings."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        """JSON-ready values; numbers as keys become strings, and what is None is left out."""
+        found = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values = {name: value for name, value in found.items() if value is not None}
         for name, value in values.items():
             if isinstance(value, Curve):
                 values[name] = value.as_dict()
@@ -158,6 +163,7 @@ def evaluate_codes(
     nothing: Nothing = "zero",
     query_ids: Iterable[Any] | None = None,
     retrieval_ids: Iterable[Any] | None = None,
+    asymmetric: bool = False,
     engine: Engine = "auto",
 ) -> Figures:
     """All figures of one direction.
@@ -178,9 +184,11 @@ def evaluate_codes(
         nothing: Precision of a query that retrieves nothing within a radius: ``zero`` or ``skip``.
         query_ids: (q,) names of the queries; with ``retrieval_ids``, a shared one is refused.
         retrieval_ids: (n,) names of the items.
+        asymmetric: Measure MAP by asymmetric distance too; the query codes are real values then.
         engine: ``auto``, ``numpy`` or ``numba``; all give the same.
 
     Raises:
+        TypeError: ``asymmetric`` without real values of the queries.
         ValueError: Codes, labels or options do not fit, a query is in the retrieval set, or no
             query has a relevant item.
         ImportError: ``engine="numba"`` without numba.
@@ -221,6 +229,9 @@ def evaluate_codes(
     curve = rank_curve(hits, positives, cuts, empty)
     precisions = dict(zip(cuts.tolist(), curve.precision.tolist(), strict=True))
     kept = np.isin(cuts, curve_ranks)
+    weighted = None
+    if asymmetric:
+        weighted = asymmetric_precision(comparison, query_codes, ties, engine)
     return Figures(
         map=float(mean_over_queries(whole, empty)),
         map_best=float(mean_over_queries(best, empty)),
@@ -235,6 +246,7 @@ def evaluate_codes(
         items=items,
         empty_queries=int((positives == 0).sum()),
         bits=comparison.bits,
+        map_asymmetric=None if weighted is None else float(mean_over_queries(weighted, empty)),
     )
 
 

@@ -9,9 +9,7 @@ ties.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,6 +19,7 @@ import numpy.typing as npt
 from crosshash.codes import Packed, as_packed, as_words
 from crosshash.registry import nearest
 from crosshash.retrieval import kernel
+from crosshash.retrieval.compiling import spread, usable_threads
 
 Engine = Literal["auto", "numpy", "numba"]
 Counts = npt.NDArray[np.int32]
@@ -107,6 +106,10 @@ class Comparison:
         """Code length k."""
         return 8 * int(self.query_codes.shape[1])
 
+    def relevant(self, rows: slice) -> npt.NDArray[np.bool_]:
+        """Whether each item is relevant to each query of some rows, (queries, n)."""
+        return _share(_words(self.query_labels[rows]), _words(self.retrieval_labels))
+
     def histogram(self, engine: Engine = "auto", block: int = 1 << 18) -> Histogram:
         """Count the items at each distance.
 
@@ -182,7 +185,7 @@ class Comparison:
 
         # While one thread is in np.bincount, which holds the lock, the other computes distances;
         # a third would only wait.
-        _spread(count, range(0, len(query), step), min(2, _threads()))
+        spread(count, range(0, len(query), step), min(2, usable_threads()))
 
     def _count_compiled(self, count: Callable[..., None], total: Counts, relevant: Counts) -> None:
         n, words = len(self.retrieval_codes), kernel.WORDS
@@ -197,7 +200,7 @@ class Comparison:
         rows, classes = np.nonzero(bits)
         first = np.searchsorted(rows, np.arange(len(bits) + 1))
         shared = (planes, label_planes, valid, widths, self.query_codes, first, classes)
-        workers = min(_threads(), len(bits))
+        workers = min(usable_threads(), len(bits))
         pieces = min(2 * workers, len(bits))
         edges = np.linspace(0, len(bits), pieces + 1).astype(int).tolist()
 
@@ -205,33 +208,13 @@ class Comparison:
             count(*shared, total, relevant, edges[piece], edges[piece + 1])
 
         count(*shared, total, relevant, 0, 0)  # compiles, before there are threads
-        _spread(count_rows, range(pieces), workers)
+        spread(count_rows, range(pieces), workers)
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     """Refuse a name that is none of ``choices``."""
     if value not in choices:
         raise ValueError(f"unknown {name} {value!r}: {nearest(str(value), choices)}")
-
-
-def _threads() -> int:
-    """Threads to count with: ``OMP_NUM_THREADS`` where it is set, else the usable cores."""
-    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    if wanted.isdigit() and int(wanted):
-        return int(wanted)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _spread(task: Callable[[int], None], starts: range, workers: int) -> None:
-    if workers == 1 or len(starts) == 1:
-        for start in starts:
-            task(start)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(task, starts):
-            pass
 
 
 def _pack_labels(labels: Any, side: str) -> tuple[Packed, int]:

@@ -1,25 +1,29 @@
-"""Exact search by Hamming distance over packed codes, on FAISS."""
+"""Search over packed codes, exact: by Hamming distance, on FAISS, or by asymmetric distance."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from crosshash.codes import Packed, as_packed, check_bits
+from crosshash.retrieval.asymmetric import WeightedQueries, nearest
+from crosshash.retrieval.histogram import check_choice
+from crosshash.retrieval.ids import Id, as_id, as_ids, told_twice
 from crosshash.retrieval.index_file import CorruptIndexError, Stored, read_folder, write_folder
 from crosshash.retrieval.lock import ReadWriteLock
+from crosshash.retrieval.metrics import check_rank
 
 if TYPE_CHECKING:
     from crosshash.model.hash_model import HashModel
 
 __all__ = ["CorruptIndexError", "Index", "SearchResult"]
 
-Id = str | int
+Rank = Literal["hamming", "asymmetric"]
 # Where the metadata keep the digest of the model that makes the codes.
 DIGEST = "model_digest"
 
@@ -33,18 +37,21 @@ class SearchResult:
         distances: ``int32`` (q, topk), Hamming distances in 0…k.
         positions: ``int64`` (q, topk), each item's place in the order of insertion, which is its
             row in ``Index.codes()`` and ``Index.ids``; removing an item moves later ones up.
+        asymmetric: ``float32`` (q, topk), asymmetric distances in units of the query's values,
+            where these ranked; else None.
     """
 
     ids: list[list[str]]
     distances: npt.NDArray[np.int32]
     positions: npt.NDArray[np.int64]
+    asymmetric: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
 
 class Index:
-    """Codes and their ids, searched exactly by Hamming distance (FAISS ``IndexBinaryFlat``).
+    """Codes and their ids, searched exactly, by Hamming distance on FAISS (``IndexBinaryFlat``).
 
     Equal distances come in order of insertion, so that a result is the same on every run. Ids are
     strings, each once; an integer may be given for one and stands for its decimal digits: 7 and
@@ -132,7 +139,7 @@ class Index:
 
     def __contains__(self, id_: object) -> bool:
         """Whether an item has this id, a string or an integer."""
-        return _as_id(id_) in self._known
+        return as_id(id_) in self._known
 
     def __getstate__(self) -> dict[str, Any]:
         with self._lock.reading():
@@ -178,13 +185,13 @@ class Index:
             ValueError: The codes have another length, are not one per id, or an id comes twice.
         """
         packed = self._packed(codes)
-        new = _as_ids(ids)
+        new = as_ids(ids)
         if len(new) != len(packed):
             raise ValueError(f"one id per code: got {len(new)} ids for {len(packed)} codes")
         fresh = set(new)
         with self._lock.writing():
             if len(fresh) != len(new) or not self._known.isdisjoint(fresh):
-                raise ValueError(self._duplicate(new))
+                raise ValueError(told_twice(new, self._known))
             self._faiss.add(packed)
             self._ids += new
             self._known |= fresh
@@ -199,7 +206,7 @@ class Index:
             TypeError: An id is no string and no integer.
             LookupError: Ids are not in the index; names them.
         """
-        gone = set(_as_ids(ids))
+        gone = set(as_ids(ids))
         with self._lock.writing():
             if missing := sorted(gone - self._known):
                 more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
@@ -212,30 +219,70 @@ class Index:
             self._ids = [id_ for id_ in self._ids if id_ not in gone]
             self._known -= gone
 
-    def search(self, codes: Any, topk: int = 10) -> SearchResult:
+    def search(
+        self,
+        codes: Any,
+        topk: int = 10,
+        *,
+        rank: Rank = "hamming",
+        oversample: int | None = None,
+    ) -> SearchResult:
         """Find the nearest items of each query code.
+
+        The asymmetric distance is the sum of a query's values, without their signs, over the bits
+        in which an item differs: bits of which the query is sure weigh more. Items store nothing
+        for it. Equal ones come by Hamming distance (``crosshash.retrieval.asymmetric``).
 
         Args:
             codes: (q, k/8) packed ``uint8``, or (q, k) signed or real values.
             topk: How many items per query; no more than the index holds are returned.
+            rank: ``hamming``; or ``asymmetric``, of real values, ``encode_text(…, output="real")``.
+            oversample: Rank asymmetrically only the ``oversample * topk`` items that are nearest
+                by Hamming distance, which is faster and may miss some; None: all items.
 
         Raises:
-            TypeError: The codes' type has no sign.
-            ValueError: The index is empty, ``topk`` is below 1, or the codes have another length.
+            TypeError: The codes' type has no sign, or no real values to rank asymmetrically.
+            ValueError: The index is empty, ``topk`` is below 1, the codes have another length or,
+                to rank asymmetrically, infinite values; there is no such ``rank``; ``oversample``
+                is below 1, or without asymmetric ranking.
         """
+        check_choice("rank", rank, get_args(Rank))
+        check_rank("oversample", oversample)
+        if oversample is not None and rank == "hamming":
+            raise ValueError("oversample is of asymmetric ranking; add rank='asymmetric'")
+        queries = WeightedQueries(codes) if rank == "asymmetric" else None
         packed = self._packed(codes)
         if topk < 1:
             raise ValueError(f"topk is at least 1, got {topk}")
         with self._lock.reading():
             if not len(self):
                 raise ValueError("the index is empty; add codes before searching")
-            # FAISS keeps a heap by (distance, position) and lets an equal distance in only if
-            # nothing earlier has it, which is the order promised here; the counting search would
-            # not.
-            self._faiss.use_heap = True
-            distances, positions = self._faiss.search(packed, min(topk, len(self)))
+            topk = min(topk, len(self))
+            asymmetric = None
+            if queries is None:
+                distances, positions = self._nearest(packed, topk)
+            else:
+                wanted = len(self) if oversample is None else oversample * topk
+                near = None if wanted >= len(self) else self._nearest(packed, wanted)[1]
+                positions, asymmetric, distances = nearest(queries, self._view(), topk, near)
             ids = [[self._ids[position] for position in row] for row in positions.tolist()]
-        return SearchResult(ids, distances, positions)
+        return SearchResult(ids, distances, positions, asymmetric)
+
+    def _nearest(self, packed: Packed, count: int) -> tuple[Any, Any]:
+        """Hamming distances and positions (q, count)."""
+        # FAISS keeps a heap by (distance, position) and lets an equal distance in only if nothing
+        # earlier has it, which is the order promised here; the counting search would not.
+        self._faiss.use_heap = True
+        distances, positions = self._faiss.search(packed, count)
+        return distances, positions
+
+    def _view(self) -> Packed:
+        """All codes where FAISS has them, one or more, to be read under the lock."""
+        import faiss
+
+        size = len(self) * self.bits // 8
+        flat: Packed = faiss.rev_swig_ptr(self._faiss.xb.data(), size)
+        return flat.reshape(len(self), self.bits // 8)
 
     def save(self, folder: str | Path) -> None:
         """Write the index to a folder, all of it or nothing.
@@ -285,31 +332,3 @@ class Index:
                 f"(n, {self.bits}) signed; got {form}codes of shape {tuple(array.shape)}"
             )
         return packed
-
-    def _duplicate(self, new: Sequence[str]) -> str:
-        """The sentence for the first id that is taken or given twice."""
-        seen: set[str] = set()
-        for row, id_ in enumerate(new):
-            if id_ in self._known:
-                return f"id {id_!r} (row {row}) is in the index already; ids are unique"
-            if id_ in seen:
-                return f"id {id_!r} is given twice, again at row {row}; ids are unique"
-            seen.add(id_)
-        raise RuntimeError("no id is duplicate")
-
-
-def _as_id(value: object, row: int | None = None) -> str:
-    if isinstance(value, str):
-        return str(value)  # NumPy's strings become plain ones
-    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
-        return str(int(value))
-    where = "" if row is None else f" at row {row}"
-    raise TypeError(
-        f"ids are strings or integers, got {type(value).__name__} {value!r}{where}; pass str(id)"
-    )
-
-
-def _as_ids(ids: Iterable[Id]) -> list[str]:
-    if isinstance(ids, (str, bytes)):
-        raise TypeError("ids is a list of strings or integers, got a single string; pass [id]")
-    return [_as_id(value, row) for row, value in enumerate(ids)]

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from crosshash.codes import Packed
+from crosshash.retrieval.compiling import compile_loops
 
 Words = npt.NDArray[np.uint64]
 Counts = npt.NDArray[np.int32]
@@ -322,23 +322,7 @@ def _count(
 
 @cache
 def compiled() -> Callable[..., None]:
-    """The compiled kernel, from numba's cache on disk where one can be kept.
-
-    Raises:
-        ImportError: numba is missing; the message names the extra.
-    """
-    try:
-        import numba
-        from numba.extending import register_jitable
-    except ImportError as error:
-        raise ImportError(
-            "engine='numba' needs numba: pip install crosshash[fast] (or use engine='numpy', "
-            "which gives the same numbers)"
-        ) from error
-    for part in (_tabulate, _add_bytes, _add_carries, _ones, _split, _narrow, _tally):
-        register_jitable(part)
-    try:
-        kernel: Any = numba.njit(nogil=True, cache=True)(_count)
-    except RuntimeError:  # numba found no folder that it may write its cache to
-        kernel = numba.njit(nogil=True)(_count)
-    return kernel  # type: ignore[no-any-return]
+    """The compiled kernel; ImportError where numba is missing."""
+    return compile_loops(
+        _count, _tabulate, _add_bytes, _add_carries, _ones, _split, _narrow, _tally
+    )

@@ -119,6 +119,51 @@ def test_encode_index_and_search(run_folder: Path, pictures: Path, tmp_path: Pat
     assert len(by_text["hits"]) == 5
 
 
+def test_hits_come_by_asymmetric_distance_unless_by_hamming_distance_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, rng = crosshash.load("amgfh-shapes-64"), np.random.default_rng(0)
+    index, page = tmp_path / "index", tmp_path / "hits.html"
+    built = Index.for_model(network, {"model": "amgfh-shapes-64"})
+    text = "a red circle at night"
+    near = np.tile(network.encode_text(text), (40, 1))
+    built.add(near ^ rng.integers(0, 256, (40, 8), np.uint8), [f"{n}.png" for n in range(40)])
+    built.save(index)
+    Image.new("RGB", (32, 32)).save(tmp_path / "query.png")
+    for query, values in (
+        (text, network.encode_text(text, output="real")),
+        (tmp_path / "query.png", network.encode_image(tmp_path / "query.png", output="real")),
+    ):
+        orders = []
+        for options, rank in (([], "asymmetric"), (["--rank", "hamming"], "hamming")):
+            hits = json.loads(run("search", query, "-i", index, "--json", *options))["hits"]
+            found = built.search(values, rank=rank)
+            orders.append([hit["id"] for hit in hits])
+            assert orders[-1] == found.ids[0]
+            assert [hit["distance"] for hit in hits] == found.distances[0].tolist()
+            if rank == "asymmetric":
+                assert [hit["asymmetric"] for hit in hits] == found.asymmetric[0].tolist()
+            else:
+                assert not any("asymmetric" in hit for hit in hits)
+        assert orders[0] != orders[1]
+    shown = run("search", text, "-i", index)
+    assert shown.split("\n")[1].split() == ["rank", "asymmetric", "distance", "id"]
+    hits = json.loads(run("search", text, "-i", index, "--json"))["hits"]
+    for hit in hits:
+        Image.new("RGB", (32, 32)).save(tmp_path / hit["id"])
+    monkeypatch.chdir(tmp_path)
+    run("search", text, "-i", index, "-g", page)
+    places = [page.read_text().index(f">{hit['id']}<") for hit in hits]
+    assert places == sorted(places)
+    assert f"distance&nbsp;{hits[0]['distance']}" in page.read_text()
+
+
+def test_another_ranking_is_refused(index: Path) -> None:
+    result = CliRunner().invoke(app, ["search", "red", "-i", str(index), "--rank", "cosine"])
+    assert result.exit_code == 2
+    assert "asymmetric" in result.output
+
+
 def test_texts_are_encoded(run_folder: Path, tmp_path: Path) -> None:
     run("encode", run_folder, "red circle", "blue", "--text", "-o", tmp_path / "t.npz")
     with np.load(tmp_path / "t.npz", allow_pickle=False) as file:
