@@ -39,7 +39,7 @@ class Rows:
             if name not in self.tensors:
                 shape = (len(self._filled), *part.shape[1:])
                 self.tensors[name] = torch.empty(shape, dtype=part.dtype)
-            self.tensors[name], part = of_one_length([self.tensors[name], part])
+            self.tensors[name], part = _of_one_length([self.tensors[name], part])
             self.tensors[name][rows] = part
         self._filled[rows] = True
 
@@ -114,7 +114,7 @@ class Shards:
             nonlocal size
             if digests:
                 tensors = {
-                    name: torch.cat(of_one_length([part[name] for part in held]))
+                    name: torch.cat(_of_one_length([part[name] for part in held]))
                     for name in self.names
                 }
                 self._save(digests, tensors)
@@ -147,7 +147,7 @@ class Shards:
             save_file(content, path, metadata=sums)
 
 
-def of_one_length(parts: Sequence[Tensor]) -> list[Tensor]:
+def _of_one_length(parts: Sequence[Tensor]) -> list[Tensor]:
     """Maps of texts (n, c, 1, l) with zeros up to the longest; other tensors as they are."""
     if any(part.ndim != 4 or part.shape[2] != 1 for part in parts):
         return list(parts)
