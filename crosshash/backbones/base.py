@@ -36,7 +36,8 @@ class Features(NamedTuple):
 
     Attributes:
         pooled: (n, d), one vector per item.
-        map: (n, c, h, w), the last feature map, or None where the encoder has none.
+        map: (n, c, h, w), the last feature map, or None where the encoder has none; of texts the
+            states of their tokens, (n, c, 1, l), exact zeros where a text has no token.
     """
 
     pooled: Tensor
@@ -102,11 +103,13 @@ class TextEncoder(nn.Module, ABC):
 
     Attributes:
         name: The name that creates it.
+        channels: c, width of the tokens' states in ``map``; 0 where there is no map.
         takes_rows: Whether ``prepare`` takes rows (n, d) in place of strings.
         vocabulary: The words, or tokens, that it knows, in their order; None where it has none.
     """
 
     name: str
+    channels: int = 0
     takes_rows: bool = False
     vocabulary: list[str] | None = None
 
@@ -143,7 +146,7 @@ class TextEncoder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, inputs: Inputs) -> Features:
-        """Features (pooled only) of prepared rows."""
+        """Features of prepared rows, with a map of ``channels`` where the encoder has one."""
 
     @abstractmethod
     def spec(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from crosshash.backbones.base import Features, ImageBackbone
+from crosshash.backbones.base import Features, ImageBackbone, TextEncoder
 from crosshash.backbones.decode import PictureReader
 from crosshash.backbones.forward import evaluating, running
 from crosshash.images import CorruptImageError, ImageSource
@@ -21,28 +21,29 @@ T = TypeVar("T")
 _Read = tuple[list[int], Tensor, list[Exception | None]]
 
 
-def check_keep(backbone: ImageBackbone, keep: Sequence[str]) -> tuple[str, ...]:
+def check_keep(encoder: ImageBackbone | TextEncoder, keep: Sequence[str]) -> tuple[str, ...]:
     """The parts of ``Features`` to deliver, ``pooled`` always among them.
 
     Raises:
-        ValueError: An unknown part, a map of a backbone without one, or a backbone of no pictures.
+        ValueError: An unknown part, a map of an encoder without one, or a backbone of no pictures.
     """
     if isinstance(keep, str) or not set(keep) <= {"pooled", "map"}:
         raise ValueError(f"keep is ('pooled',) or ('pooled', 'map'), got {keep!r}")
-    if not backbone.reads_pixels:
+    if isinstance(encoder, ImageBackbone) and not encoder.reads_pixels:
         raise ValueError(
-            f"image backbone {backbone.name!r} takes features that are computed already; there is "
+            f"image backbone {encoder.name!r} takes features that are computed already; there is "
             "nothing to extract from pictures"
         )
-    if "map" in keep and not backbone.channels:
-        raise ValueError(f"image backbone {backbone.name!r} has no feature map; keep ('pooled',)")
+    if "map" in keep and not encoder.channels:
+        kind = "image backbone" if isinstance(encoder, ImageBackbone) else "text encoder"
+        raise ValueError(f"{kind} {encoder.name!r} has no feature map; keep ('pooled',)")
     return ("pooled", "map") if "map" in keep else ("pooled",)
 
 
-def no_features(backbone: ImageBackbone, names: Sequence[str]) -> Features:
-    """Features of no picture at all, with the right widths."""
-    feature_map = torch.empty(0, backbone.channels, 0, 0) if "map" in names else None
-    return Features(torch.empty(0, backbone.dim), feature_map)
+def no_features(encoder: ImageBackbone | TextEncoder, names: Sequence[str]) -> Features:
+    """Features of no item at all, with the right widths."""
+    feature_map = torch.empty(0, encoder.channels, 0, 0) if "map" in names else None
+    return Features(torch.empty(0, encoder.dim), feature_map)
 
 
 def iterate_features(

@@ -239,7 +239,9 @@ def prepare_inputs(
         )
     texts: Mapping[str, Tensor] | Features = prepared
     if "text" in model.frozen and any(True for _ in model.text.parameters()):
-        texts = cache.text_features(model.text, given, device=model.device, progress=progress)
+        texts = cache.text_features(
+            model.text, given, keep=model.text_needs, device=model.device, progress=progress
+        )
     labels = None if dataset.labels is None else torch.from_numpy(dataset.labels)
     return PairInputs(images, texts, labels, counts)
 

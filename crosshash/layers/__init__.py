@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from crosshash.layers.graph_fusion import GraphFusion as GraphFusion
     from crosshash.layers.heads import Encoder as Encoder
     from crosshash.layers.heads import HashHead as HashHead
+    from crosshash.layers.heads import TokenHead as TokenHead
     from crosshash.layers.hybrid_attention import HybridAttention as HybridAttention
     from crosshash.layers.label_net import FeatureHash as FeatureHash
     from crosshash.layers.label_net import LabelNet as LabelNet
@@ -31,7 +32,7 @@ else:
             "crosshash.layers.discriminator": ["Discriminator"],
             "crosshash.layers.graph": ["GraphConv", "batch_graph"],
             "crosshash.layers.graph_fusion": ["GraphFusion"],
-            "crosshash.layers.heads": ["Encoder", "HashHead"],
+            "crosshash.layers.heads": ["Encoder", "HashHead", "TokenHead"],
             "crosshash.layers.hybrid_attention": ["HybridAttention"],
             "crosshash.layers.label_net": ["FeatureHash", "LabelNet"],
             "crosshash.layers.multiscale_conv": [

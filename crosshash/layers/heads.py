@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 
@@ -32,6 +33,26 @@ class HashHead(nn.Module):
         """Real-valued codes."""
         codes = self.linear(x)
         return codes.tanh() if self.tanh else codes  # type: ignore[no-any-return]
+
+
+class TokenHead(nn.Module):
+    """Linear layers to K outputs, each from a token of its own, with tanh.
+
+    Shapes: (n, bits, dim) to (n, bits), in (-1, 1).
+
+    Args:
+        dim: Width of the tokens.
+        bits: K.
+    """
+
+    def __init__(self, dim: int, bits: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(bits, dim).uniform_(-(dim**-0.5), dim**-0.5))
+        self.bias = nn.Parameter(torch.zeros(bits))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Real-valued codes."""
+        return ((tokens * self.weight).sum(dim=2) + self.bias).tanh()
 
 
 class Encoder(nn.Module):

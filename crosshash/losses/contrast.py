@@ -16,7 +16,8 @@ def info_nce(similarity: Tensor, scale: Tensor | float) -> Tensor:
     2021, arXiv:2103.00020, figure 3), after van den Oord et al. 2018 (arXiv:1807.03748, Eq. 4).
 
     Args:
-        similarity: (n, n), rows of the first side and columns of the second; pair i is (i, i).
+        similarity: (n, n), rows of the first side and columns of the second; pair i is (i, i). Or
+            many such, (…, n, n), of which the mean is taken.
         scale: Inverse temperature, above 0.
 
     Example:
@@ -24,11 +25,11 @@ def info_nce(similarity: Tensor, scale: Tensor | float) -> Tensor:
         >>> bool(info_nce(torch.eye(3), 10.0) < info_nce(torch.zeros(3, 3), 10.0))
         True
     """
-    target = torch.arange(len(similarity), device=similarity.device)
     logits = scale * similarity
-    return (
-        functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)
-    ) / 2
+    rows, columns = logits.flatten(0, -2), logits.mT.flatten(0, -2)
+    count = similarity.shape[-1]
+    target = torch.arange(count, device=similarity.device).repeat(len(rows) // count)
+    return (functional.cross_entropy(rows, target) + functional.cross_entropy(columns, target)) / 2
 
 
 def neighbour_divergence(

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from crosshash.methods.lpdh import LPDH as LPDH
     from crosshash.methods.mdffh import MDFFH as MDFFH
     from crosshash.methods.mdffh import MDFFHNet as MDFFHNet
+    from crosshash.methods.mith import MITH as MITH
+    from crosshash.methods.mith import MITHNet as MITHNet
     from crosshash.methods.sign import AffineNet as AffineNet
     from crosshash.methods.sign import Sign as Sign
     from crosshash.methods.ucch import UCCH as UCCH
@@ -45,6 +47,7 @@ else:
             "crosshash.methods.itq": ["ITQ"],
             "crosshash.methods.lpdh": ["LPDH"],
             "crosshash.methods.mdffh": ["MDFFH", "MDFFHNet"],
+            "crosshash.methods.mith": ["MITH", "MITHNet"],
             "crosshash.methods.dchmt": ["DCHMT"],
             "crosshash.methods.dcmh": ["DCMH"],
             "crosshash.methods.djsrh": ["DJSRH"],

@@ -42,14 +42,13 @@ class HashModel(nn.Module):
         bits: K, a multiple of 8.
         standardize: ``"image"`` and/or ``"text"``: bring each pooled feature to mean 0 and variance
             1 over the training set before all else; for features of unequal scale, such as
-            histograms and topics. :meth:`fit_norms` sets the statistics, which the trainer calls
-            before training; from then on they are fixed, in training mode as well, so that a
-            feature is the same number in every batch, in training and after it.
+            histograms and topics. :meth:`fit_norms`, which the trainer calls first, sets the
+            statistics; then they are fixed, so that a feature is one number in every batch.
         image_dropout: Share of the values of a pooled image feature that are left out in training,
-            before all layers. A network over a frozen backbone remembers its training images
-            less with it; no paper here has it.
+            before all layers; no paper here has it. Over a frozen backbone less is remembered.
 
     Attributes:
+        image_needs, text_needs: Parts of the features that it reads: ``"pooled"``, ``"map"``.
         nested: Shorter lengths at which the first bits are good codes by themselves, ascending.
 
     Raises:
@@ -67,6 +66,7 @@ class HashModel(nn.Module):
     slots: tuple[str, ...] = ("image",)
     optional: ClassVar[tuple[str, ...]] = ()
     image_needs: tuple[str, ...] = ("pooled",)
+    text_needs: tuple[str, ...] = ("pooled",)
     image_net: nn.Module
     text_net: nn.Module
 
@@ -173,7 +173,8 @@ class HashModel(nn.Module):
         return backbone(value.to(floating_type(backbone)))  # type: ignore[no-any-return]
 
     def _text(self, texts: Mapping[str, Tensor] | Features) -> Features:
-        return texts if isinstance(texts, Features) else self.text(texts)
+        found: Features = texts if isinstance(texts, Features) else self.text(texts)
+        return found if "map" in self.text_needs else Features(found.pooled)
 
     @torch.no_grad()
     def fit_norms(self, batches: Iterable[Batch]) -> None:

@@ -7,21 +7,21 @@ import copy
 from torch import Tensor, nn
 
 from crosshash.codes import check_nested
-from crosshash.layers.heads import HashHead
+from crosshash.layers.heads import HashHead, TokenHead
 from crosshash.model.hash_model import HashModel
 
 
 class PrefixHead(nn.Module):
     """The first outputs of a hash head.
 
-    Shapes: (n, dim) to (n, bits).
+    Shapes: what the head takes to (n, bits).
 
     Args:
         head: Gives more of them, and keeps its parameters.
         bits: How many.
     """
 
-    def __init__(self, head: HashHead, bits: int) -> None:
+    def __init__(self, head: HashHead | TokenHead, bits: int) -> None:
         super().__init__()
         self.head = head
         self.bits = bits
@@ -40,8 +40,8 @@ def prefix_view(net: HashModel, bits: int) -> HashModel:
     """The network as one of shorter codes, which are the first bits of its own.
 
     It shares every layer, so that a step on one is a step on the other; only its hash heads
-    (:class:`~crosshash.layers.heads.HashHead` of ``net.bits`` outputs) are cut, and what holds
-    them is a copy. Its training mode is its own.
+    (:class:`~crosshash.layers.heads.HashHead` or :class:`~crosshash.layers.heads.TokenHead` of
+    ``net.bits`` outputs) are cut, and what holds them is a copy. Its training mode is its own.
 
     Args:
         net: Any method's network.
@@ -73,7 +73,7 @@ def prefix_view(net: HashModel, bits: int) -> HashModel:
 
 def _cut(module: nn.Module, whole: int, bits: int) -> nn.Module:
     """The module itself where there is no head in it, else a shallow copy with heads cut."""
-    if isinstance(module, HashHead) and module.linear.out_features == whole:
+    if isinstance(module, (HashHead, TokenHead)) and len(module.weight) == whole:
         return PrefixHead(module, bits)
     children = {
         name: None if child is None else _cut(child, whole, bits)

@@ -101,6 +101,21 @@ def test_texts_have_the_models_own_features(dual_encoder: Make, kind: str) -> No
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_texts_map_is_the_towers_last_hidden_states(dual_encoder: Make, kind: str) -> None:
+    folder = dual_encoder(kind)
+    encoder = create_text_encoder(f"clip:{folder}").eval()
+    inputs = encoder.prepare(TEXTS)
+    with torch.no_grad():
+        found = encoder(inputs).map
+        hidden = whole(folder).get_text_features(**inputs).last_hidden_state
+    assert found.shape == (3, encoder.channels, 1, inputs["input_ids"].shape[1])
+    mask = inputs.get("attention_mask", torch.ones_like(inputs["input_ids"]))
+    assert bool((mask == 0).any()) == (kind != "siglip")
+    expected = torch.where(mask[:, :, None] == 1, hidden, torch.zeros(()))
+    assert torch.equal(found[:, :, 0].mT, expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_half_has_no_weights_of_the_other_side(dual_encoder: Make, kind: str) -> None:
     folder = dual_encoder(kind)
     image = create_image_backbone(f"clip:{folder}")

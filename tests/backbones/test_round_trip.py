@@ -210,6 +210,10 @@ class KeepsWhatIsLost(Words):
         return [path]
 
 
+class HasNotTheTokensItSays(Words):
+    channels = 3
+
+
 class ForgetsItsCase(Words):
     def spec(self) -> dict[str, Any]:
         return {"name": self.name}
@@ -221,6 +225,7 @@ class ForgetsItsCase(Words):
         (KeepsNothing, {}, "not fitted; write what"),
         (KeepsWhatIsLost, {}, r"\['words\.pkl'\], which a checkpoint does not keep"),
         (ForgetsItsCase, {"lower": False}, r"another prepared input \(words: up to 1 apart"),
+        (HasNotTheTokensItSays, {}, "expected a map of channels=3 channels .*got 0"),
     ],
 )
 def test_a_text_encoder_that_comes_back_as_another_is_refused(

@@ -23,6 +23,7 @@ class Model:
 
     frozen: frozenset[str] = frozenset()
     image_needs = ("pooled",)
+    text_needs = ("pooled",)
     device = torch.device("cpu")
 
     def __init__(self, text: Any) -> None:

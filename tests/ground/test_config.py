@@ -234,7 +234,7 @@ def test_shared_fragments_are_no_configs_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("bits", [16, 32, 64])
-@pytest.mark.parametrize("method", ["amgfh", "mdffh", "dmsfh", "hfah"])
+@pytest.mark.parametrize("method", ["amgfh", "mdffh", "dmsfh", "hfah", "mith"])
 def test_recipes_of_fetchable_encoders_name_no_file(method: str, bits: int) -> None:
     plain, lite0 = (
         read_config(f"{method}/{data}-{bits}") for data in ("flickr8k", "flickr8k-lite0")

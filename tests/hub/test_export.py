@@ -188,6 +188,20 @@ def test_onnx_of_a_table_of_token_vectors(
     assert_same(model, runner(onnxruntime, tmp_path / "out"), ["text"])
 
 
+def test_onnx_of_tokens_takes_any_length(
+    language_model: Path, onnxruntime: Any, tmp_path: Path
+) -> None:
+    text = f"hf:{language_model}"
+    model = make("mith", SMALL, text=text, dim=64, mix=0.5)  # codes that tokens have a part in
+    export_onnx(model, tmp_path / "out")
+    run = runner(onnxruntime, tmp_path / "out")
+    assert_same(model, run, ["image", "text"])
+    together = model.encode_text(TEXTS, output="real")
+    for place, alone in enumerate(TEXTS):
+        rows = {name: value.numpy() for name, value in model.text.prepare(alone).items()}
+        np.testing.assert_allclose(run("text", rows)[0][0], together[place], atol=1e-4)
+
+
 def test_the_model_stays_as_it_is_and_a_program_holds_its_own_side_only(tmp_path: Path) -> None:
     model = make("amgfh", hidden=[400, 400], dim=40).half().train()
     before = {name: value.clone() for name, value in model.state_dict().items()}

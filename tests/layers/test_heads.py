@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from crosshash.layers.discriminator import Discriminator
-from crosshash.layers.heads import Encoder, HashHead
+from crosshash.layers.heads import Encoder, HashHead, TokenHead
 
 
 def draw(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -22,6 +22,18 @@ def test_a_hash_head_is_linear_and_where_asked_bounded(tanh: bool) -> None:
     assert codes.shape == (7, 16)
     torch.testing.assert_close(codes, linear.tanh() if tanh else linear)
     assert (codes.abs().max() <= 1) == tanh
+
+
+def test_a_token_head_has_a_bit_from_each_token() -> None:
+    torch.manual_seed(0)
+    head = TokenHead(5, 8)
+    nn.init.normal_(head.bias)
+    tokens = draw(3, 8, 5)
+    codes = head(tokens)
+    assert codes.shape == (3, 8)
+    for k in range(8):
+        linear = tokens[:, k] @ head.weight[k] + head.bias[k]
+        torch.testing.assert_close(codes[:, k], linear.tanh())
 
 
 def test_an_encoder_is_linear_norm_relu_for_each_width() -> None:

@@ -20,6 +20,13 @@ def test_info_nce_is_the_cross_entropy_of_both_directions() -> None:
     torch.testing.assert_close(info_nce(S, 4.0), torch.tensor(total / 10))
 
 
+def test_info_nce_of_many_is_their_mean() -> None:
+    torch.manual_seed(0)
+    S = torch.rand(2, 3, 4, 4)
+    each = [info_nce(S[i, j], 4.0) for i in range(2) for j in range(3)]
+    torch.testing.assert_close(info_nce(S, 4.0), torch.stack(each).mean())
+
+
 def test_neighbour_divergence_is_the_kl_divergence_without_the_item_itself() -> None:
     torch.manual_seed(0)
     U, X = torch.randn(6, 4), torch.randn(6, 3)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from crosshash.backbones.base import Inputs, Texts
@@ -95,6 +96,18 @@ def shortened(inputs: Inputs) -> Inputs:
         return inputs
     length = max(int(mask.sum(dim=1).max()), 1) if len(mask) else 1
     return {key: value[:, :length] for key, value in inputs.items()}
+
+
+def token_map(hidden: Tensor, mask: Tensor | None) -> Tensor:
+    """Hidden states (n, l, c) as a map (n, c, 1, l), exact zeros where a text has no token.
+
+    Args:
+        hidden: Of all places.
+        mask: (n, l), 0 where a place is padding; None where the model itself sees all places alike.
+    """
+    if mask is not None:
+        hidden = hidden.masked_fill(rearrange(mask == 0, "n l -> n l 1"), 0)
+    return rearrange(hidden, "n l c -> n c 1 l")
 
 
 def save_tokenizer(folder: str | Path, config: Any, tokenizer: Any) -> list[Path]:

@@ -17,6 +17,7 @@ from crosshash.backbones.text._tokens import (
     rows_without_words,
     save_tokenizer,
     shortened,
+    token_map,
     tokenized,
     vocabulary_of,
 )
@@ -79,7 +80,9 @@ class ClipText(TextEncoder):
             name, "text", self.config, source if weights == "pretrained" else None
         )
         with torch.no_grad():
-            self._dim = int(self(self.prepare("a", unknown="allow")).pooled.shape[1])
+            features = self(self.prepare("a", unknown="allow"))
+        self._dim = int(features.pooled.shape[1])
+        self.channels = 0 if features.map is None else int(features.map.shape[1])
         self.trainable_blocks = trainable_blocks
         self.lora = None if lora is None else dict(lora)
         self._still = choose_trained(name, self.model, trainable_blocks, lora)
@@ -121,10 +124,16 @@ class ClipText(TextEncoder):
         return rows_without_words(self.tokenizer, inputs)
 
     def forward(self, inputs: Inputs) -> Features:
-        """The model's text feature: pooled (n, d)."""
+        """The model's text feature, pooled (n, d), and the tower's last hidden states as the map.
+
+        Where the tokenizer tells no padding, as SigLIP's does not, all places are tokens.
+        """
         given = shortened(inputs) if self._padding == "longest" else inputs
         found = self.model.get_text_features(**given)
-        return Features(pooled_feature(found, self.normalize))
+        pooled, hidden = pooled_feature(found, self.normalize), found.last_hidden_state
+        if hidden is None:
+            return Features(pooled)
+        return Features(pooled, token_map(hidden, given.get("attention_mask")))
 
     def spec(self) -> dict[str, Any]:
         """Name, length, and what else was given; config and tokenizer are assets."""

@@ -17,6 +17,7 @@ from crosshash.backbones.text._tokens import (
     rows_without_words,
     save_tokenizer,
     shortened,
+    token_map,
     tokenized,
     vocabulary_of,
 )
@@ -72,6 +73,11 @@ class TransformerText(TextEncoder):
         """d, width of the hidden states."""
         return int(self.model.config.hidden_size)
 
+    @property
+    def channels(self) -> int:  # type: ignore[override]
+        """c, the same width."""
+        return self.dim
+
     def prepare(self, texts: Texts, *, unknown: str = "raise") -> Inputs:
         """Token ids of strings, padded at the end to the longest.
 
@@ -88,20 +94,26 @@ class TransformerText(TextEncoder):
         return rows_without_words(self.tokenizer, inputs)
 
     def forward(self, inputs: Inputs) -> Features:
-        """The last hidden states, pooled: (n, d)."""
+        """The last hidden states, pooled (n, d), and as they are, (n, d, 1, l).
+
+        The map has the marks of begin and end too, and is as long as the longest text.
+        """
         short = shortened(inputs)
         ids, mask = short["input_ids"], short["attention_mask"]
         hidden = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
+        return Features(self._pooled(hidden, ids, mask), token_map(hidden, mask))
+
+    def _pooled(self, hidden: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
         if self.pooling == "mean":
             weight = rearrange(mask, "n l -> n l 1").to(hidden.dtype)
-            return Features((hidden * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1))
+            return (hidden * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
         if self.pooling == "cls":
-            return Features(hidden[:, 0])
+            return hidden[:, 0]
         if self.pooling == "eos":
             place = (ids == self._end).to(torch.uint8).argmax(dim=1)  # the first
         else:
             place = mask.sum(dim=1).clamp(min=1) - 1
-        return Features(hidden[torch.arange(len(ids), device=ids.device), place])
+        return hidden[torch.arange(len(ids), device=ids.device), place]
 
     def spec(self) -> dict[str, Any]:
         """Name, length and pooling; config and tokenizer are assets."""

@@ -117,6 +117,7 @@ class FeatureCache:
         encoder: TextEncoder,
         texts: Texts,
         *,
+        keep: Sequence[str] = ("pooled",),
         batch_size: int = 64,
         device: torch.device | str | None = None,
         progress: bool = True,
@@ -129,17 +130,23 @@ class FeatureCache:
         Args:
             encoder: Runs in eval mode, without gradients.
             texts: What ``encoder.prepare`` takes.
+            keep: ``("pooled",)`` or ``("pooled", "map")``.
             batch_size: Texts of a batch.
             device: Where to run; default: where the encoder is.
             progress: Show a bar on a terminal when it takes long.
 
         Returns:
-            pooled (n, d).
+            pooled (n, d) and, where kept, map (n, c, 1, l), zeros in padding; l is that of the
+            longest text here, or of one that was stored with any of these.
+
+        Raises:
+            ValueError: ``keep`` is neither of these, or the encoder has no map.
         """
+        names = check_keep(encoder, keep)
         inputs = encoder.prepare(texts, unknown="allow")
         digests = _row_digests(inputs)
         if not digests:
-            return Features(torch.empty(0, encoder.dim))
+            return no_features(encoder, names)
 
         def compute(indices: list[int]) -> Chunks:
             def batches() -> Chunks:
@@ -148,15 +155,15 @@ class FeatureCache:
                         rows = torch.tensor(indices[start : start + batch_size])
                         batch = {name: value[rows].to(target) for name, value in inputs.items()}
                         with torch.inference_mode():
-                            pooled = encoder(batch).pooled
-                        yield {"pooled": pooled}
+                            features = encoder(batch)
+                        yield {name: getattr(features, name) for name in names}
 
             if not progress:
                 return batches()
             description = f"{encoder.name} features"
             return with_bar(batches(), len(indices), lambda c: len(c["pooled"]), description)
 
-        return Features(**self.lookup(_key(encoder), digests, ("pooled",), compute))
+        return Features(**self.lookup(_key(encoder), digests, names, compute))
 
     def files(self) -> list[Path]:
         """What the cache has written, of all encoders, with broken shards that were set aside."""

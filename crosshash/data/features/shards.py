@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from crosshash.files import atomic_file
 
@@ -21,7 +22,7 @@ _KEYS = "keys"
 
 
 class Rows:
-    """Tensors of n rows that are filled piece by piece.
+    """Tensors of n rows that are filled piece by piece; maps of texts get the longest's length.
 
     Args:
         count: n.
@@ -38,6 +39,7 @@ class Rows:
             if name not in self.tensors:
                 shape = (len(self._filled), *part.shape[1:])
                 self.tensors[name] = torch.empty(shape, dtype=part.dtype)
+            self.tensors[name], part = _of_one_length([self.tensors[name], part])
             self.tensors[name][rows] = part
         self._filled[rows] = True
 
@@ -111,7 +113,10 @@ class Shards:
         def flush() -> None:
             nonlocal size
             if digests:
-                tensors = {name: torch.cat([part[name] for part in held]) for name in self.names}
+                tensors = {
+                    name: torch.cat(_of_one_length([part[name] for part in held]))
+                    for name in self.names
+                }
                 self._save(digests, tensors)
             digests.clear()
             held.clear()
@@ -140,6 +145,17 @@ class Shards:
         label = hashlib.sha256("".join(f"{n}{sums[n]}" for n in sorted(sums)).encode()).hexdigest()
         with atomic_file(self.folder / f"{label[:32]}.safetensors") as path:
             save_file(content, path, metadata=sums)
+
+
+def _of_one_length(parts: Sequence[Tensor]) -> list[Tensor]:
+    """Maps of texts (n, c, 1, l) with zeros up to the longest; other tensors as they are."""
+    if any(part.ndim != 4 or part.shape[2] != 1 for part in parts):
+        return list(parts)
+    longest = max(part.shape[3] for part in parts)
+    return [
+        functional.pad(part, (0, longest - part.shape[3])) if part.shape[3] < longest else part
+        for part in parts
+    ]
 
 
 def cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:

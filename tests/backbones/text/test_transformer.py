@@ -46,6 +46,26 @@ def test_pooled_is_the_mean_over_a_texts_own_tokens(folder: Path) -> None:
     assert encoder.dim == pooled.shape[1] == 16
 
 
+def test_the_map_is_the_last_hidden_states_with_zeros_in_padding(folder: Path) -> None:
+    from transformers import BertModel
+
+    encoder = create_text_encoder(f"hf:{folder}").eval()
+    inputs = encoder.prepare(TEXTS)
+    with torch.no_grad():
+        found = encoder(inputs).map
+        oracle = BertModel.from_pretrained(folder).eval()
+        assert found.shape == (3, encoder.channels, 1, 8) == (3, 16, 1, 8)
+        for row, text in enumerate(TEXTS):
+            ids = torch.tensor([[2, *(WORDS.index(word) for word in text.split()), 3]])
+            states = oracle(input_ids=ids).last_hidden_state[0]
+            own = found[row, :, 0, : len(states)].T
+            torch.testing.assert_close(own, states, rtol=1e-4, atol=1e-5)
+            assert not found[row, :, :, len(states) :].any()
+        # Shorter rows of a longer data set are as long as they need to be.
+        short = encoder({name: value[1:] for name, value in inputs.items()}).map
+        assert short.shape == (2, 16, 1, 5)
+
+
 def test_one_text_alone_has_the_features_it_has_in_a_batch(folder: Path) -> None:
     encoder = create_text_encoder(f"hf:{folder}").eval()
     with torch.no_grad():

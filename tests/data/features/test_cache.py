@@ -231,6 +231,36 @@ def test_text_features_are_stored_by_what_the_encoder_reads(cache: FeatureCache)
     assert seen == [2, 1]
 
 
+def test_maps_of_texts_get_the_length_of_the_longest(
+    cache: FeatureCache, language_model: Path
+) -> None:
+    encoder = create_text_encoder(f"hf:{language_model}").eval()
+    texts = ["dog", "a dog", "girl", "a dog runs on the beach", "the girl runs"]
+    keep = ("pooled", "map")
+    found = cache.text_features(encoder, texts, keep=keep, batch_size=2)
+    with torch.no_grad():
+        expected = encoder(encoder.prepare(texts)).map
+    assert found.map is not None
+    torch.testing.assert_close(found.map, expected, rtol=1e-4, atol=1e-5)
+    assert torch.equal(found.map == 0, expected == 0)
+    # Stored with a longer text, beside one that is longer still and was not.
+    more = [texts[4], "a large dog and a small girl and a dog", texts[0]]
+    again = cache.text_features(encoder, more, keep=keep)
+    assert again.map is not None
+    assert again.map.shape == (3, 16, 1, 12)
+    for row, before in ((0, 4), (2, 0)):
+        assert torch.equal(again.map[row, :, :, :8], found.map[before])
+        assert not again.map[row, :, :, 8:].any()
+    assert cache.text_features(encoder, texts).map is None
+
+
+def test_a_map_of_an_encoder_without_one_is_refused(cache: FeatureCache) -> None:
+    encoder = create_text_encoder("bow", vocabulary=["dog"])
+    with pytest.raises(ValueError, match="text encoder 'bow' has no feature map"):
+        cache.text_features(encoder, ["dog"], keep=("pooled", "map"))
+    assert cache.text_features(encoder, []).pooled.shape == (0, 1)
+
+
 def test_padding_does_not_make_another_text(cache: FeatureCache) -> None:
     from crosshash.data.features.cache import _row_digests
 
