@@ -167,7 +167,7 @@ def test_votes_pass_no_gradient_on(model_of: Any, batch_of: Any) -> None:
     model = model_of("mith")
     model.text_parts(model.text_features(batch_of(model.slots).texts)).local.sum().backward()
     assert all(p.grad is None for p in model.concepts.parameters())
-    assert model.text_net["vector"].weight.grad.abs().sum() > 0
+    assert model.text_net["vector"][0].weight.grad.abs().sum() > 0
 
 
 def over_tokens(folder: Path) -> MITHNet:
@@ -229,7 +229,7 @@ def test_gradients_reach_a_transformer_and_its_tokens(language_model: Path, batc
     assert all(value.isfinite() for value in terms.values())
     terms["intra"].backward()  # of the local codes, so that only tokens lead to it
     assert model.text_net["token"].weight.grad.abs().sum() > 0
-    assert model.text_net["vector"].weight.grad is None
+    assert model.text_net["vector"][0].weight.grad is None
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.text.parameters())
 
 

@@ -167,6 +167,8 @@ class MITHNet(HashModel):
         topk: Concepts for which a token votes, at most.
         mix: lambda, in [0, 1].
         dropout: In the transformers.
+        norm: BatchNorm behind the layers that bring vectors to width d. Ours, as these layers are:
+            without it, over features that do not learn, all codes become one.
         standardize: See :class:`~crosshash.model.hash_model.HashModel`; it leaves maps as they are.
         image_dropout: See :class:`~crosshash.model.hash_model.HashModel`; the same.
 
@@ -189,6 +191,7 @@ class MITHNet(HashModel):
         topk: int = 8,
         mix: float = 0.99,
         dropout: float = 0.0,
+        norm: bool = True,
         standardize: Sequence[Standardize] = (),
         image_dropout: float = 0.0,
     ) -> None:
@@ -213,7 +216,10 @@ class MITHNet(HashModel):
         self.concepts = Concepts(dim, bits, res_layers)
 
         def side(encoder: ImageBackbone | TextEncoder) -> nn.ModuleDict:
-            net = nn.ModuleDict({"vector": nn.Linear(encoder.dim, dim)})
+            entry = nn.Sequential(nn.Linear(encoder.dim, dim))
+            if norm:
+                entry.append(nn.BatchNorm1d(dim))
+            net = nn.ModuleDict({"vector": entry})
             if encoder.channels:
                 net["token"] = nn.Linear(encoder.channels, dim)
             net["local"] = LocalCode(dim, bits, layers=layers, topk=topk, dropout=dropout)
