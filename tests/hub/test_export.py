@@ -24,8 +24,8 @@ from crosshash.model.hash_model import HashModel
 TEXTS = ["a red circle", "a blue square on grass", "two red squares", "grass"]
 SMALL = {"name": "test_resnet", "weights": "random", "image_size": 32}
 VIT = {"name": "test_vit", "weights": "random", "image_size": 32}
-# AMGFH's convolutions are the most to trace, and one scale is as good as five.
-NARROW: dict[str, dict[str, Any]] = {"amgfh": {"kernels": [1, 3]}}
+# AMGFH's convolutions and MITH's transformers are the most to trace, and one is as good as many.
+NARROW: dict[str, dict[str, Any]] = {"amgfh": {"kernels": [1, 3]}, "mith": {"layers": 1, "dim": 64}}
 DOCS = Path(__file__).parents[2] / "docs" / "export.md"
 
 
@@ -89,7 +89,7 @@ def runner(onnxruntime: Any, folder: Path) -> Callable[[str, dict[str, np.ndarra
 
 @pytest.mark.parametrize("method", METHODS.names())
 def test_programs_of_every_method(method: str) -> None:
-    model = make(method)
+    model = make(method, **NARROW.get(method, {}))
     programs = {part: export_program(model, part).module() for part in ("image", "text")}
 
     def run(part: str, rows: dict[str, np.ndarray]) -> Any:
@@ -192,7 +192,8 @@ def test_onnx_of_tokens_takes_any_length(
     language_model: Path, onnxruntime: Any, tmp_path: Path
 ) -> None:
     text = f"hf:{language_model}"
-    model = make("mith", SMALL, text=text, dim=64, mix=0.5)  # codes that tokens have a part in
+    # Codes that tokens have a part in.
+    model = make("mith", SMALL, text=text, mix=0.5, **NARROW["mith"])
     export_onnx(model, tmp_path / "out")
     run = runner(onnxruntime, tmp_path / "out")
     assert_same(model, run, ["image", "text"])

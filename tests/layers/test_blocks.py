@@ -42,6 +42,7 @@ BLOCKS: dict[str, tuple[Callable[[], nn.Module], tuple[Any, ...]]] = {
         ({"image": draw(BATCH, BITS), "text": draw(BATCH, BITS, seed=1)},),
     ),
     "SampleAttention": (lambda: layers.SampleAttention(IMAGE), (draw(BATCH, IMAGE),)),
+    "TokenHead": (lambda: layers.TokenHead(IMAGE, BITS), (draw(BATCH, BITS, IMAGE),)),
 }
 # Parts that another call than forward() reaches.
 ELSEWHERE = {"LabelNet": "classifier.", "Reconstruction": "discriminators."}
