@@ -65,6 +65,7 @@ class TransformerText(TextEncoder):
         self.tokenizer: Any
         self.model: Any
         self.tokenizer, self.model = _build(name, source, weights, assets is not None)
+        self.channels = self.dim
         self.vocabulary = vocabulary_of(self.tokenizer)
         self._end = _end_mark(name, self.tokenizer) if pooling == "eos" else -1
 
@@ -72,11 +73,6 @@ class TransformerText(TextEncoder):
     def dim(self) -> int:
         """d, width of the hidden states."""
         return int(self.model.config.hidden_size)
-
-    @property
-    def channels(self) -> int:  # type: ignore[override]
-        """c, the same width."""
-        return self.dim
 
     def prepare(self, texts: Texts, *, unknown: str = "raise") -> Inputs:
         """Token ids of strings, padded at the end to the longest.
