@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 
 import crosshash
+from crosshash import Index
 from crosshash.codes import pack
 from crosshash.config import parse_config
 from crosshash.data.model_inputs import encode_pairs, prepare_inputs
 from crosshash.experiment.assembly import read_data
 from crosshash.reports.tables import markdown_table
-from crosshash.retrieval import Index, asymmetric, evaluate_codes
+from crosshash.retrieval import asymmetric, evaluate_codes
 
 _RECALL_AT = 100
 _OVERSAMPLES = (2, 5, 10, 20)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from crosshash.methods.build import create as create
     from crosshash.methods.build import list_methods as list_methods
     from crosshash.model.hash_model import HashModel as HashModel
-    from crosshash.retrieval.index import Index as Index
+    from crosshash.search.index import Index as Index
 else:
     __getattr__, __dir__, __all__ = attach(
         __name__,
@@ -54,7 +54,7 @@ else:
             "crosshash.hub.save": ["save"],
             "crosshash.methods.build": ["create", "list_methods"],
             "crosshash.model.hash_model": ["HashModel"],
-            "crosshash.retrieval.index": ["Index"],
+            "crosshash.search.index": ["Index"],
         },
         # Folders and files whose names are what users compose.
         rooms=[

@@ -15,7 +15,7 @@ from crosshash.reports.gallery import Hit, Item, Query, Section, write_gallery
 from crosshash.reports.plots import loss_plot, precision_recall_plot
 from crosshash.reports.tables import map_table
 from crosshash.retrieval.evaluate import Report
-from crosshash.retrieval.index import Index
+from crosshash.search.index import Index
 
 CONFIG = "amgfh/shapes-64"
 QUERIES, HITS = 6, 5

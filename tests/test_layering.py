@@ -21,6 +21,7 @@ FLOORS = [
     {"algorithms"},
     {"methods"},
     {"training", "retrieval", "data", "reports"},
+    {"search"},
     {"hub"},
     {"__init__", "__main__", "cli", "demo", "environment", "experiment"},
 ]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from crosshash.cli.encoding import Encoded
     from crosshash.images import ImageFiles
     from crosshash.model.hash_model import HashModel
-    from crosshash.retrieval.index import Index, SearchResult
+    from crosshash.search.index import Index, SearchResult
 
 
 SkipCorrupt = Annotated[
@@ -118,8 +118,8 @@ def index(
     """
     from crosshash.cli.encoding import encode_pictures, encode_vectors, vector_file
     from crosshash.hub.load import load
-    from crosshash.retrieval.index import Index
-    from crosshash.retrieval.index_file import check_replaceable
+    from crosshash.search.index import Index
+    from crosshash.search.index_file import check_replaceable
 
     vectors = vector_file(items)
     paths = [] if vectors else _pictures(items)
@@ -208,7 +208,7 @@ def search(
     from crosshash.cli.trust import check_below, named_model
     from crosshash.images import SUFFIXES
     from crosshash.reports.tables import rich_table
-    from crosshash.retrieval.index import Index
+    from crosshash.search.index import Index
 
     suffix = Path(query).suffix.lower()
     is_image = suffix in SUFFIXES

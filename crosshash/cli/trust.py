@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from crosshash.retrieval.index import Index
+    from crosshash.search.index import Index
 
 
 def named_model(opened: Index, folder: Path, *, trust: bool) -> str:

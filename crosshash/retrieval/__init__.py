@@ -1,4 +1,4 @@
-"""Search over codes, and the figures that say how good it is."""
+"""How good codes are: metrics, curves, rankings and their records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from crosshash.retrieval.evaluate import evaluate_both as evaluate_both
     from crosshash.retrieval.evaluate import evaluate_codes as evaluate_codes
     from crosshash.retrieval.health import code_health as code_health
-    from crosshash.retrieval.index import Index as Index
     from crosshash.retrieval.metrics import average_precision as average_precision
     from crosshash.retrieval.metrics import mean_average_precision as mean_average_precision
     from crosshash.retrieval.neighbours import asymmetric_scores as asymmetric_scores
@@ -36,7 +35,6 @@ else:
             ],
             "crosshash.retrieval.evaluate": ["evaluate_both", "evaluate_codes"],
             "crosshash.retrieval.health": ["code_health"],
-            "crosshash.retrieval.index": ["Index"],
             "crosshash.retrieval.metrics": ["average_precision", "mean_average_precision"],
             "crosshash.retrieval.neighbours": [
                 "asymmetric_scores",

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import crosshash
 from crosshash.cli import app, main
-from crosshash.retrieval.index import Index
+from crosshash.search.index import Index
 
 
 def run(*arguments: object) -> str:

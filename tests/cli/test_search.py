@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 import crosshash
 from crosshash.cli import app, main
-from crosshash.retrieval.index import Index
+from crosshash.search.index import Index
 
 Fail = Callable[..., str]
 

@@ -15,7 +15,7 @@ import torch
 from crosshash.codes import hamming, pack, unpack
 from crosshash.retrieval import asymmetric as module
 from crosshash.retrieval.asymmetric import WeightedQueries, nearest
-from crosshash.retrieval.index import Index, SearchResult
+from crosshash.search.index import Index, SearchResult
 
 BITS = [8, 16, 24, 64, 128, 264, 1024]
 

@@ -15,7 +15,7 @@ import torch
 from crosshash.data.features.cache import FeatureCache
 from crosshash.hub.save import save
 from crosshash.model.hash_model import HashModel
-from crosshash.retrieval.index import Index
+from crosshash.search.index import Index
 from crosshash.training.state import write_state
 
 resource = pytest.importorskip("resource", reason="limits of a process are POSIX")

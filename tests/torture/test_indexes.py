@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from crosshash.retrieval.index import CorruptIndexError, Index
+from crosshash.search.index import CorruptIndexError, Index
 
 QUICK = pytest.param(300, id="quick")
 LONG = pytest.param(2000, id="long", marks=[pytest.mark.torture, pytest.mark.timeout(0)])

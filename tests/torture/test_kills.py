@@ -19,7 +19,7 @@ import torch
 import crosshash
 from crosshash.experiment.run_folder import LOCK
 from crosshash.hub.save import save
-from crosshash.retrieval.index import Index
+from crosshash.search.index import Index
 from crosshash.training.state import FILE, write_state
 
 # What a training imports late would be imported by each process anew.

@@ -13,10 +13,10 @@ import numpy.typing as npt
 from crosshash.codes import Packed, as_packed, check_bits
 from crosshash.retrieval.asymmetric import WeightedQueries, nearest
 from crosshash.retrieval.histogram import check_choice
-from crosshash.retrieval.ids import Id, as_id, as_ids, told_twice
-from crosshash.retrieval.index_file import CorruptIndexError, Stored, read_folder, write_folder
-from crosshash.retrieval.lock import ReadWriteLock
 from crosshash.retrieval.metrics import check_rank
+from crosshash.search.ids import Id, as_id, as_ids, told_twice
+from crosshash.search.index_file import CorruptIndexError, Stored, read_folder, write_folder
+from crosshash.search.lock import ReadWriteLock
 
 if TYPE_CHECKING:
     from crosshash.model.hash_model import HashModel

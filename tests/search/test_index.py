@@ -12,7 +12,7 @@ import torch
 
 import crosshash
 from crosshash.codes import hamming, unpack
-from crosshash.retrieval.index import Index
+from crosshash.search.index import Index
 
 ODD_IDS = [
     "",
@@ -314,7 +314,7 @@ def test_no_torch_is_loaded_for_searching():
     script = """
 import sys
 import numpy as np
-from crosshash.retrieval.index import Index
+from crosshash.search.index import Index
 assert "faiss" not in sys.modules
 index = Index(16)
 index.add(np.zeros((1, 2), dtype=np.uint8), ["a"])

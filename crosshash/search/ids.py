@@ -38,3 +38,13 @@ def told_twice(new: Sequence[str], known: Collection[str]) -> str:
             return f"id {id_!r} is given twice, again at row {row}; ids are unique"
         seen.add(id_)
     raise RuntimeError("no id is duplicate")
+
+
+def told_missing(missing: Sequence[str]) -> str:
+    """The sentence for ids that are not in the index."""
+    first = sorted(missing)[:5]
+    more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+    return (
+        f"not in the index: {', '.join(map(repr, first))}{more}; nothing was changed "
+        "(`id in index` tells what is there)"
+    )

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from crosshash.retrieval.index import CorruptIndexError, Index
+from crosshash.search.index import CorruptIndexError, Index
 
 ODD_IDS = [
     "",
@@ -119,7 +119,7 @@ def test_a_process_killed_while_saving_leaves_the_old_index(saved):
 import os, sys
 import numpy as np
 import safetensors.numpy
-from crosshash.retrieval.index import Index
+from crosshash.search.index import Index
 index = Index(16)
 index.add(np.zeros((5, 2), dtype=np.uint8), list("abcde"))
 safetensors.numpy.save_file = lambda *_: os._exit(9)
