@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from crosshash import plugins as plugins
     from crosshash import reports as reports
     from crosshash import retrieval as retrieval
+    from crosshash import search as search
     from crosshash import similarity as similarity
     from crosshash import training as training
     from crosshash._version import __version__ as __version__
@@ -72,6 +73,7 @@ else:
             "plugins",
             "reports",
             "retrieval",
+            "search",
             "similarity",
             "training",
         ],

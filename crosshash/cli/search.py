@@ -117,14 +117,15 @@ def index(
     Example: `crosshash index runs/amgfh-flickr8k-64 photos/ -o photos.index`
     """
     from crosshash.cli.encoding import encode_pictures, encode_vectors, vector_file
+    from crosshash.files import check_replaceable
     from crosshash.hub.load import load
     from crosshash.search.index import Index
-    from crosshash.search.index_file import check_replaceable
+    from crosshash.search.manifest import FILES, WHAT
 
     vectors = vector_file(items)
     paths = [] if vectors else _pictures(items)
-    built = Index.load(output) if add else None
-    check_replaceable(output)  # not only when it is saved, after the work
+    built = Index.open(output) if add else None
+    check_replaceable(output, holds=FILES, what=WHAT)  # not only when it is saved, after the work
     network = load(model, imports=imports or ())
     if built is None:
         built = Index.for_model(network, {"model": str(model), "kind": "image"}, bits=bits)
@@ -150,7 +151,8 @@ def index(
         )
     if done is not None and done.ids:
         built.add(done.codes, done.ids)
-        built.save(output)
+        if not add:
+            built.save(output)
     skipped = [] if done is None else done.skipped
     added = len(built) - before
     values = {
@@ -217,7 +219,7 @@ def search(
             f"{query}: no such image file; a query that ends in {suffix} is the path of an image, "
             "any other is a text"
         )
-    opened = Index.load(folder)
+    opened = Index.open(folder)
     named = model or named_model(opened, folder, trust=trust)
     network = _model_of(opened, folder, named, imports or (), asked=model is not None)
     values = (

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,20 +39,6 @@ _BLOCK = 1 << 15  # items at a time, whose keys stay in cache
 _WORTH_COMPILING = 1 << 20
 # (8, 256): bit i of each byte.
 _BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[None], axis=0, bitorder="little")
-
-
-class Ranked(NamedTuple):
-    """The nearest items of q queries, nearest first, each (q, topk).
-
-    Attributes:
-        positions: Rows of the codes.
-        asymmetric: Asymmetric distances, in units of the query's values.
-        hamming: Hamming distances in 0…k.
-    """
-
-    positions: Positions
-    asymmetric: npt.NDArray[np.float32]
-    hamming: npt.NDArray[np.int32]
 
 
 class WeightedQueries:
@@ -108,11 +94,18 @@ class WeightedQueries:
         table: Keys = (asked * steps).sum(axis=1)[:, None] + (steps * (1 - 2 * asked)) @ _BITS
         return table
 
-    def ranked(self, positions: Positions, keys: Keys) -> Ranked:
-        """Keys (q, topk) of items at those positions as the two distances that they hold."""
-        asymmetric = (keys >> self.shift) * self.units[:, None]
+    def told(
+        self, query: Positions, keys: Keys
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+        """The asymmetric distances, in units of the values, and Hamming distances in keys (h,).
+
+        Args:
+            query: (h,), which query each key is of.
+            keys: (h,).
+        """
+        asymmetric = (keys >> self.shift) * self.units[query]
         hamming = keys & ((1 << self.shift) - 1)
-        return Ranked(positions, asymmetric.astype(np.float32), hamming.astype(np.int32))
+        return asymmetric.astype(np.float32), hamming.astype(np.int32)
 
 
 def add_up(table: Keys, codes: Packed, keys: Keys) -> None:
@@ -155,13 +148,8 @@ def adder(engine: Engine, pairs: int) -> Callable[..., None]:
 
 
 def nearest(
-    queries: WeightedQueries,
-    codes: Packed,
-    topk: int,
-    shortlist: Positions | None = None,
-    *,
-    engine: Engine = "auto",
-) -> Ranked:
+    queries: WeightedQueries, codes: Packed, topk: int, *, engine: Engine = "auto"
+) -> tuple[Positions, Keys]:
     """The nearest items by asymmetric distance, then Hamming distance, then position.
 
     Beside the result, memory is taken for a block of items or ``topk`` of them, if that is more.
@@ -169,28 +157,21 @@ def nearest(
     Args:
         queries: q queries.
         codes: (n, k/8) packed codes.
-        topk: Items for each query, 1…n, or as many as are on the shortlist.
-        shortlist: (q, m) positions of the only items to rank, each once; None: all.
+        topk: Items for each query, 1…n.
         engine: ``auto``, ``numpy`` or ``numba``; all give the same.
+
+    Returns:
+        Rows of the codes and their keys (:meth:`WeightedQueries.told`), each (q, topk).
     """
-    items = len(codes) if shortlist is None else shortlist.shape[1]
-    add = adder(engine, len(queries) * items)
+    add = adder(engine, len(queries) * len(codes))
     positions = np.empty((len(queries), topk), dtype=np.int64)
     keys = np.empty((len(queries), topk), dtype=np.int64)
 
     def rank(row: int) -> None:
-        table = queries.table(row)
-        if shortlist is None:
-            positions[row], keys[row] = _first_of_all(table, codes, topk, add)
-            return
-        places = np.sort(shortlist[row])
-        found = np.empty(len(places), dtype=np.int64)
-        add(table, codes[places], found)
-        order = _first(found, topk)
-        positions[row], keys[row] = places[order], found[order]
+        positions[row], keys[row] = _first_of_all(queries.table(row), codes, topk, add)
 
     spread(rank, range(len(queries)), usable_threads())
-    return queries.ranked(positions, keys)
+    return positions, keys
 
 
 def _first_of_all(

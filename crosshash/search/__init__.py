@@ -8,8 +8,13 @@ from crosshash._lazy import attach
 
 if TYPE_CHECKING:
     from crosshash.search.index import Index as Index
-    from crosshash.search.index import SearchResult as SearchResult
+    from crosshash.search.result import Item as Item
+    from crosshash.search.result import SearchResult as SearchResult
 else:
     __getattr__, __dir__, __all__ = attach(
-        __name__, {"crosshash.search.index": ["Index", "SearchResult"]}
+        __name__,
+        {
+            "crosshash.search.index": ["Index"],
+            "crosshash.search.result": ["Item", "SearchResult"],
+        },
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,32 @@ class CorruptIndexError(ValueError):
         super().__init__(
             f"{place}: {reason}; copy the whole index again, or build it anew from the codes"
         )
+
+
+class Lookup(Sequence[Any]):
+    """What belongs to items, looked up when it is first read.
+
+    Args:
+        numbers: The items' numbers.
+        look: Gives what belongs to numbers, as a list.
+    """
+
+    def __init__(self, numbers: Integers, look: Callable[[Integers], list[Any]]) -> None:
+        self._numbers = numbers
+        self._look = look
+        self._found: list[Any] | None = None
+
+    def take(self, places: Integers) -> Lookup:
+        """Of some of the items, of which nothing need have been read."""
+        return Lookup(self._numbers[places], self._look)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, place: Any) -> Any:
+        if self._found is None:
+            self._found = self._look(self._numbers)
+        return self._found[place]
 
 
 @dataclass(frozen=True)
@@ -69,6 +95,18 @@ class Found:
     ids: Sequence[str]
     metadata: Sequence[dict[str, Any] | None]
     asymmetric: npt.NDArray[np.float32] | None = None
+
+    def take(self, places: Integers) -> Found:
+        """Some of the hits."""
+        return Found(
+            self.query[places],
+            self.distance[places],
+            self.order[places],
+            self.codes[places],
+            _taken(self.ids, places),
+            _taken(self.metadata, places),
+            None if self.asymmetric is None else self.asymmetric[places],
+        )
 
 
 class Engine(ABC):
@@ -158,5 +196,16 @@ class Engine(ABC):
         if options:
             raise TypeError(f"{self.uri}: compacting takes no options, got {sorted(options)}")
 
+    def refresh(self) -> bool:
+        """See what others wrote since; whether there was anything. Servers always show it."""
+        return False
+
+    @abstractmethod
     def close(self) -> None:
         """Give back files, connections and locks; the engine is not used afterwards."""
+
+
+def _taken(values: Sequence[Any], places: Integers) -> Sequence[Any]:
+    if isinstance(values, Lookup):
+        return values.take(places)
+    return [values[place] for place in places.tolist()]

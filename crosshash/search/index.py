@@ -1,68 +1,51 @@
-"""Search over packed codes, exact: by Hamming distance, on FAISS, or by asymmetric distance."""
+"""The index: codes with ids and metadata, wherever they are kept, and searching them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
-from crosshash.codes import Packed, as_packed, check_bits
-from crosshash.retrieval.asymmetric import WeightedQueries, nearest
-from crosshash.retrieval.histogram import check_choice
-from crosshash.retrieval.metrics import check_rank
-from crosshash.search.ids import Id, as_id, as_ids, told_twice
-from crosshash.search.index_file import CorruptIndexError, Stored, read_folder, write_folder
-from crosshash.search.lock import ReadWriteLock
+from crosshash.codes import check_bits
+from crosshash.files import atomic_folder
+from crosshash.search.engine import CorruptIndexError, Engine, Items
+from crosshash.search.folder import FolderEngine
+from crosshash.search.ids import Id, as_ids, told_twice
+from crosshash.search.inputs import checked_metadata, packed_codes, stacked
+from crosshash.search.manifest import FILES, WHAT, check_metadata
+from crosshash.search.places import open_engine
+from crosshash.search.reader import Reader
+from crosshash.search.result import Item, SearchResult
 
 if TYPE_CHECKING:
     from crosshash.model.hash_model import HashModel
 
-__all__ = ["CorruptIndexError", "Index", "SearchResult"]
+__all__ = ["CorruptIndexError", "Index", "Item", "Items", "SearchResult"]
 
-Rank = Literal["hamming", "asymmetric"]
 # Where the metadata keep the digest of the model that makes the codes.
 DIGEST = "model_digest"
 
 
-@dataclass(frozen=True)
-class SearchResult:
-    """The nearest items of q queries, nearest first.
+class Index(Reader):
+    """Codes and their ids, searched by Hamming or asymmetric distance.
 
-    Attributes:
-        ids: q lists of ids.
-        distances: ``int32`` (q, topk), Hamming distances in 0…k.
-        positions: ``int64`` (q, topk), each item's place in the order of insertion, which is its
-            row in ``Index.codes()`` and ``Index.ids``; removing an item moves later ones up.
-        asymmetric: ``float32`` (q, topk), asymmetric distances in units of the query's values,
-            where these ranked; else None.
-    """
-
-    ids: list[list[str]]
-    distances: npt.NDArray[np.int32]
-    positions: npt.NDArray[np.int64]
-    asymmetric: npt.NDArray[np.float32] | None = None
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-
-class Index:
-    """Codes and their ids, searched exactly, by Hamming distance on FAISS (``IndexBinaryFlat``).
-
-    Equal distances come in order of insertion, so that a result is the same on every run. Ids are
-    strings, each once; an integer may be given for one and stands for its decimal digits: 7 and
-    ``"7"`` are the same id, which results name ``"7"``. An index can be pickled and copied. Threads
-    may share one: searches run side by side, and each sees all of an ``add`` or ``remove``, or none
-    of it.
+    ``Index(bits)`` is in memory, and :meth:`open` opens one that is kept in a folder or by a
+    server, in the same form. Search is exact unless :meth:`compact` built an approximate structure.
+    Equal distances come in order of insertion, so that a result is the same on every run and by
+    every engine. Ids are strings, each once; an integer may be given for one and stands for its
+    decimal digits: 7 and ``"7"`` are the same id, which results name ``"7"``. An index in memory
+    can be pickled and copied. Threads may share one: searches run side by side, and each sees all
+    of an ``add`` or ``remove``, or none of it.
 
     Args:
         bits: Code length k, a multiple of 8.
         metadata: What to remember of the codes' origin, such as
             ``{"model": "amgfh-shapes-64", "kind": "image"}``; saved as JSON.
+
+    Attributes:
+        bits: Code length k.
+        metadata: What is remembered of the whole index. Changes are kept by :meth:`save`.
+        uri: Where it is.
 
     Example:
         >>> import numpy as np
@@ -74,14 +57,46 @@ class Index:
     """
 
     def __init__(self, bits: int, metadata: Mapping[str, Any] | None = None) -> None:
-        import faiss
-
-        self.bits = check_bits(bits)
+        super().__init__(FolderEngine(check_bits(bits)))
+        self._kept = False
         self.metadata: dict[str, Any] = dict(metadata or {})
-        self._faiss: Any = faiss.IndexBinaryFlat(bits)
-        self._ids: list[str] = []
-        self._known: set[str] = set()
-        self._lock = ReadWriteLock()
+
+    @classmethod
+    def open(cls, uri: str | Path, bits: int | None = None) -> Index:
+        """An index that is kept: what changes is written before the call returns.
+
+        Args:
+            uri: A folder (``photos.index`` or ``faiss:photos.index``), or a server:
+                ``postgresql://user@host/database?table=photos``, ``milvus://host:19530/photos``.
+            bits: Code length; what is not there is made. None: it has to be there.
+
+        Raises:
+            FileNotFoundError: Nothing is there, and ``bits`` is None.
+            FileExistsError: The folder holds other files.
+            CorruptIndexError: Files are damaged, or do not belong together.
+            ValueError: What is there has another code length or is of another version; or no
+                engine goes by the URI's scheme.
+            ImportError: The package of the server's engine is missing.
+        """
+        return cls._of(open_engine(uri, bits if bits is None else check_bits(bits)), kept=True)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Index:
+        """A saved index in memory, all files compared with their digests; :meth:`save` keeps it.
+
+        Raises:
+            FileNotFoundError: The folder or one of its files is not there.
+            CorruptIndexError: A file is damaged, or the files disagree.
+            ValueError: The index was written by another version of the format.
+        """
+        return cls._of(FolderEngine.open(Path(folder), verify=True, detached=True), kept=False)
+
+    @classmethod
+    def _of(cls, engine: Engine, *, kept: bool) -> Index:
+        index = cls.__new__(cls)
+        Reader.__init__(index, engine)
+        index._kept, index.metadata = kept, engine.read_info()
+        return index
 
     @classmethod
     def for_model(
@@ -90,22 +105,41 @@ class Index:
         metadata: Mapping[str, Any] | None = None,
         *,
         bits: int | None = None,
+        uri: str | Path | None = None,
     ) -> Index:
-        """An empty index for a model's codes, which knows that model again.
+        """An index for a model's codes, which knows that model again.
 
         Args:
             model: Its digest is kept in the metadata, so that :meth:`check_model` can refuse
                 another model's codes.
-            metadata: What else to remember.
-            bits: Which of the model's ``lengths`` the codes have; None: all its bits.
+            metadata: What else to remember of a new one.
+            bits: Which of the model's ``lengths`` the codes have; None: all its bits, or those of
+                an index that is there.
+            uri: Where it is kept, as for :meth:`open`; one that is there has to be of this model.
+                None: in memory.
 
         Raises:
-            ValueError: The model has no codes of that length.
+            ValueError: The model has no codes of that length, or the index is another model's.
         """
         from crosshash.model.digest import model_digest
 
-        length = model.check_length(bits)
-        return cls(length, {**(metadata or {}), DIGEST: model_digest(model)})
+        known = {**(metadata or {}), DIGEST: model_digest(model)}
+        if uri is None:
+            return cls(model.check_length(bits), known)
+        try:
+            index = cls.open(uri)
+        except FileNotFoundError:
+            index = cls.open(uri, model.check_length(bits))
+        if bits not in (None, index.bits):
+            raise ValueError(
+                f"{index.uri} holds codes of {index.bits} bits, to which none of {bits} can be "
+                "added; leave bits out, or build another index"
+            )
+        index.check_model(model)
+        if not len(index) and DIGEST not in index.metadata:
+            index.metadata.update(known)
+            index.save()
+        return index
 
     def check_model(self, model: HashModel) -> None:
         """Refuse a model whose codes do not belong to those in the index.
@@ -134,67 +168,76 @@ class Index:
                 "it was trained again, build the index anew with `crosshash index`"
             )
 
-    def __len__(self) -> int:
-        return len(self._ids)
+    def __enter__(self) -> Index:
+        return self
 
-    def __contains__(self, id_: object) -> bool:
-        """Whether an item has this id, a string or an integer."""
-        return as_id(id_) in self._known
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        with self._lock.reading():
-            return {
-                "bits": self.bits,
-                "metadata": self.metadata,
-                "codes": self._codes(),
-                "ids": list(self._ids),
-            }
+        if self._kept:
+            raise TypeError(
+                f"{self.uri} is kept where it is, and is not pickled or copied: have each process "
+                "open it with Index.open"
+            )
+        blocks = list(self.scan())
+        return {
+            "bits": self.bits,
+            "metadata": self.metadata,
+            "codes": stacked(blocks, self.bits),
+            "ids": [id_ for items in blocks for id_ in items.ids],
+            "items": [one for items in blocks for one in items.metadata],
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         Index.__init__(self, state["bits"], state["metadata"])
-        self.add(state["codes"], state["ids"])
+        self.add(state["codes"], state["ids"], state["items"])
 
     def __repr__(self) -> str:
-        return f"Index(bits={self.bits}, items={len(self)}, metadata={self.metadata!r})"
+        where = f", uri={self.uri!r}" if self._kept else ""
+        return f"Index(bits={self.bits}, items={len(self)}, metadata={self.metadata!r}{where})"
 
-    @property
-    def ids(self) -> Sequence[str]:
-        """All ids in order of insertion; a view, not to be changed."""
-        return self._ids
-
-    def codes(self) -> Packed:
-        """A copy of all codes in order of insertion, ``uint8`` (n, k/8)."""
-        with self._lock.reading():
-            return self._codes()
-
-    def _codes(self) -> Packed:
-        import faiss
-
-        flat: Packed = faiss.vector_to_array(self._faiss.xb)
-        return flat.reshape(len(self), self.bits // 8)
-
-    def add(self, codes: Any, ids: Iterable[Id]) -> None:
+    def add(
+        self,
+        codes: Any,
+        ids: Iterable[Id],
+        metadata: Sequence[Mapping[str, Any] | None] | None = None,
+    ) -> None:
         """Append items; on any error nothing is added.
 
         Args:
             codes: (n, k/8) packed ``uint8``, or (n, k) signed or real values.
             ids: n strings, any text, or integers, each new to the index.
+            metadata: n mappings that JSON can hold, or None, of the items.
 
         Raises:
-            TypeError: An id is no string and no integer, or the codes' type has no sign.
+            TypeError: An id is no string and no integer, the codes' type has no sign, or metadata
+                would not come back from JSON as they are.
             ValueError: The codes have another length, are not one per id, or an id comes twice.
         """
-        packed = self._packed(codes)
+        self._insert(codes, ids, metadata, replace=False)
+
+    def upsert(
+        self,
+        codes: Any,
+        ids: Iterable[Id],
+        metadata: Sequence[Mapping[str, Any] | None] | None = None,
+    ) -> None:
+        """As :meth:`add`, but an item that is there is replaced, and comes last then."""
+        self._insert(codes, ids, metadata, replace=True)
+
+    def _insert(self, codes: Any, ids: Iterable[Id], metadata: Any, *, replace: bool) -> None:
+        packed = packed_codes(codes, self.bits)
         new = as_ids(ids)
         if len(new) != len(packed):
             raise ValueError(f"one id per code: got {len(new)} ids for {len(packed)} codes")
-        fresh = set(new)
+        kept = checked_metadata(metadata, len(new))
+        if len(set(new)) != len(new):
+            raise ValueError(told_twice(new, ()))
+        if not new:
+            return
         with self._lock.writing():
-            if len(fresh) != len(new) or not self._known.isdisjoint(fresh):
-                raise ValueError(told_twice(new, self._known))
-            self._faiss.add(packed)
-            self._ids += new
-            self._known |= fresh
+            self._engine.insert(packed, new, kept, replace=replace)
 
     def remove(self, ids: Iterable[Id]) -> None:
         """Take items out; the others keep their order. On any error nothing is removed.
@@ -206,129 +249,71 @@ class Index:
             TypeError: An id is no string and no integer.
             LookupError: Ids are not in the index; names them.
         """
-        gone = set(as_ids(ids))
+        gone = list(dict.fromkeys(as_ids(ids)))
+        if not gone:
+            return
         with self._lock.writing():
-            if missing := sorted(gone - self._known):
-                more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-                raise LookupError(
-                    f"not in the index: {', '.join(map(repr, missing[:5]))}{more}; nothing was "
-                    "removed (`id in index` tells what is there)"
-                )
-            positions = [place for place, id_ in enumerate(self._ids) if id_ in gone]
-            self._faiss.remove_ids(np.array(positions, dtype=np.int64))
-            self._ids = [id_ for id_ in self._ids if id_ not in gone]
-            self._known -= gone
+            self._engine.delete(gone)
 
-    def search(
-        self,
-        codes: Any,
-        topk: int = 10,
-        *,
-        rank: Rank = "hamming",
-        oversample: int | None = None,
-    ) -> SearchResult:
-        """Find the nearest items of each query code.
-
-        The asymmetric distance is the sum of a query's values, without their signs, over the bits
-        in which an item differs: bits of which the query is sure weigh more. Items store nothing
-        for it. Equal ones come by Hamming distance (``crosshash.retrieval.asymmetric``).
+    def compact(self, kind: str | None = None, **options: Any) -> None:
+        """Give back the room of removed items, and build a search structure if one is asked for.
 
         Args:
-            codes: (q, k/8) packed ``uint8``, or (q, k) signed or real values.
-            topk: How many items per query; no more than the index holds are returned.
-            rank: ``hamming``; or ``asymmetric``, of real values, ``encode_text(…, output="real")``.
-            oversample: Rank asymmetrically only the ``oversample * topk`` items that are nearest
-                by Hamming distance, which is faster and may miss some; None: all items.
-
-        Raises:
-            TypeError: The codes' type has no sign, or no real values to rank asymmetrically.
-            ValueError: The index is empty, ``topk`` is below 1, the codes have another length or,
-                to rank asymmetrically, infinite values; there is no such ``rank``; ``oversample``
-                is below 1, or without asymmetric ranking.
+            kind: In a folder or in memory: ``flat`` (all codes are scanned), ``mih`` (multi-index
+                hashing, exact), ``ivf`` or ``hnsw`` (approximate); PostgreSQL: ``flat`` or
+                ``hnsw``; Milvus: ``flat`` or ``ivf``. None: as it is.
+            options: Of the kind (docs/engines.md).
         """
-        check_choice("rank", rank, get_args(Rank))
-        check_rank("oversample", oversample)
-        if oversample is not None and rank == "hamming":
-            raise ValueError("oversample is of asymmetric ranking; add rank='asymmetric'")
-        queries = WeightedQueries(codes) if rank == "asymmetric" else None
-        packed = self._packed(codes)
-        if topk < 1:
-            raise ValueError(f"topk is at least 1, got {topk}")
-        with self._lock.reading():
-            if not len(self):
-                raise ValueError("the index is empty; add codes before searching")
-            topk = min(topk, len(self))
-            asymmetric = None
-            if queries is None:
-                distances, positions = self._nearest(packed, topk)
+        with self._lock.writing():
+            if kind is None:
+                self._engine.compact(**options)
             else:
-                wanted = len(self) if oversample is None else oversample * topk
-                near = None if wanted >= len(self) else self._nearest(packed, wanted)[1]
-                positions, asymmetric, distances = nearest(queries, self._view(), topk, near)
-            ids = [[self._ids[position] for position in row] for row in positions.tolist()]
-        return SearchResult(ids, distances, positions, asymmetric)
+                self._engine.compact(kind=kind, **options)
 
-    def _nearest(self, packed: Packed, count: int) -> tuple[Any, Any]:
-        """Hamming distances and positions (q, count)."""
-        # FAISS keeps a heap by (distance, position) and lets an equal distance in only if nothing
-        # earlier has it, which is the order promised here; the counting search would not.
-        self._faiss.use_heap = True
-        distances, positions = self._faiss.search(packed, count)
-        return distances, positions
+    def refresh(self) -> bool:
+        """See what other processes wrote to an index that is kept; whether there was anything."""
+        with self._lock.writing():
+            changed = self._engine.refresh()
+            if changed:
+                self.metadata = self._engine.read_info()
+            return changed
 
-    def _view(self) -> Packed:
-        """All codes where FAISS has them, one or more, to be read under the lock."""
-        import faiss
-
-        size = len(self) * self.bits // 8
-        flat: Packed = faiss.rev_swig_ptr(self._faiss.xb.data(), size)
-        return flat.reshape(len(self), self.bits // 8)
-
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path | None = None) -> None:
         """Write the index to a folder, all of it or nothing.
 
         Args:
             folder: A new or empty folder, or one that holds a saved index, which is replaced.
+                None: of an index that is kept, ``metadata``; its items are there already.
 
         Raises:
             FileExistsError: The folder holds other files, which replacing it would delete.
             TypeError: ``metadata`` cannot be written as JSON and read back the same.
+            ValueError: An index in memory without a folder, or one that is kept with its own.
         """
-        with self._lock.reading():
-            write_folder(folder, Stored(self._faiss, self._ids, self.metadata))
+        check_metadata(self.metadata)
+        if folder is None:
+            if not self._kept:
+                raise ValueError("this index is in memory: save(folder) writes it to a folder")
+            with self._lock.writing():
+                self._engine.write_info(self.metadata)
+            return
+        engine = self._engine
+        if self._kept and engine.uri == f"faiss:{Path(folder)}":
+            raise ValueError(f"{folder} is where this index is kept; save() needs no folder")
+        with (
+            self._lock.reading(),
+            atomic_folder(folder, holds=FILES, what=WHAT) as temporary,
+        ):
+            if isinstance(engine, FolderEngine):
+                engine.export(temporary, self.metadata)
+            else:
+                copied = FolderEngine.open(temporary, self.bits)
+                for items in engine.scan():
+                    copied.insert(items.codes, items.ids, items.metadata)
+                copied.compact()
+                copied.write_info(self.metadata)
+                copied.close()
 
-    @classmethod
-    def load(cls, folder: str | Path) -> Index:
-        """Read a saved index, checking that its files are whole and belong together.
-
-        ``Index.open`` is the same.
-
-        Raises:
-            FileNotFoundError: The folder or one of its files is not there.
-            CorruptIndexError: A file is damaged, or the files disagree.
-            ValueError: The index was written by a later version of the format.
-        """
-        stored = read_folder(folder)
-        index = cls(stored.codes.d, stored.metadata)
-        index._faiss, index._ids, index._known = stored.codes, stored.ids, set(stored.ids)
-        return index
-
-    open = load
-
-    def _packed(self, codes: Any) -> Packed:
-        """Packed codes of this index's length; types without negative values have no sign."""
-        array = codes if hasattr(codes, "dtype") else np.asarray(codes)
-        name = str(array.dtype).removeprefix("torch.")
-        if name != "uint8" and not name.startswith(("int", "float", "bfloat")):
-            raise TypeError(
-                f"codes are packed uint8, or signed or real values, got {name}; "
-                "for 0/1 values pass 2.0 * codes - 1"
-            )
-        packed = as_packed(array)
-        if packed.shape[1] * 8 != self.bits:
-            form = "packed uint8 " if name == "uint8" else ""
-            raise ValueError(
-                f"this index holds codes of {self.bits} bits, (n, {self.bits // 8}) packed or "
-                f"(n, {self.bits}) signed; got {form}codes of shape {tuple(array.shape)}"
-            )
-        return packed
+    def close(self) -> None:
+        """Give back files, connections and the right to write."""
+        self._engine.close()

@@ -1,4 +1,4 @@
-"""Indexes on disk: written whole or not at all, and read with every doubt."""
+"""Indexes in folders: written whole or not at all, and read with every doubt."""
 
 import json
 import subprocess
@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from crosshash.search.index import CorruptIndexError, Index
 
@@ -145,14 +146,16 @@ def test_an_empty_folder_may_become_an_index(tmp_path):
     assert len(Index.load(tmp_path)) == 0
 
 
-@pytest.mark.parametrize("name", ["index.faiss", "ids.safetensors"])
+SEGMENT = "segment-000002.safetensors"
+
+
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty"])
-def test_a_damaged_file_is_named_with_what_to_do(saved, name, damage):
-    data = bytearray((saved / name).read_bytes())
+def test_a_damaged_file_is_named_with_what_to_do(saved, damage):
+    data = bytearray((saved / SEGMENT).read_bytes())
     if damage == "flip":
         data[-1] ^= 1
-    (saved / name).write_bytes({"flip": data, "cut": data[:-3], "empty": b""}[damage])
-    with pytest.raises(CorruptIndexError, match=rf"{name}: .*build the index anew"):
+    (saved / SEGMENT).write_bytes({"flip": data, "cut": data[:-3], "empty": b""}[damage])
+    with pytest.raises(CorruptIndexError, match=rf"{SEGMENT}: .*build it anew"):
         Index.load(saved)
 
 
@@ -162,24 +165,37 @@ def rewrite(folder, **changes):
     (folder / "index.json").write_text(json.dumps(header))
 
 
+PART = {"file": SEGMENT, "count": 40}
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"version": 2}, ValueError, "format version 2, this crosshash reads 1; upgrade"),
+        ({"version": 1}, ValueError, "format version 1, this crosshash reads 2; build"),
         ({"format": "other"}, CorruptIndexError, "not the header"),
-        ({"count": 41}, CorruptIndexError, "index.faiss: .*41 flat codes"),
-        ({"bits": 32}, CorruptIndexError, "index.faiss: .*32 bits.* 40 of 16"),
+        ({"parts": [{**PART, "count": 41}]}, CorruptIndexError, SEGMENT),
+        ({"parts": [{**PART, "count": 0}]}, CorruptIndexError, "said to have 0 items"),
+        ({"parts": [{**PART, "count": True}]}, CorruptIndexError, "said to have True items"),
+        ({"parts": [{**PART, "file": "../x"}]}, CorruptIndexError, "no name of an index's file"),
+        ({"parts": [{**PART, "file": 7}]}, CorruptIndexError, "not the header of an index"),
+        ({"parts": [{**PART, "more": 1}]}, CorruptIndexError, "unexpected keyword"),
+        ({"parts": [{**PART, "kind": "mih"}]}, CorruptIndexError, "is mih with the structure None"),
+        ({"parts": [{**PART, "kind": "tree"}]}, CorruptIndexError, "kind is one of"),
+        ({"parts": [PART, {**PART, "file": "segment-000003"}]}, CorruptIndexError, "no digest"),
+        ({"parts": ["x"]}, CorruptIndexError, "not the header of an index"),
+        ({"log": "index.json"}, CorruptIndexError, "no name of an index's file"),
+        ({"bits": 32}, CorruptIndexError, r"codes is to be \(40, 4\), and is \(40, 2\)"),
         ({"bits": True}, CorruptIndexError, "'bits' is missing or no int"),
-        ({"count": 10**30}, CorruptIndexError, "flat codes of 16 bits"),
         ({"bits": "16"}, CorruptIndexError, "'bits' is missing or no int"),
         ({"metadata": None}, CorruptIndexError, "'metadata' is missing"),
-        ({"sha256": {"../other": "0"}}, CorruptIndexError, "sha256 is to name"),
+        ({"sha256": {"../other": "0"}}, CorruptIndexError, f"no digest of {SEGMENT}"),
     ],
 )
 def test_a_header_that_disagrees_is_refused(saved, changes, error, message):
     rewrite(saved, **changes)
-    with pytest.raises(error, match=message):
-        Index.load(saved)
+    for read in (Index.load, Index.open):
+        with pytest.raises(error, match=message):
+            read(saved)
 
 
 HARM = ["[" * 100_000, '{"bits": 1, "bits": 2}', '{"bits": NaN}', "9" * 5000, "\udc80"]
@@ -188,75 +204,49 @@ HARM = ["[" * 100_000, '{"bits": 1, "bits": 2}', '{"bits": NaN}', "9" * 5000, "\
 @pytest.mark.parametrize("text", ["{", "[]", "", "\x00", *HARM])
 def test_a_header_that_is_no_json_object_is_refused(saved, text):
     (saved / "index.json").write_bytes(text.encode("utf-8", "surrogateescape"))
-    with pytest.raises(CorruptIndexError, match=r"index\.json: .*build the index anew"):
+    with pytest.raises(CorruptIndexError, match=r"index\.json: .*build it anew"):
         Index.load(saved)
 
 
-def test_files_that_are_whole_but_wrong_are_refused(saved, tmp_path):
-    import faiss
-    from safetensors.numpy import save_file
-
-    from crosshash.files import sha256
-
-    good = json.loads((saved / "index.json").read_text())["sha256"]
-    kept = {name: (saved / name).read_bytes() for name in good}
-
-    def expect(name, message):
-        rewrite(saved, sha256={**good, name: sha256(saved / name)})
-        with pytest.raises(CorruptIndexError, match=rf"{name}: .*{message}"):
-            Index.load(saved)
-        (saved / name).write_bytes(kept[name])
-
-    (saved / "index.faiss").write_bytes(b"no FAISS index at all")
-    expect("index.faiss", "no flat index")
-    hashed = faiss.IndexBinaryHash(16, 4)
-    hashed.add(packed_codes(40, 16))
-    faiss.write_index_binary(hashed, str(saved / "index.faiss"))
-    expect("index.faiss", "no flat index")
-    whole = kept["index.faiss"]
-    (saved / "index.faiss").write_bytes(whole[:25] + b"\xff" * 7 + whole[32:])
-    expect("index.faiss", "40 flat codes of 16 bits")
-    (saved / "index.faiss").write_bytes(whole + b"more")
-    expect("index.faiss", "has 84 bytes")
-    (saved / "ids.safetensors").write_bytes(b"no tensors")
-    expect("ids.safetensors", "no list of ids")
-    letters = np.frombuffer(b"x" * 40, dtype=np.uint8)
-    for offsets, message in [
-        (np.arange(41), "40 different ids expected, got 40, 1 of them"),
-        (np.arange(40), "offsets do not fit"),
-        (np.arange(40)[::-1], "offsets do not fit"),
-        (np.array([0, 40]), "40 different ids expected, got 1"),
-        (np.arange(41.0), "offsets is one row of int64, got float64"),
-        (np.arange(41).astype(np.int32), "offsets is one row of int64, got int32"),
-        (
-            np.arange(41).reshape(1, 41),
-            r"offsets is one row of int64, got int64 of shape \(1, 41\)",
-        ),
-        (np.zeros(0, np.int64), "no list of ids"),
-    ]:
-        tensors = {"utf8": letters, "offsets": np.ascontiguousarray(offsets)}
-        save_file(tensors, str(saved / "ids.safetensors"))
-        expect("ids.safetensors", message)
-    wrong = {"utf8": letters.astype(np.int16), "offsets": np.arange(41)}
-    save_file(wrong, str(saved / "ids.safetensors"))
-    expect("ids.safetensors", "utf8 is one row of uint8, got int16")
-    save_file({"utf8": letters}, str(saved / "ids.safetensors"))
-    expect("ids.safetensors", "offsets")
-    rewrite(saved, sha256=good)
-    assert len(Index.load(saved)) == 40
+def tensors_of(folder):
+    return dict(load_file(folder / SEGMENT))
 
 
-@pytest.mark.parametrize("name", ["index.json", "index.faiss", "ids.safetensors"])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"codes": None}, "codes missing"),
+        ({"more": np.zeros(3, np.uint8)}, "more, U8 .* has no place here"),
+        ({"codes": np.zeros((40, 3), np.uint8)}, r"codes is to be \(40, 2\)"),
+        ({"codes": np.zeros((39, 2), np.uint8)}, "39 codes of 40 items without their lists"),
+        ({"offsets": np.zeros(41, np.int32)}, "offsets, I32"),
+        ({"offsets": np.zeros(40, np.int64)}, r"offsets is to be \(41,\)"),
+        ({"hashes": np.zeros(39, np.uint32)}, r"hashes is to be \(40,\)"),
+        ({"rows": np.zeros(40, np.uint32)}, "without their lists"),
+    ],
+)
+def test_a_segment_of_another_form_is_refused_without_reading_it(saved, changes, message):
+    tensors = {**tensors_of(saved), **changes}
+    save_file({name: one for name, one in tensors.items() if one is not None}, saved / SEGMENT)
+    with pytest.raises(CorruptIndexError, match=rf"{SEGMENT}: .*{message}"):
+        Index.open(saved)
+
+
+def test_a_file_of_something_else_is_no_segment(saved):
+    (saved / SEGMENT).write_bytes(b"no tensors")
+    with pytest.raises(CorruptIndexError, match=f"{SEGMENT}: its header"):
+        Index.open(saved)
+
+
+@pytest.mark.parametrize("name", ["index.json", SEGMENT])
 def test_a_missing_file_is_named(saved, name):
     (saved / name).unlink()
-    with pytest.raises(FileNotFoundError, match=name):
-        Index.load(saved)
-
-
-def test_open_is_load(saved):
-    assert list(Index.open(saved).ids) == list(Index.load(saved).ids) == names(40)
+    for read in (Index.load, Index.open):
+        with pytest.raises(FileNotFoundError, match=name):
+            read(saved)
 
 
 def test_opening_what_is_not_there_says_so(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no saved index here"):
-        Index.load(tmp_path / "nowhere")
+    for read in (Index.load, Index.open):
+        with pytest.raises(FileNotFoundError, match="no saved index here"):
+            read(tmp_path / "nowhere")
