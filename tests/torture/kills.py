@@ -131,6 +131,46 @@ def saved(made: Any, folder: Any) -> None:
     made.save(folder)
 
 
+def change(index: Any, step: int) -> None:
+    """A change of an index: what one acknowledged call does."""
+    import numpy as np
+
+    def codes(count: int) -> Any:
+        return np.full((count, 2), step, dtype=np.uint8)
+
+    if step == 0:
+        index.add(codes(3), ["a", "b", "c"], [{"n": 1}, None, None])
+    elif step == 1:
+        index.add(codes(3), ["d", "e", "f"])  # more than the log takes
+    elif step == 2:
+        index.remove(["a", "d"])
+    elif step == 3:
+        index.upsert(codes(2), ["b", "g"], [{"n": 2}, None])
+    elif step == 4:
+        index.upsert(codes(6), ["b", "e", "h", "i", "j", "k"])  # a segment of its own
+    elif step == 5:
+        index.compact("mih")
+    else:
+        index.remove(["c", "k"])
+        index.metadata["step"] = step
+        index.save()
+
+
+def changed(folder: Any, journal: Any) -> None:
+    """Change an index that is kept, and write down each change that was acknowledged."""
+    import os
+
+    from crosshash.search import folder as module
+    from crosshash.search.index import Index
+
+    module.RECENT, module.SMALLEST = 4, 4
+    handle = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    with Index.open(folder) as index:
+        for step in range(7):
+            change(index, step)
+            os.write(handle, b"x")
+
+
 def put_aside(*arguments: Any, work: Callable[..., None]) -> None:
     """The work, where two names cannot be exchanged."""
     from crosshash import files

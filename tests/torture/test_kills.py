@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import random
@@ -92,6 +93,46 @@ def test_a_save_killed_at_each_call(
     assert read(target) == whole[1]
     assert len(seen) > 15
     assert any("rename" in call for call in seen)
+
+
+def contents_of(index: Index) -> list[tuple[str, list[int], Any]]:
+    return [(item.id, item.code.tolist(), item.metadata) for item in index]
+
+
+def contents(folder: Path) -> list[tuple[str, list[int], Any]]:
+    return contents_of(Index.open(folder))
+
+
+def test_a_kept_index_killed_at_each_call_has_what_it_acknowledged(
+    context: Any, kills: ModuleType, tmp_path: Path
+) -> None:
+    one, states = Index(16), [contents_of(Index(16))]
+    for step in range(7):
+        with contextlib.suppress(ValueError):  # the last one saves, which this has no place for
+            kills.change(one, step)
+        states.append(contents_of(one))
+    folder, journal = tmp_path / "index", tmp_path / "journal"
+
+    def ready() -> tuple[Any, ...]:
+        shutil.rmtree(folder, ignore_errors=True)
+        journal.unlink(missing_ok=True)
+        Index.open(folder, 16).close()
+        return folder, journal
+
+    calls, steps = [], set()
+    for call in kills.killed_at_each_call(context, kills.changed, ready):
+        done = journal.stat().st_size if journal.exists() else 0
+        # The change that was under way may have been made, and not been told.
+        assert contents(folder) in states[done : done + 2], (call, done)
+        with Index.open(folder) as index:  # the next writer clears up and goes on
+            index.add([[1] * 16], ["after"])
+        assert contents(folder)[-1] == ("after", [255, 255], None), call
+        calls.append(call)
+        steps.add(done)
+    assert contents(folder) == states[-1]
+    assert steps == set(range(8))
+    assert any("rename" in call for call in calls)
+    assert len(calls) > 60
 
 
 def test_a_state_killed_at_each_call(context: Any, kills: ModuleType, tmp_path: Path) -> None:
