@@ -168,6 +168,11 @@ class Index(Reader):
                 "it was trained again, build the index anew with `crosshash index`"
             )
 
+    @property
+    def kept(self) -> bool:
+        """Whether changes are kept where it is; False in memory."""
+        return self._kept
+
     def __enter__(self) -> Index:
         return self
 
