@@ -40,7 +40,10 @@ def server(modules: list[str]) -> Any:
 
 
 def killed_at_each_call(
-    context: Any, work: Callable[..., None], arguments: Callable[[], tuple[Any, ...]]
+    context: Any,
+    work: Callable[..., None],
+    arguments: Callable[[], tuple[Any, ...]],
+    step: int = 1,
 ) -> Iterator[str]:
     """Run ``work`` in processes that are killed before their first, second, … changing call.
 
@@ -48,6 +51,7 @@ def killed_at_each_call(
         context: Of :func:`server`.
         work: A function that a new process finds by its name.
         arguments: Makes everything ready, and gives what ``work`` takes.
+        step: Of so many calls one is killed at.
 
     Yields:
         After each death the call that was not made. The last ``work`` ends by itself.
@@ -58,7 +62,7 @@ def killed_at_each_call(
         if call is None:
             return
         yield f"{CALLS[call]}, the {number}th"
-        number += 1
+        number += step
 
 
 def _killed_at(
