@@ -107,6 +107,9 @@ class Report:
             was asked for; its record says so.
         nested: By length, the same with the first bits of all codes, of a model that has such
             lengths.
+        calibration_error: By direction, of a model whose distances give probabilities, their
+            expected calibration error, as
+            :func:`~crosshash.retrieval.calibration_error.query_errors` has it.
     """
 
     i2t: Figures
@@ -118,6 +121,7 @@ class Report:
     record: Record
     learned: Report | None = None
     nested: Mapping[int, Report] = field(default_factory=dict)
+    calibration_error: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def map_mean(self) -> float:
@@ -129,7 +133,11 @@ class Report:
         return self.record.as_dict()
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready values; ``"learned"`` and ``"nested"`` where there are such reports."""
+        """JSON-ready values; ``"learned"`` and ``"nested"`` where there are such reports.
+
+        So is ``"calibration_error"`` there only where it was measured.
+        """
+        errors = {way: dict(found) for way, found in self.calibration_error.items()}
         shorter = {str(bits): report.as_dict() for bits, report in self.nested.items()}
         return {
             "map_i2t": self.i2t.map,
@@ -143,6 +151,7 @@ class Report:
             "t2t": self.t2t.as_dict(),
             "health": {"image": self.image_health.as_dict(), "text": self.text_health.as_dict()},
             "record": self.record_dict(),
+            **({"calibration_error": errors} if errors else {}),
             **({} if self.learned is None else {"learned": self.learned.as_dict()}),
             **({"nested": shorter} if shorter else {}),
         }
