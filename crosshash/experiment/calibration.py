@@ -11,7 +11,7 @@ from crosshash.data.model_inputs import PairInputs, encode_pairs
 from crosshash.model.hash_model import HashModel
 from crosshash.retrieval.calibrating import LEAST, MOST, learn
 from crosshash.retrieval.calibration import KEY, Calibration
-from crosshash.retrieval.calibration_error import evenly
+from crosshash.retrieval.reliability import evenly
 
 
 def calibrate(

@@ -22,9 +22,9 @@ from crosshash.hub.load import load
 from crosshash.model.hash_model import HashModel
 from crosshash.plugins import import_parts, missing_parts
 from crosshash.retrieval.calibration import Calibration, calibration_of
-from crosshash.retrieval.calibration_error import query_errors
 from crosshash.retrieval.evaluate import Report, evaluate_both, make_record
 from crosshash.retrieval.metrics import mean_average_precision
+from crosshash.retrieval.reliability import query_errors
 
 
 def evaluate(

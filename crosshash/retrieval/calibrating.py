@@ -24,7 +24,7 @@ from crosshash.retrieval.calibration import (
     Table,
     Way,
 )
-from crosshash.retrieval.calibration_error import (
+from crosshash.retrieval.reliability import (
     Distances,
     Marks,
     calibration_error,

@@ -149,7 +149,7 @@ class Calibration(Section):
                     f"Hamming distances of {bits} bits are 0…{bits}, got {places.min()}…"
                     f"{places.max()}; for asymmetric distances give sizes"
                 )
-            found = np.array(table.hamming)[places]
+            found: Probabilities = np.array(table.hamming)[places]
         else:
             whole = np.asarray(sizes, dtype=np.float64)[:, None]
             # A query of zeros is as sure of each side: half of the way.
@@ -179,10 +179,10 @@ class Calibration(Section):
             bits: Likewise.
             count: Likewise.
         """
-        if found.asymmetric is None:
-            told, sizes = found.distances, None
-        else:
-            told, sizes = found.asymmetric, np.abs(np.asarray(values, np.float64)).sum(axis=1)
+        weighed, sizes = found.asymmetric, None
+        if weighed is not None:
+            sizes = np.abs(np.asarray(values, dtype=np.float64)).sum(axis=1)
+        told = found.distances if weighed is None else weighed
         return self.probability(told, query=query, items=items, bits=bits, sizes=sizes, count=count)
 
     def as_dict(self) -> dict[str, Any]:

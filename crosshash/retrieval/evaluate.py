@@ -105,11 +105,8 @@ class Report:
         record: How they were measured, on what.
         learned: The same with learned codes of the searched pairs that were trained on, where that
             was asked for; its record says so.
-        nested: By length, the same with the first bits of all codes, of a model that has such
-            lengths.
-        calibration_error: By direction, of a model whose distances give probabilities, their
-            expected calibration error, as
-            :func:`~crosshash.retrieval.calibration_error.query_errors` has it.
+        nested: By length, the same with the first bits of all codes, of a nested model.
+        calibration_error: By direction, of a model that knows probabilities, how far off they are.
     """
 
     i2t: Figures
@@ -133,11 +130,7 @@ class Report:
         return self.record.as_dict()
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready values; ``"learned"`` and ``"nested"`` where there are such reports.
-
-        So is ``"calibration_error"`` there only where it was measured.
-        """
-        errors = {way: dict(found) for way, found in self.calibration_error.items()}
+        """JSON-ready values; the last three only where they were measured."""
         shorter = {str(bits): report.as_dict() for bits, report in self.nested.items()}
         return {
             "map_i2t": self.i2t.map,
@@ -151,7 +144,7 @@ class Report:
             "t2t": self.t2t.as_dict(),
             "health": {"image": self.image_health.as_dict(), "text": self.text_health.as_dict()},
             "record": self.record_dict(),
-            **({"calibration_error": errors} if errors else {}),
+            **({"calibration_error": self.calibration_error} if self.calibration_error else {}),
             **({} if self.learned is None else {"learned": self.learned.as_dict()}),
             **({"nested": shorter} if shorter else {}),
         }

@@ -18,12 +18,12 @@ from crosshash.retrieval.calibration import (
     Steps,
     read_calibration,
 )
-from crosshash.retrieval.calibration_error import (
+from crosshash.retrieval.index import Index
+from crosshash.retrieval.reliability import (
     calibration_error,
     distances_between,
     query_errors,
 )
-from crosshash.retrieval.index import Index
 
 BITS = 16
 
@@ -228,7 +228,7 @@ def test_many_queries_are_thinned_and_not_the_items(monkeypatch: pytest.MonkeyPa
     expected = query_errors(
         ways, (images[some], texts[some]), searched, (labels[some], labels[200:])
     )
-    monkeypatch.setattr("crosshash.retrieval.calibration_error._COMPARISONS", 50 * 100)
+    monkeypatch.setattr("crosshash.retrieval.reliability._COMPARISONS", 50 * 100)
     thinned = query_errors(
         ways, (images[:200], texts[:200]), searched, (labels[:200], labels[200:])
     )

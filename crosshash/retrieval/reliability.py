@@ -105,17 +105,16 @@ def _errors(table: Table, distances: Distances, relevant: Marks) -> dict[str, fl
         found[kind] = calibration_error(told, relevant)
         # Ties in order of insertion, as a search has them.
         first = np.argsort(values, axis=1, kind="stable")[:, :FIRST]
-        near = (np.take_along_axis(part, first, axis=1) for part in (told, relevant))
-        found[f"{kind}_first"] = calibration_error(*near)
+        near, right = (np.take_along_axis(part, first, axis=1) for part in (told, relevant))
+        found[f"{kind}_first"] = calibration_error(near, right)
     return found
 
 
 def share_label(labels: npt.NDArray[Any], others: npt.NDArray[Any] | None = None) -> Marks:
     """Whether items share a label with others, (n, m); with each other by default."""
     others = labels if others is None else others
-    codes = (np.zeros((len(part), 1), dtype=np.uint8) for part in (labels, others))
-    comparison = Comparison(*codes, labels, others)
-    return comparison.relevant(slice(None))
+    one, other = (np.zeros((len(part), 1), dtype=np.uint8) for part in (labels, others))
+    return Comparison(one, other, labels, others).relevant(slice(None))
 
 
 def evenly(count: int, most: int) -> npt.NDArray[np.int64]:
