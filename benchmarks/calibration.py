@@ -4,11 +4,11 @@ CROSSHASH_DATA=… python benchmarks/calibration.py MODEL … [--bins WAY]
 
 Each MODEL is a run, checkpoint or zoo model that carries a calibration. Errors are expected
 calibration errors in 10 bins of equal width: on held-out pairs (fitted on half of them, measured on
-the other half), on the queries over all that they search, over the first 10 hits of each query, and
-one half of the queries over the other half, items that no training has seen either. Then: hits of
-a probability of 0.5 or more among the first 10, by asymmetric distance, of the real queries and of
-texts that say nothing: six random words of the vocabulary or, for features, vectors of which each
-column is another query's. --bins also prints the bins of a direction by asymmetric distance.
+the other half); on the queries over all that they search, and over the first 10 hits of each; and
+on one half of the queries over the other half, items that no training has seen either. Then: hits
+of a probability of 0.5 or more among the first 10, by asymmetric distance, of the real queries and
+of texts that say nothing: six random words of the vocabulary or, for features, vectors of which
+each column is another query's. --bins also prints the bins of a direction by asymmetric distance.
 """
 
 from __future__ import annotations
@@ -60,20 +60,17 @@ class Measured:
     def errors(self) -> Rows:
         """Of each direction and distance."""
         found = query_errors(self.tables, self.query, self.retrieval, self.labels)
-        # Halves, so that no query is its own item.
-        one, other = (tuple(part[half::2] for part in self.query) for half in (0, 1))
-        halves = self.labels[0][::2], self.labels[0][1::2]
-        unseen = query_errors(self.tables, one, other, halves)
         return [
             {
                 "model": self.name,
                 "direction": way,
                 "distance": kind,
                 "held-out": self.tables[way].held_out[kind],
-                "queries": found[way][kind],
-                "their first 10": found[way][f"{kind}_first"],
-                "queries over queries": unseen[way][kind],
-                "first 10 of these": unseen[way][f"{kind}_first"],
+                **{
+                    f"{sort}{words}": ways[way][f"{kind}{first}"]
+                    for sort, ways in found.items()
+                    for words, first in (("", ""), (", first 10", "_first"))
+                },
             }
             for way in WAYS
             for kind in ("hamming", "asymmetric")

@@ -195,8 +195,10 @@ def _tables(report: Any) -> list[Any]:
         tables.append(table("map_asymmetric", "The same by asymmetric distance"))
     if report.calibration_error:
         errors = [
-            {"direction": way, **{name.replace("_", ", "): error for name, error in found.items()}}
-            for way, found in report.calibration_error.items()
+            {"items": items, "direction": way}
+            | {name.replace("_", ", "): error for name, error in found.items()}
+            for items, ways in report.calibration_error.items()
+            for way, found in ways.items()
         ]
         tables.append(rich_table(errors, title="Calibration error of probabilities"))
     if report.nested:

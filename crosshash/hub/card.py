@@ -21,9 +21,11 @@ _LEARNED = (
 )
 FIGURES = "fit"  # in a model's figures: what was found by fitting it to vectors
 _CALIBRATED = (
-    "Probabilities of hits, learned from {how}. Their expected calibration error on the queries "
-    "(10 bins of equal width; 0 is best), over all searched pairs and over the 10 nearest of each "
-    "query:"
+    "Probabilities of hits, learned from {how}. Their expected calibration error (10 bins of equal "
+    "width; 0 is best) over all items and over the 10 nearest of each query. *Searched*: the "
+    "queries over what they search, of which training pairs are nearer to what shares their labels "
+    "than new items will be; *unseen*: half of the queries over the other half, none of which was "
+    "trained on."
 )
 _DIRECTIONS = (("i2t", "image → text"), ("t2i", "text → image"))
 _WAYS = (*_DIRECTIONS, ("i2i", "image → image"), ("t2t", "text → text"))
@@ -178,16 +180,18 @@ def _reliability(figures: Mapping[str, Any]) -> list[str]:
     """How far the probabilities of hits are from the truth; nothing where they are not known."""
     if not (errors := figures.get("calibration_error")):
         return []
-    rows = [
-        f"| {words} | {found['hamming']:.3f} | {found['hamming_first']:.3f} "
-        f"| {found['asymmetric']:.3f} | {found['asymmetric_first']:.3f} |"
-        for way, words in _WAYS
-        if (found := errors.get(way))
+    lines = [
+        "| items | | Hamming | its first 10 | asymmetric | its first 10 |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
-    head = (
-        "| | Hamming | its first 10 | asymmetric | its first 10 |\n| --- | --- | --- | --- | --- |"
-    )
-    return [_CALIBRATED.format(how=_fitted(figures.get(KEY) or {})), "\n".join([head, *rows])]
+    for items, ways in errors.items():
+        lines += [
+            f"| {items} | {words} | {found['hamming']:.3f} | {found['hamming_first']:.3f} "
+            f"| {found['asymmetric']:.3f} | {found['asymmetric_first']:.3f} |"
+            for way, words in _WAYS
+            if (found := ways.get(way))
+        ]
+    return [_CALIBRATED.format(how=_fitted(figures.get(KEY) or {})), "\n".join(lines)]
 
 
 def _fitted(calibration: Mapping[str, Any]) -> str:

@@ -118,6 +118,7 @@ def check_info(info: Mapping[str, Any], where: Path) -> None:
         "figures.i2t": (dict, "an object"),
         "figures.t2i": (dict, "an object"),
         "figures.nested": (dict, "an object"),
+        "figures.calibration_error": (dict, "an object"),
         "experiment": (dict, "an object"),
         "experiment.data": (dict, "an object"),
         "experiment.paper": (dict, "an object"),

@@ -2,9 +2,10 @@
 
 All held-out items of one kind are compared with all of the other, and isotonic regression finds
 the probabilities that fit best among those that never rise with distance. Its steps are smoothed:
-each has ``SMOOTHING`` comparisons more than were seen, as often relevant as all are on average. So
-a step that a few comparisons made says little, and none says 0 or 1. What is nearer than the
-nearest pair that was seen is as probable as there, and what is farther than the farthest likewise.
+each has ``SMOOTHING`` queries more than were seen in it, with as many comparisons as the others
+have there, as often relevant as all are on average. So a step that a few queries made says little,
+and none says 0 or 1. What is nearer than the nearest pair that was seen is as probable as there,
+and what is farther than the farthest likewise.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from crosshash.retrieval.reliability import (
     share_label,
 )
 
-SMOOTHING = 20.0
+SMOOTHING = 5.0
 LEAST = 10  # held-out pairs
 MOST = 2000  # likewise: 4 million comparisons
 
@@ -91,13 +92,19 @@ def learn(
     )
 
 
-def fit_steps(places: npt.NDArray[Any], relevant: Marks, smoothing: float = SMOOTHING) -> Steps:
+def fit_steps(
+    places: npt.NDArray[Any],
+    relevant: Marks,
+    queries: npt.NDArray[Any],
+    smoothing: float = SMOOTHING,
+) -> Steps:
     """Probabilities that never rise, by isotonic regression, at most 256 steps of them.
 
     Args:
         places: (m,) distances from 0 on, in any unit in which the largest is at most 1.
         relevant: (m,) whether what is there is relevant.
-        smoothing: Comparisons that are added to each step.
+        queries: (m,) numbers from 0 on, of the query that each comparison belongs to.
+        smoothing: Queries that are added to each step.
     """
     at, group = np.unique(places, return_inverse=True)
     totals = np.bincount(group).astype(np.float64)
@@ -108,9 +115,13 @@ def fit_steps(places: npt.NDArray[Any], relevant: Marks, smoothing: float = SMOO
         level = -np.minimum((fitted[0] - fitted) / drop * MOST_STEPS // 1, MOST_STEPS - 1)
     first = np.flatnonzero(np.diff(level, prepend=np.inf))  # of each step
     totals, hits = np.add.reduceat(totals, first), np.add.reduceat(hits, first)
+    step = np.repeat(np.arange(len(first)), np.diff(np.append(first, len(at))))[group]
+    width = int(queries.max()) + 1
+    some = np.bincount(np.unique(step * width + queries) // width)  # queries of each step
+    added = smoothing * totals / some
     # By the rule of succession, so that it is neither 0 nor 1.
     mean = (hits.sum() + 1) / (totals.sum() + 2)
-    heights = _isotonic((hits + smoothing * mean) / (totals + smoothing), totals + smoothing)
+    heights = _isotonic((hits + added * mean) / (totals + added), totals + added)
     starts = np.append(0.0, (at[first[1:]] + at[first[1:] - 1]) / 2)
     return Steps(starts=starts.tolist(), heights=heights.tolist())
 
@@ -129,7 +140,8 @@ def _isotonic(
 def _table(distances: Distances, relevant: Marks, counted: Marks, bits: int) -> Table:
     def fit(kind: str, marks: Marks) -> Steps:
         places = getattr(distances, kind)[marks]
-        return fit_steps(places / bits if kind == "hamming" else places, relevant[marks])
+        places = places / bits if kind == "hamming" else places
+        return fit_steps(places, relevant[marks], np.nonzero(marks)[0])
 
     def heights(kind: str, steps: Steps, marks: Marks) -> Probabilities:
         places = getattr(distances, kind)[marks]

@@ -106,7 +106,7 @@ class Report:
         learned: The same with learned codes of the searched pairs that were trained on, where that
             was asked for; its record says so.
         nested: By length, the same with the first bits of all codes, of a nested model.
-        calibration_error: By direction, of a model that knows probabilities, how far off they are.
+        calibration_error: How far off probabilities are, over ``searched`` and ``unseen`` items.
     """
 
     i2t: Figures
@@ -118,7 +118,7 @@ class Report:
     record: Record
     learned: Report | None = None
     nested: Mapping[int, Report] = field(default_factory=dict)
-    calibration_error: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    calibration_error: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def map_mean(self) -> float:

@@ -72,8 +72,8 @@ def distances_between(values: Any, codes: Packed) -> Distances:
 
 def query_errors(
     tables: Any, query: tuple[Any, Any], retrieval: tuple[Any, Any], labels: tuple[Any, Any]
-) -> dict[str, dict[str, float]]:
-    """The error of each direction on queries and the items that they search.
+) -> dict[str, dict[str, dict[str, float]]]:
+    """The error of each direction on queries, over items of two sorts.
 
     Args:
         tables: :class:`~crosshash.retrieval.calibration.Table` of each direction, at one length.
@@ -82,10 +82,22 @@ def query_errors(
         labels: (q, c) and (n, c) in {0, 1}.
 
     Returns:
-        By direction: ``hamming`` and ``asymmetric``, over all comparisons; and ``hamming_first``
-        and ``asymmetric_first``, over the 10 nearest items of each query, which a search shows.
-        Of many queries some are taken, evenly, so that there are at most 33 million comparisons.
+        ``searched``: the queries over what they search; ``unseen``, of 20 queries or more: every
+        second of them over the others, so that no training has seen the items either. In each, by
+        direction: ``hamming`` and ``asymmetric``, over all comparisons; and ``hamming_first`` and
+        ``asymmetric_first``, over the 10 nearest items of each query, which a search shows. Of
+        many queries some are taken, evenly, so that there are at most 33 million comparisons.
     """
+    sorts = {"searched": (query, retrieval, labels)}
+    if len(labels[0]) >= 2 * FIRST:
+        one, other = (tuple(part[half::2] for part in query) for half in (0, 1))
+        sorts["unseen"] = (one, other, (labels[0][::2], labels[0][1::2]))
+    return {sort: _by_way(tables, *given) for sort, given in sorts.items()}
+
+
+def _by_way(
+    tables: Any, query: Any, retrieval: Any, labels: tuple[Any, Any]
+) -> dict[str, dict[str, float]]:
     items = len(labels[1])
     rows = evenly(len(labels[0]), max(1, _COMPARISONS // items))
     relevant = share_label(labels[0][rows], labels[1])

@@ -86,7 +86,8 @@ def test_it_is_stored_with_the_model_whose_digest_it_leaves(refit: Result, tmp_p
 def test_its_error_on_the_queries_is_measured_and_told(refit: Result) -> None:
     report = refit.report
     assert report is not None
-    assert set(report.calibration_error) == {"i2t", "t2i", "i2i", "t2t"}
+    assert set(report.calibration_error) == {"searched", "unseen"}
+    assert set(report.calibration_error["unseen"]) == {"i2t", "t2i", "i2i", "t2t"}
     assert report.nested[8].calibration_error != report.calibration_error
     assert headline(report)["calibration_error"] == report.calibration_error
     again = crosshash.evaluate(refit.folder, progress=False)
@@ -95,7 +96,8 @@ def test_its_error_on_the_queries_is_measured_and_told(refit: Result) -> None:
     assert stored["calibration_error"] == report.calibration_error
     card = (refit.folder / "README.md").read_text()
     assert "learned from 12 held-out pairs, before it trained on these too" in card
-    assert f"| text → image | {report.calibration_error['t2i']['hamming']:.3f} |" in card
+    for items, ways in report.calibration_error.items():
+        assert f"| {items} | text → image | {ways['t2i']['hamming']:.3f} |" in card
 
 
 def test_pairs_may_be_left_out_for_it_alone(tmp_path: Path) -> None:
@@ -154,7 +156,7 @@ def test_pairs_of_ones_own_calibrate_a_finished_model(tmp_path: Path) -> None:
     assert calibration_of(crosshash.load(tmp_path / "model")) == found
     # It was never measured: the card has no figures of it.
     report = crosshash.evaluate(model, overrides=["data.options.n=60"], progress=False)
-    assert report.calibration_error["t2i"]["hamming"] < 0.3
+    assert report.calibration_error["searched"]["t2i"]["hamming"] < 0.3
     few = pairs.select(np.arange(9))
     with pytest.raises(ValueError, match=r"9 pairs without labels .* give 10 or more"):
         calibrate(model, few.images, few.captions())
