@@ -46,6 +46,8 @@ class DataConfig(Section):
         refit: Train anew on all training pairs, those of ``validation`` too, for as many epochs as
             were best on these: the same seed and settings, each epoch at the learning rate that it
             had in the first training. The last network of this second training is kept.
+        calibration: Training pairs left out of all training, on which the finished model's
+            distances become probabilities; 0: those of ``validation`` serve, where there are any.
         holdout: Rehearse the protocol on so many held-out training pairs, to compare settings by.
         augment: Mirror and shift the pictures in training.
         options: Keyword arguments of its reader.
@@ -56,6 +58,7 @@ class DataConfig(Section):
     captions: Literal["first", "join", "each"] = "first"
     validation: int = Field(default=0, ge=0)
     refit: bool = False
+    calibration: int = Field(default=0, ge=0)
     holdout: int = Field(default=0, ge=0)
     augment: bool = False
     options: dict[str, Any] = Field(default_factory=dict)

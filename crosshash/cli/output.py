@@ -122,6 +122,7 @@ def headline(report: Any) -> dict[str, Any]:
         **{name: getattr(report.record, name) for name in told},
         "counts": dict(report.record.counts),
         "split": report.record.split,
+        **({"calibration_error": errors} if (errors := report.calibration_error) else {}),
         **({} if report.learned is None else {"learned": headline(report.learned)}),
         **({"nested": {str(k): headline(r) for k, r in shorter}} if shorter else {}),
     }

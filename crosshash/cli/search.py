@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from crosshash.cli.encoding import Encoded
     from crosshash.images import ImageFiles
     from crosshash.model.hash_model import HashModel
-    from crosshash.search.index import Index, SearchResult
+    from crosshash.search.index import Index
 
 
 SkipCorrupt = Annotated[
@@ -180,6 +180,10 @@ def search(
         Literal["asymmetric", "hamming"],
         typer.Option("--rank", help="By the bits that differ, weighed by the query or counted."),
     ] = "asymmetric",
+    min_probability: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(min=0, max=1, help="Leave out hits that are less probably relevant."),
+    ] = None,
     gallery: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option("--gallery", "-g", help="Write the hits as one HTML page with pictures."),
@@ -198,7 +202,8 @@ def search(
     """Search an index by a text or by an image.
 
     The nearest items differ from the query in few bits of which it is sure: `asymmetric` is the sum
-    of its values there, `distance` the number of these bits.
+    of its values there, `distance` the number of these bits. `probability` is how often items at
+    such a distance were relevant, of a model that learned it from held-out pairs.
 
     An index that others made names a model and files: without `--model` a model of the zoo only is
     loaded, and a gallery shows no picture outside of `--root`, by default the current folder.
@@ -207,6 +212,7 @@ def search(
     Example: `crosshash search "two dogs run through the snow" -i photos.index -m runs/photos`
     """
     from crosshash.cli.encoding import encode_texts
+    from crosshash.cli.hits import hit_rows, probabilities
     from crosshash.cli.trust import check_below, named_model
     from crosshash.images import SUFFIXES
     from crosshash.reports.tables import rich_table
@@ -229,22 +235,15 @@ def search(
             network, [query], bits=opened.bits, allow_unknown=allow_unknown, output="real"
         )
     )
-    rows = _rows(opened.search(values, topk=topk, rank=rank))
+    found = opened.search(values, topk=topk, rank=rank)
+    likely = probabilities(network, opened, found, values, "image" if is_image else "text")
+    rows = hit_rows(found, likely, min_probability, model=named)
     if gallery:
         if not trust:
             check_below(root, [str(row["id"]) for row in rows])
         _gallery(gallery, query, is_image, rows)
-    print_result({"query": query, "hits": rows}, json_, rich_table(rows))
-
-
-def _rows(found: SearchResult) -> list[dict[str, Any]]:
-    """The hits of one query as they are told, nearest first."""
-    known = {"asymmetric": found.asymmetric, "distance": found.distances}
-    told = {name: values[0].tolist() for name, values in known.items() if values is not None}
-    return [
-        {"rank": place + 1, **{name: values[place] for name, values in told.items()}, "id": id_}
-        for place, id_ in enumerate(found.ids[0])
-    ]
+    shown = rich_table(rows) if rows else f"nothing of a probability of {min_probability} or more"
+    print_result({"query": query, "hits": rows}, json_, shown)
 
 
 def _pictures(items: list[str]) -> list[Path]:

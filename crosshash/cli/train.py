@@ -193,6 +193,14 @@ def _tables(report: Any) -> list[Any]:
     tables = [table("map", "Mean average precision")]
     if report.i2t.map_asymmetric is not None:
         tables.append(table("map_asymmetric", "The same by asymmetric distance"))
+    if report.calibration_error:
+        errors = [
+            {"items": items, "direction": way}
+            | {name.replace("_", ", "): error for name, error in found.items()}
+            for items, ways in report.calibration_error.items()
+            for way, found in ways.items()
+        ]
+        tables.append(rich_table(errors, title="Calibration error of probabilities"))
     if report.nested:
         rows = [
             {"bits": k, "image → text": r.i2t.map, "text → image": r.t2i.map, "mean": r.map_mean}

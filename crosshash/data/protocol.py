@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -21,6 +21,9 @@ _DISJOINT = (
     ("query", "train"),
     ("query", "validation"),
     ("train", "validation"),
+    ("query", "calibration"),
+    ("train", "calibration"),
+    ("validation", "calibration"),
 )
 
 
@@ -34,6 +37,8 @@ class Protocol:
         retrieval: (r,) indices of the pairs that are searched; their order is the database order.
         train: (t,) indices of the pairs that train a model; they may be in ``retrieval``.
         validation: (v,) pairs that the data set's authors hold out for model selection, if any.
+        calibration: (h,) pairs that nothing learns or selects by, from which a trained model's
+            distances are turned into probabilities, if any; they may be in ``retrieval``.
 
     Raises:
         ValueError: A set is not a one-dimensional array of integers.
@@ -44,9 +49,10 @@ class Protocol:
     retrieval: Indices
     train: Indices
     validation: Indices | None = None
+    calibration: Indices | None = None
 
     def __post_init__(self) -> None:
-        for part in ("query", "retrieval", "train", "validation"):
+        for part in ("query", "retrieval", "train", "validation", "calibration"):
             values = getattr(self, part)
             if values is not None:
                 object.__setattr__(self, part, _indices(values, part))
@@ -54,9 +60,8 @@ class Protocol:
     def sets(self) -> dict[str, Indices]:
         """The index sets that are given, by name."""
         named = {"query": self.query, "retrieval": self.retrieval, "train": self.train}
-        if self.validation is not None:
-            named["validation"] = self.validation
-        return named
+        given = {"validation": self.validation, "calibration": self.calibration}
+        return {**named, **{part: rows for part, rows in given.items() if rows is not None}}
 
     def counts(self) -> dict[str, int]:
         """Pairs in each set, for the record of a result."""
@@ -173,6 +178,31 @@ class Protocol:
         return Protocol(
             name=f"{self.name}/validation", query=pool[held], retrieval=rest, train=rest
         )
+
+    def with_calibration(self, size: int, seed: int = 0) -> Protocol:
+        """The same protocol, with training pairs left out of all training to calibrate on.
+
+        Args:
+            size: Pairs to leave out.
+            seed: The same seed leaves out the same pairs; the others keep their order.
+
+        Raises:
+            ValueError: ``size`` is below 1 or leaves no training pair, or pairs are left out
+                already.
+        """
+        if self.calibration is not None:
+            raise ValueError(
+                f"protocol {self.name!r}: {len(self.calibration):,} pairs are left out to "
+                "calibrate on already; set data.calibration to 0"
+            )
+        if not 1 <= size < len(self.train):
+            raise ValueError(
+                f"protocol {self.name!r}: cannot leave {size} of {len(self.train)} training pairs "
+                f"out to calibrate on; choose a size from 1 to {len(self.train) - 1}"
+            )
+        left = np.zeros(len(self.train), dtype=bool)
+        left[_shuffled(len(self.train), seed)[:size]] = True
+        return replace(self, train=self.train[~left], calibration=self.train[left])
 
     def held_out(self, size: int, seed: int = 0) -> Protocol:
         """A rehearsal of this protocol inside its training set, to compare settings by.

@@ -18,6 +18,7 @@ from crosshash.untrusted import read_json
 FORMAT = "crosshash-protocol"
 VERSION = 1
 _SETS = {"query", "retrieval", "train"}
+_MAY = {"validation", "calibration"}
 _RANGE = re.compile(r"(\d{1,15})(?:-(\d{1,15}))?")
 
 
@@ -128,14 +129,10 @@ def _content(path: Path) -> dict[str, Any]:
     if wrong:
         raise ValueError(f"{path}: {', '.join(wrong)}: missing or of the wrong type")
     parts = set(content["rows"])
-    if (
-        not {"query", "retrieval", "train"}
-        <= parts
-        <= {"query", "retrieval", "train", "validation"}
-    ):
+    if not _SETS <= parts <= _SETS | _MAY:
         raise ValueError(
-            f"{path}: the sets are query, retrieval, train and maybe validation, got "
-            f"{', '.join(sorted(parts))}"
+            f"{path}: the sets are query, retrieval, train and maybe validation and calibration, "
+            f"got {', '.join(sorted(parts))}"
         )
     return content
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from crosshash.experiment.assembly import build as build
     from crosshash.experiment.assembly import build_algorithm as build_algorithm
     from crosshash.experiment.assembly import read_data as read_data
+    from crosshash.experiment.calibration import calibrate as calibrate
     from crosshash.experiment.evaluation import evaluate as evaluate
     from crosshash.experiment.fitting import fit as fit
     from crosshash.experiment.run import Codes as Codes
@@ -20,6 +21,7 @@ else:
         __name__,
         {
             "crosshash.experiment.assembly": ["build", "build_algorithm", "read_data"],
+            "crosshash.experiment.calibration": ["calibrate"],
             "crosshash.experiment.evaluation": ["evaluate"],
             "crosshash.experiment.fitting": ["fit"],
             "crosshash.experiment.run": ["Codes", "Result", "train"],

@@ -119,6 +119,7 @@ def assemble(
     check_parts(config)
     dataset, protocol = read_data(config) if data is None else data
     config, supervision = with_labels_or_without(config, dataset)
+    protocol = spared(config, protocol)
     selection = None
     if config.data.validation:
         selection = protocol.with_validation(config.data.validation, config.seed)
@@ -195,6 +196,12 @@ def read_data(config: ExperimentConfig) -> tuple[PairedDataset, Protocol]:
             stacklevel=2,
         )
     return dataset, protocol
+
+
+def spared(config: ExperimentConfig, protocol: Protocol) -> Protocol:
+    """The protocol as it trains: without the pairs of ``data.calibration``."""
+    size = config.data.calibration
+    return protocol.with_calibration(size, config.seed) if size else protocol
 
 
 def with_labels_or_without(

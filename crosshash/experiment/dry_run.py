@@ -111,6 +111,8 @@ def plan(
     }
     if made.selection is not None:
         pairs["validation"] = len(made.selection.query)
+    if protocol.calibration is not None:
+        pairs["calibration"] = len(protocol.calibration)
     words = getattr(model.text, "vocabulary", None)
     weights = list(made.algorithm().parameters())
     batch = min(config.training.batch_size, len(made.rows))

@@ -17,12 +17,14 @@ from crosshash.data.dataset import PairedDataset
 from crosshash.data.features.cache import FeatureCache
 from crosshash.data.model_inputs import PairInputs, encode_pairs, prepare_inputs
 from crosshash.data.protocol import Protocol
-from crosshash.experiment.assembly import check_parts, read_data
+from crosshash.experiment.assembly import check_parts, read_data, spared
 from crosshash.hub.load import load
 from crosshash.model.hash_model import HashModel
 from crosshash.plugins import import_parts, missing_parts
+from crosshash.retrieval.calibration import Calibration, calibration_of
 from crosshash.retrieval.evaluate import Report, evaluate_both, make_record
 from crosshash.retrieval.metrics import mean_average_precision
+from crosshash.retrieval.reliability import query_errors
 
 
 def evaluate(
@@ -74,6 +76,7 @@ def evaluate(
     except LookupError as error:
         raise LookupError(f"{error}; {missing_parts(model.info.experiment)}") from None
     dataset, protocol = read_data(config)
+    protocol = spared(config, protocol)
     inputs = prepare_inputs(
         model,
         dataset,
@@ -83,7 +86,8 @@ def evaluate(
         progress=progress,
     )
     training = model.info.figures.get("record", {}).get("training", {})
-    return evaluate_inputs(model, inputs, dataset, protocol, config, training)
+    known = calibration_of(model)
+    return evaluate_inputs(model, inputs, dataset, protocol, config, training, calibration=known)
 
 
 def evaluate_inputs(
@@ -94,6 +98,7 @@ def evaluate_inputs(
     config: ExperimentConfig,
     training: Mapping[str, Any],
     learned: tuple[npt.NDArray[np.int64], Tensor] | None = None,
+    calibration: Calibration | None = None,
 ) -> Report:
     """Figures of a model on prepared inputs, all directions, at every length, with their record.
 
@@ -106,6 +111,7 @@ def evaluate_inputs(
         training: What the record says of the training.
         learned: Rows (t,) of the pairs that were trained on, and the codes (t, k) in {-1, +1} that
             were learned for them, at the full length; the figures with these are measured too.
+        calibration: Of the model, whose error is measured where it is of labels.
 
     Raises:
         ValueError: The data set has no labels, or there is not one learned code for each row.
@@ -116,13 +122,7 @@ def evaluate_inputs(
             "give labels, or use encode, index and search without evaluation"
         )
     workers = config.training.workers
-    asymmetric = config.evaluation.asymmetric
-    query = encode_pairs(
-        model,
-        inputs.select(protocol.query),
-        output="real" if asymmetric else "packed",
-        workers=workers,
-    )
+    query = encode_pairs(model, inputs.select(protocol.query), output="real", workers=workers)
     retrieval = encode_pairs(model, inputs.select(protocol.retrieval), workers=workers)
     conventions = config.evaluation.model_dump(exclude={"database"})
     labels = dataset.labels[protocol.query], dataset.labels[protocol.retrieval]
@@ -140,14 +140,14 @@ def evaluate_inputs(
     report = evaluate_both(query, retrieval, *labels, record=record, **conventions)
     nested = {}
     for bits in model.nested:
-        width = bits if asymmetric else bits // 8
-        asked = query[0][:, :width], query[1][:, :width]
+        asked = query[0][:, :bits], query[1][:, :bits]
         found = retrieval[0][:, : bits // 8], retrieval[1][:, : bits // 8]
         # A radius beyond the code's length would be refused.
         radii = [radius for radius in conventions["radii"] if radius <= bits]
         own = {**conventions, "radii": radii, "record": replace(record, bits=bits)}
-        nested[bits] = evaluate_both(asked, found, *labels, **own)
-    report = replace(report, nested=nested)
+        shorter = evaluate_both(asked, found, *labels, **own)
+        nested[bits] = _with_errors(shorter, calibration, asked, found, labels)
+    report = _with_errors(replace(report, nested=nested), calibration, query, retrieval, labels)
     if learned is None:
         return report
     rows, codes = learned
@@ -163,6 +163,20 @@ def evaluate_inputs(
     record = replace(record, database="learned", counts=counts)
     other = evaluate_both(query, (images, texts), *labels, record=record, **conventions)
     return replace(report, learned=other)
+
+
+def _with_errors(
+    report: Report,
+    calibration: Calibration | None,
+    query: tuple[Any, Any],
+    retrieval: tuple[Any, Any],
+    labels: tuple[Any, Any],
+) -> Report:
+    """The report with the error of a calibration by labels, which are what it was measured by."""
+    if calibration is None or calibration.relevance != "labels":
+        return report
+    tables = calibration.tables.get(str(report.record.bits), {})
+    return replace(report, calibration_error=query_errors(tables, query, retrieval, labels))
 
 
 class Validation:

@@ -19,6 +19,7 @@ from crosshash.data.features.cache import FeatureCache
 from crosshash.data.model_inputs import PairInputs, encode_pairs, prepare_inputs
 from crosshash.data.protocol import Protocol
 from crosshash.experiment.assembly import Assembly, assemble
+from crosshash.experiment.calibration import calibrate_rows
 from crosshash.experiment.evaluation import Validation, evaluate_inputs
 from crosshash.experiment.identity import data_identity, training_identity
 from crosshash.experiment.run_folder import (
@@ -31,6 +32,7 @@ from crosshash.experiment.run_folder import (
 from crosshash.hub.resolve import CHECKPOINT
 from crosshash.hub.save import save
 from crosshash.model.hash_model import HashModel, ModelInfo
+from crosshash.retrieval.calibration import KEY
 from crosshash.retrieval.evaluate import Report
 from crosshash.retrieval.record import training_words
 from crosshash.settings import TrainerSettings
@@ -181,6 +183,16 @@ def train(
         if validate is not None or made.selection is not None:
             held = len(made.selection.query) if validate is None and made.selection else 0
             told.update(held_out=held, refit=config.data.refit)
+        calibration, spare = None, made.protocol.calibration
+        if spare is None and made.selection is not None:
+            # Before a second training sees these pairs.
+            calibration = calibrate_rows(
+                made.model,
+                inputs,
+                made.selection.query,
+                workers=config.training.workers,
+                refit=config.data.refit,
+            )
         again: list[dict[str, float]] = []
         if config.data.refit:
             del trainer, inputs  # one network in memory is enough
@@ -196,12 +208,19 @@ def train(
             )
         model, report = made.model, None
         merge_lora(model)  # what is measured is what will be saved
+        if spare is not None:
+            workers = config.training.workers
+            calibration = calibrate_rows(model, inputs, spare, workers=workers)
         if dataset.labels is not None and len(made.protocol.query):
             learned = None
             if config.evaluation.database == "both" and trainer.learned_codes is not None:
                 learned = made.rows, trainer.learned_codes
-            report = evaluate_inputs(model, inputs, dataset, made.protocol, config, told, learned)
+            report = evaluate_inputs(
+                model, inputs, dataset, made.protocol, config, told, learned, calibration
+            )
         figures = {} if report is None else report.as_dict()
+        if calibration is not None:
+            figures[KEY] = calibration.as_dict()
         model.info = ModelInfo(
             label_names=list(dataset.label_names),
             figures={**figures, "best_epoch": told["best_epoch"]},

@@ -33,6 +33,7 @@ from crosshash.hub.manifest import (
 )
 from crosshash.hub.resolve import CHECKPOINT, local_folder
 from crosshash.hub.save import round_weights, save
+from crosshash.retrieval.calibration import KEY
 
 CHECKPOINTS = "checkpoints"
 _GOLDEN = 4
@@ -214,8 +215,9 @@ def _store(
     dtype = round_weights(model)
     if result.report is not None:
         report = evaluate(model, progress=progress)
-        best = model.info.figures.get("best_epoch")
-        model.info.figures = {**report.as_dict(), "best_epoch": best}
+        kept = {key: model.info.figures.get(key) for key in ("best_epoch", KEY)}
+        kept = {key: value for key, value in kept.items() if value is not None}
+        model.info.figures = {**report.as_dict(), **kept}
     folder = output / CHECKPOINTS / name
     inputs = _golden_inputs(result.dataset, result.protocol.query, result.captions)
     save(model, folder, dtype=dtype, golden=inputs)

@@ -11,6 +11,7 @@ import yaml
 
 from crosshash.model.hash_model import HashModel
 from crosshash.reports.tables import markdown_table, visible
+from crosshash.retrieval.calibration import KEY
 from crosshash.retrieval.record import training_words
 
 _LEARNED = (
@@ -19,7 +20,15 @@ _LEARNED = (
     "checkpoint does not have."
 )
 FIGURES = "fit"  # in a model's figures: what was found by fitting it to vectors
+_CALIBRATED = (
+    "Probabilities of hits, learned from {how}. Their expected calibration error (10 bins of equal "
+    "width; 0 is best) over all items and over the 10 nearest of each query. *Searched*: the "
+    "queries over what they search, of which training pairs are nearer to what shares their labels "
+    "than new items will be; *unseen*: half of the queries over the other half, none of which was "
+    "trained on."
+)
 _DIRECTIONS = (("i2t", "image → text"), ("t2i", "text → image"))
+_WAYS = (*_DIRECTIONS, ("i2i", "image → image"), ("t2t", "text → text"))
 # What Markdown or HTML would read: marks, a "_" that is not inside of a word, and the starts of
 # addresses, which GitHub and the Hub make links of.
 _MARKS = re.compile(
@@ -66,7 +75,8 @@ def card(
     if fitted := model.info.figures.get(FIGURES):
         parts += ["## Measured", held_out_words(fitted), markdown_table(fitted["rows"]).rstrip()]
     if figures:
-        parts += ["## Measured", _table(figures), "## Protocol", _protocol(model)]
+        parts += ["## Measured", _table(figures), *_reliability(figures)]
+        parts += ["## Protocol", _protocol(model)]
     paper = model.info.experiment.get("paper") or {}
     if paper:
         parts += ["## The paper's figures", _list(paper)]
@@ -164,6 +174,29 @@ def _table(figures: Mapping[str, Any]) -> str:
         head = "| MAP of the first bits | image → text | text → image |\n| ---: | --- | --- |"
         parts.append("\n".join([head, *rows]))
     return "\n\n".join(parts)
+
+
+def _reliability(figures: Mapping[str, Any]) -> list[str]:
+    """How far the probabilities of hits are from the truth; nothing where they are not known."""
+    if not (errors := figures.get("calibration_error")):
+        return []
+    lines = [
+        "| items | | Hamming | its first 10 | asymmetric | its first 10 |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for items, ways in errors.items():
+        lines += [
+            f"| {items} | {words} | {found['hamming']:.3f} | {found['hamming_first']:.3f} "
+            f"| {found['asymmetric']:.3f} | {found['asymmetric_first']:.3f} |"
+            for way, words in _WAYS
+            if (found := ways.get(way))
+        ]
+    return [_CALIBRATED.format(how=_fitted(figures.get(KEY) or {})), "\n".join(lines)]
+
+
+def _fitted(calibration: Mapping[str, Any]) -> str:
+    items = f"{calibration['items']:,} held-out pairs" if "items" in calibration else "others"
+    return f"{items}, before it trained on these too" if calibration.get("refit") else items
 
 
 def _between(figures: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from crosshash.hub.errors import CheckpointError
+from crosshash.retrieval.calibration import KEY, read_calibration
 from crosshash.tensor_header import read_entries
 from crosshash.untrusted import is_unicode
 
@@ -117,6 +118,7 @@ def check_info(info: Mapping[str, Any], where: Path) -> None:
         "figures.i2t": (dict, "an object"),
         "figures.t2i": (dict, "an object"),
         "figures.nested": (dict, "an object"),
+        "figures.calibration_error": (dict, "an object"),
         "experiment": (dict, "an object"),
         "experiment.data": (dict, "an object"),
         "experiment.paper": (dict, "an object"),
@@ -129,6 +131,12 @@ def check_info(info: Mapping[str, Any], where: Path) -> None:
             raise CheckpointError(
                 f"{where}: {place} is {words}, got {type(value).__name__}; save it anew"
             )
+    calibration = (info.get("figures") or {}).get(KEY)
+    if calibration is not None:
+        try:
+            read_calibration(calibration)
+        except ValueError as error:
+            raise CheckpointError(f"{where}: figures.{error}; save it anew") from None
     for label in info.get("label_names") or []:
         if not isinstance(label, str) or not is_unicode(label):
             raise CheckpointError(f"{where}: label_names are strings, got {label!r}; save it anew")

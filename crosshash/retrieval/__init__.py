@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from crosshash._lazy import attach
 
 if TYPE_CHECKING:
+    from crosshash.retrieval.calibration import Calibration as Calibration
+    from crosshash.retrieval.calibration import calibration_of as calibration_of
     from crosshash.retrieval.curves import f1_at_radius as f1_at_radius
     from crosshash.retrieval.curves import precision_at as precision_at
     from crosshash.retrieval.curves import precision_recall_by_radius as precision_recall_by_radius
@@ -23,10 +25,13 @@ if TYPE_CHECKING:
     from crosshash.retrieval.neighbours import symmetric_scores as symmetric_scores
     from crosshash.retrieval.record import check_disjoint as check_disjoint
     from crosshash.retrieval.record import make_record as make_record
+    from crosshash.retrieval.reliability import calibration_error as calibration_error
 else:
     __getattr__, __dir__, __all__ = attach(
         __name__,
         {
+            "crosshash.retrieval.calibration": ["Calibration", "calibration_of"],
+            "crosshash.retrieval.reliability": ["calibration_error"],
             "crosshash.retrieval.curves": [
                 "f1_at_radius",
                 "precision_at",

@@ -105,8 +105,8 @@ class Report:
         record: How they were measured, on what.
         learned: The same with learned codes of the searched pairs that were trained on, where that
             was asked for; its record says so.
-        nested: By length, the same with the first bits of all codes, of a model that has such
-            lengths.
+        nested: By length, the same with the first bits of all codes, of a nested model.
+        calibration_error: How far off probabilities are, over ``searched`` and ``unseen`` items.
     """
 
     i2t: Figures
@@ -118,6 +118,7 @@ class Report:
     record: Record
     learned: Report | None = None
     nested: Mapping[int, Report] = field(default_factory=dict)
+    calibration_error: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def map_mean(self) -> float:
@@ -129,7 +130,7 @@ class Report:
         return self.record.as_dict()
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready values; ``"learned"`` and ``"nested"`` where there are such reports."""
+        """JSON-ready values; the last three only where they were measured."""
         shorter = {str(bits): report.as_dict() for bits, report in self.nested.items()}
         return {
             "map_i2t": self.i2t.map,
@@ -143,6 +144,7 @@ class Report:
             "t2t": self.t2t.as_dict(),
             "health": {"image": self.image_health.as_dict(), "text": self.text_health.as_dict()},
             "record": self.record_dict(),
+            **({"calibration_error": self.calibration_error} if self.calibration_error else {}),
             **({} if self.learned is None else {"learned": self.learned.as_dict()}),
             **({"nested": shorter} if shorter else {}),
         }

@@ -144,6 +144,32 @@ def test_the_authors_validation_set_is_used_where_there_is_one():
         protocol.with_validation(3)
 
 
+def test_pairs_to_calibrate_on_train_nothing_and_are_still_searched():
+    protocol = Protocol.random(200, query=10, train=150)
+    left = protocol.with_calibration(40, seed=5)
+    left.check(200)
+    assert left.counts() == {"query": 10, "retrieval": 190, "train": 110, "calibration": 40}
+    assert left.overlaps()["retrieval_calibration"] == 40
+    assert sorted([*left.train, *left.calibration]) == protocol.train.tolist()
+    assert left.digest(range(200)) != protocol.digest(range(200))
+    chosen = left.with_validation(30)
+    assert not np.isin(left.calibration, [*chosen.query, *chosen.train]).any()
+    again = protocol.with_calibration(40, seed=5)
+    assert again.calibration.tolist() == left.calibration.tolist()
+    assert protocol.with_calibration(40).calibration.tolist() != left.calibration.tolist()
+    with pytest.raises(ValueError, match=r"40 pairs are left out .* data\.calibration to 0"):
+        left.with_calibration(2)
+    with pytest.raises(ValueError, match="train pairs are in the calibration set"):
+        dataclasses.replace(left, calibration=protocol.train).check(200)
+
+
+@pytest.mark.parametrize("size", [0, 30, 31])
+def test_calibration_must_leave_training_pairs(size):
+    protocol = Protocol.random(60, query=10, train=30)
+    with pytest.raises(ValueError, match=f"leave {size} of 30 training pairs out.*1 to 29"):
+        protocol.with_calibration(size)
+
+
 def test_a_rehearsal_lies_inside_the_training_set_and_is_like_the_real_search() -> None:
     whole = Protocol.random(1000, query=100, train=600, seed=3)
     rehearsal = whole.held_out(150)

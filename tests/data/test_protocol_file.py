@@ -37,8 +37,8 @@ def test_a_protocol_comes_back_as_it_was(path, protocol):
         np.testing.assert_array_equal(read.sets()[part], rows)
 
 
-def test_order_and_validation_set_are_kept(tmp_path):
-    protocol = Protocol("p", [3, 1], [30, 10, 11, 12, 5, 4], [12, 11], [20])
+def test_order_and_the_sets_that_are_held_out_are_kept(tmp_path):
+    protocol = Protocol("p", [3, 1], [30, 10, 11, 12, 5, 4], [12, 11], [20], [30, 4])
     write_protocol(tmp_path / "p.json", protocol, IDS)
     read = read_protocol(tmp_path / "p.json", IDS)
     assert {part: rows.tolist() for part, rows in read.sets().items()} == {
@@ -46,6 +46,7 @@ def test_order_and_validation_set_are_kept(tmp_path):
         "retrieval": [30, 10, 11, 12, 5, 4],
         "train": [12, 11],
         "validation": [20],
+        "calibration": [30, 4],
     }
 
 

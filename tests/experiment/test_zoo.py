@@ -20,6 +20,7 @@ from crosshash.hub import manifest as manifest_module
 from crosshash.hub import resolve as resolve_module
 from crosshash.hub.golden import has_golden
 from crosshash.hub.manifest import read_manifest
+from crosshash.retrieval import calibration_of
 
 
 def toy(root: str, *, scale: float = 1.0) -> tuple[PairedDataset, Protocol]:
@@ -101,6 +102,17 @@ def test_every_recipe_is_tried_and_the_good_ones_are_in_the_zoo(place: Path) -> 
     assert manifest.paper == {"map_i2t": 0.9, "map_t2i": 0.8}
     assert manifest.figures.protocol == "toy/0"
     assert "golden.safetensors" in manifest.files
+
+
+def test_a_built_model_keeps_its_calibration(place: Path) -> None:
+    build_zoo(["amgfh/toy-16"], overrides=["data.validation=15"], progress=False)
+    model = crosshash.load("amgfh-toy-16")
+    found = calibration_of(model)
+    assert found is not None
+    assert found.items == 15
+    assert model.info.figures["best_epoch"] in (1, 2)
+    errors = crosshash.evaluate(model, progress=False).calibration_error
+    assert model.info.figures["calibration_error"] == errors != {}
 
 
 def test_a_built_model_is_loaded_by_name_and_has_the_figures_of_its_manifest(place: Path) -> None:

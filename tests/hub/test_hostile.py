@@ -8,15 +8,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import crosshash
 from crosshash.hub.checkpoint import read_checkpoint
 from crosshash.hub.contained import contained, safe_name
 from crosshash.hub.errors import CheckpointError
 from crosshash.hub.limits import AllocationLimit, read_header
 from crosshash.hub.publish import publish
+from crosshash.model.hash_model import HashModel
+from crosshash.retrieval.calibrating import learn
+from crosshash.retrieval.calibration import calibration_of
 from crosshash.untrusted import JSON_BYTES
 
 WEIGHTS = "model.safetensors"
@@ -333,6 +338,36 @@ def test_an_odd_info_is_told_before_anything_is_published(
     (folder / "info.json").write_text(json.dumps({**info, **change}))
     with pytest.raises(CheckpointError, match=r"info\.json"):
         publish(folder, "org/name", dry_run=True)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda found: found["tables"]["16"]["t2i"]["hamming"].pop(), "17|16 probabilities"),
+        (lambda found: found["tables"]["16"]["t2i"]["hamming"].reverse(), "never rise"),
+        (lambda found: found["tables"]["16"]["t2i"]["asymmetric"].update(starts=[]), "starts"),
+        (lambda found: found["tables"].update({"16": 3}), "valid dictionary"),
+        (lambda found: found.update(tables="\x80\x04."), "valid dictionary"),
+        (lambda found: found.pop("relevance"), "Field required"),
+    ],
+)
+def test_a_damaged_calibration_is_refused(
+    model: HashModel, tmp_path: Path, damage: Callable[[dict[str, Any]], object], said: str
+) -> None:
+    values = np.random.default_rng(0).normal(size=(2, 30, 16))
+    calibration = learn(*values)
+    assert calibration is not None
+    model.info.figures["calibration"] = calibration.as_dict()
+    crosshash.save(model, tmp_path / "model")
+    path = tmp_path / "model" / "info.json"
+    info = json.loads(path.read_text())
+    assert calibration_of(read_checkpoint(tmp_path / "model")) == calibration
+    damage(info["figures"]["calibration"])
+    path.write_text(json.dumps(info))
+    with pytest.raises(CheckpointError, match=rf"info\.json: figures\.calibration\..*({said})"):
+        read_checkpoint(tmp_path / "model", verify=False)
+    with pytest.raises(CheckpointError, match=r"figures\.calibration\..*; save it anew"):
+        read_checkpoint(tmp_path / "model")
 
 
 def test_figures_that_are_nan_are_still_read(folder: Path) -> None:
