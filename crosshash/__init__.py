@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from crosshash import config as config
     from crosshash import data as data
     from crosshash import experiment as experiment
+    from crosshash import encoding as encoding
     from crosshash import hub as hub
     from crosshash import layers as layers
     from crosshash import losses as losses
@@ -63,6 +64,7 @@ else:
             "codes",
             "config",
             "data",
+            "encoding",
             "experiment",
             "hub",
             "layers",
