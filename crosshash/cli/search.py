@@ -1,4 +1,4 @@
-"""The commands ``encode``, ``index`` and ``search``: thin, over models and their indexes."""
+"""The commands ``index`` and ``search``: thin, over models and their indexes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import typer
 
-from crosshash.cli.options import Imports, Json, Model, Quiet, Workers, image_paths
-from crosshash.cli.output import print_result
+from crosshash.cli.options import (
+    AllowUnknown,
+    Bits,
+    Imports,
+    Json,
+    Model,
+    Quiet,
+    SkipCorrupt,
+    Workers,
+    image_paths,
+)
+from crosshash.cli.output import print_result, told_skipped
 
 if TYPE_CHECKING:
     from crosshash.cli.encoding import Encoded
@@ -18,85 +28,14 @@ if TYPE_CHECKING:
     from crosshash.retrieval.index import Index, SearchResult
 
 
-SkipCorrupt = Annotated[
-    bool, typer.Option("--skip-corrupt", help="Leave out files that are no pictures; list them.")
-]
-Bits = Annotated[
-    Optional[int],  # noqa: UP045  (typer reads the annotation)
-    typer.Option(help="The first so many bits, of a model that was trained for them."),
-]
-AllowUnknown = Annotated[
-    bool, typer.Option("--allow-unknown", help="Take a text without a known word for an empty one.")
-]
-
-
-def encode(
-    model: Model,
-    items: Annotated[
-        list[str],
-        typer.Argument(help="Image files, folders of images, or texts; or one file of vectors."),
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="A .npz file for codes and ids.")],
-    text: Annotated[bool, typer.Option("--text", help="The items are texts.")] = False,
-    bits: Bits = None,
-    skip_corrupt: SkipCorrupt = False,
-    allow_unknown: AllowUnknown = False,
-    workers: Workers = 0,
-    imports: Imports = None,
-    json_: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Write the packed codes of images or texts, or of vectors, whose ids are their row numbers.
-
-    Example: `crosshash encode amgfh-shapes-64 photos/ -o codes.npz`
-    """
-    import numpy as np
-
-    from crosshash.cli.encoding import (
-        Encoded,
-        encode_pictures,
-        encode_texts,
-        encode_vectors,
-        vector_file,
-    )
-    from crosshash.files import atomic_file
-    from crosshash.hub.load import load
-
-    vectors = vector_file(items)
-    paths = [] if text or vectors else _pictures(items)
-    network = load(model, imports=imports or ())
-    bits = network.check_length(bits)
-    if vectors:
-        done = encode_vectors(network, vectors, bits=bits, text=text)
-    elif text:
-        codes = encode_texts(network, items, bits=bits, allow_unknown=allow_unknown)
-        done = Encoded(codes, items, [])
-    else:
-        done = encode_pictures(
-            network,
-            paths,
-            bits=bits,
-            skip_corrupt=skip_corrupt,
-            workers=workers,
-            progress=not quiet,
-        )
-    with atomic_file(output) as path, path.open("wb") as file:
-        np.savez(file, codes=done.codes, ids=np.array(done.ids))
-    values = {
-        "output": str(output),
-        "items": len(done.ids),
-        "bits": bits,
-        "skipped": done.skipped,
-    }
-    line = f"{len(done.ids)} codes of {bits} bits: {output}"
-    print_result(values, json_, line, *_told(done.skipped))
-
-
 def index(
     model: Model,
     items: Annotated[
         list[str],
-        typer.Argument(help="Image files or folders of images; or one file of their vectors."),
+        typer.Argument(
+            help="Image files or folders of images; one file of their vectors; or one folder of "
+            "codes that `crosshash encode` wrote."
+        ),
     ],
     output: Annotated[
         Path,
@@ -114,20 +53,34 @@ def index(
 ) -> None:
     """Build a search index of images, or of their vectors, whose ids are their row numbers.
 
+    A folder of codes, of images or texts, is indexed as it is, with the model that made it.
+
     Example: `crosshash index runs/amgfh-flickr8k-64 photos/ -o photos.index`
     """
-    from crosshash.cli.encoding import encode_pictures, encode_vectors, vector_file
+    from crosshash.cli.encoding import (
+        Encoded,
+        codes_folder,
+        encode_pictures,
+        encode_vectors,
+        vector_file,
+    )
+    from crosshash.encoding.folder import read_codes
     from crosshash.hub.load import load
     from crosshash.retrieval.index import Index
     from crosshash.retrieval.index_file import check_replaceable
 
-    vectors = vector_file(items)
-    paths = [] if vectors else _pictures(items)
+    codes = codes_folder(items)
+    vectors = None if codes else vector_file(items)
+    paths = [] if codes or vectors else image_paths(items)
     built = Index.load(output) if add else None
     check_replaceable(output)  # not only when it is saved, after the work
     network = load(model, imports=imports or ())
+    kind = "image"
+    if codes is not None:
+        codes.check(network, bits)
+        bits, kind = codes.header.bits, codes.header.kind
     if built is None:
-        built = Index.for_model(network, {"model": str(model), "kind": "image"}, bits=bits)
+        built = Index.for_model(network, {"model": str(model), "kind": kind}, bits=bits)
     elif bits not in (None, built.bits):
         raise ValueError(
             f"{output} holds codes of {built.bits} bits, to which none of {bits} can be added; "
@@ -137,7 +90,13 @@ def index(
         built.check_model(network)
     new = [path for path in paths if str(path) not in built]
     before, done = len(built), None
-    if vectors:
+    if codes is not None:
+        for ids, packed in read_codes(codes.folder):
+            some = _without(Encoded(packed, ids, []), built)
+            built.add(some.codes, some.ids)
+        if len(built) > before:
+            built.save(output)
+    elif vectors:
         done = _without(encode_vectors(network, vectors, bits=built.bits), built)
     elif new:
         done = encode_pictures(
@@ -161,7 +120,8 @@ def index(
         "skipped": skipped,
     }
     there = f", {added} of them added" if add else ""
-    print_result(values, json_, f"{len(built)} images indexed{there}: {output}", *_told(skipped))
+    line = f"{len(built)} {kind}s indexed{there}: {output}"
+    print_result(values, json_, line, *told_skipped(skipped))
 
 
 def search(
@@ -245,25 +205,10 @@ def _rows(found: SearchResult) -> list[dict[str, Any]]:
     ]
 
 
-def _pictures(items: list[str]) -> list[Path]:
-    """Picture files, each once, as an index has them."""
-    return list(dict.fromkeys(image_paths(items)))
-
-
 def _without(done: Encoded, built: Index) -> Encoded:
     """What an index has not yet."""
     new = [row for row, id_ in enumerate(done.ids) if id_ not in built]
     return done._replace(codes=done.codes[new], ids=[done.ids[row] for row in new])
-
-
-def _told(skipped: list[str]) -> list[str]:
-    """A line on pictures that were left out, and their names."""
-    from crosshash.reports.tables import visible
-
-    if not skipped:
-        return []
-    names = map(visible, skipped)  # each of which is one line
-    return ["\n  ".join([f"{len(skipped)} skipped, which cannot be read as images:", *names])]
 
 
 def _model_of(

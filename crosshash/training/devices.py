@@ -35,6 +35,20 @@ def start_accelerator(device: Device, precision: str) -> Any:
     return Accelerator(cpu=device == "cpu", mixed_precision=precision)
 
 
+def own_share() -> tuple[int, int, torch.device]:
+    """This process's number, how many there are, and its device, under ``accelerate launch``.
+
+    For work in which processes need nothing of each other: the group that they formed is left, so
+    that none waits for another or ends with it.
+    """
+    accelerator = start_accelerator("auto", "no")
+    found = accelerator.process_index, accelerator.num_processes, accelerator.device
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+    AcceleratorState._reset_state(reset_partial_state=True)
+    return found
+
+
 def share(accelerator: Any, tensors: Iterable[Tensor]) -> None:
     """Give every process the values of the first, in place."""
     if accelerator.num_processes > 1:
