@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from crosshash import codes as codes
     from crosshash import config as config
     from crosshash import data as data
-    from crosshash import experiment as experiment
     from crosshash import encoding as encoding
+    from crosshash import experiment as experiment
     from crosshash import hub as hub
     from crosshash import layers as layers
     from crosshash import losses as losses

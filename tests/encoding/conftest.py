@@ -14,7 +14,7 @@ from PIL import Image
 import crosshash
 from crosshash.model.hash_model import HashModel
 
-WORDS = "a red circle and the blue square run on green grass".split()
+WORDS = "a red circle and the blue square run on green grass"
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +25,7 @@ def model() -> HashModel:
         "amgfh",
         bits=32,
         backbones={"name": "test_resnet", "weights": "random", "image_size": 32},
-        texts=[" ".join(WORDS)],
+        texts=[WORDS],
         dim=16,
         hidden=[16],
     ).eval()
@@ -39,7 +39,7 @@ def vector_model() -> HashModel:
         "dcmh",
         bits=16,
         backbones={"name": "features", "dim": 6},
-        texts=[" ".join(WORDS)],
+        texts=[WORDS],
         image_hidden=[8],
         text_hidden=[8],
     ).eval()

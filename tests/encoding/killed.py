@@ -2,9 +2,9 @@
 
     python killed.py MODEL SOURCE FOLDER POINT...
 
-A point is ``batch:n``, before the n-th batch is done; ``sync:n``, when the n-th file has its contents
-and not yet its name; or ``name:n``, when it has just got its name. After each death what is there must
-be whole.
+A point is ``batch:n``, before the n-th batch is done; ``sync:n``, when the n-th file has its
+contents and not yet its name; or ``name:n``, when it has just got its name. After each death what
+is there must be whole.
 """
 
 from __future__ import annotations

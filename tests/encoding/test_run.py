@@ -124,9 +124,10 @@ def test_a_disk_that_fails_stops_the_run_and_rejects_nothing(
         encode_source(model, photos, tmp_path / "codes", items_per_part=4)
     assert list(contents(tmp_path / "codes")) == ["codes.json"]
     code = errno.ENAMETOOLONG
+    source = open_source(photos)
+    pictures = Pictures(source, list(source))
     with pytest.raises(CorruptImageError):
-        source = open_source(photos)
-        Pictures(source, list(source)).open(0)
+        pictures.open(0)
 
 
 def test_what_is_finished_is_kept_and_the_rest_is_done(
@@ -198,7 +199,7 @@ def test_a_folder_that_is_none_of_ours_is_left_alone(
     folder = tmp_path / "codes"
     encode_source(model, photos, folder)
     (folder / "codes.json").unlink()
-    with pytest.raises(ValueError, match="has parts of codes and no codes.json"):
+    with pytest.raises(ValueError, match=r"has parts of codes and no codes\.json"):
         encode_source(model, photos, folder)
     with pytest.raises(FileNotFoundError, match="no folder of codes"):
         read_codes(folder)
@@ -206,7 +207,7 @@ def test_a_folder_that_is_none_of_ours_is_left_alone(
 
 def test_nothing_to_encode_is_an_error_and_leaves_nothing(model: HashModel, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="there is nothing to encode in .*empty"):
+    with pytest.raises(ValueError, match=r"there is nothing to encode in .*empty"):
         encode_source(model, tmp_path / "empty", tmp_path / "codes")
     assert not (tmp_path / "codes").exists()
     for wrong, options in (

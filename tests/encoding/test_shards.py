@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import tarfile
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from crosshash.encoding.items import Item, Pictures, RejectedError
+from crosshash.encoding.items import Pictures, RejectedError
 from crosshash.encoding.listing import TWICE, iterate_parts, list_items
 from crosshash.encoding.shards import TarShards, tar_paths
 from crosshash.encoding.sources import open_source
@@ -70,7 +71,7 @@ def test_ids_of_several_shards_have_the_shard_before_the_key(
     (tmp_path / "in" / "z.png").write_bytes(picture(0))
     with pytest.raises(ValueError, match=r"has shards \(s-008.tar\) and pictures \(z.png\)"):
         open_source(tmp_path / "in")
-    with pytest.raises(ValueError, match="z.png is no tar shard"):
+    with pytest.raises(ValueError, match=r"z\.png is no tar shard"):
         open_source([tmp_path / "in" / "z.png", tmp_path / "in" / "s-008.tar"])
 
 
@@ -213,11 +214,8 @@ def test_memory_does_not_grow_with_the_members(tmp_path: Path) -> None:
             tar.members.clear()
     source = open_source(tmp_path / "a.tar")
     tracemalloc.start()
-    last: Item | None = None
-    for last in source:
-        pass
+    last = deque(source, maxlen=1)[0]
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert last is not None
     assert last.id == "002999"
     assert peak < 200_000  # each member takes some 1,000 bytes

@@ -47,7 +47,7 @@ def test_files_and_folders_come_in_the_order_of_an_npz_file(
     assert pairs(open_source(".")) == [(str(path), "") for path in image_paths(["."])]
     given = ["j.png", "b"]
     assert [item.id for item in open_source(given)] == ["j.png", str(Path("b", "x.png"))]
-    with pytest.raises(FileNotFoundError, match="k.png: no such file or folder"):
+    with pytest.raises(FileNotFoundError, match=r"k\.png: no such file or folder"):
         open_source("k.png")
 
 
