@@ -29,6 +29,7 @@ class PictureFiles(Source):
     kind: Kind = "image"
     form = "pictures"
     title = "picture files"
+    seen = True
 
     def __init__(self, given: Sequence[str]) -> None:
         self.given = given

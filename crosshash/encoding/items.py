@@ -51,12 +51,15 @@ class Source(ABC):
         form: What :meth:`read` gives.
         title: What it is called in ``codes.json``: "tar shards".
         given: What the user named.
+        seen: Whether the items' files were there when they were listed, so that one that is gone
+            is no corrupt input.
     """
 
     kind: Kind
     form: Literal["pictures", "texts", "vectors"]
     title: str
     given: Sequence[str]
+    seen: bool = False
 
     @abstractmethod
     def __iter__(self) -> Iterator[Item]:
@@ -77,6 +80,10 @@ class Source(ABC):
     def stamp(self) -> str:
         """What changes with the source, besides its items."""
         return ""
+
+    def __str__(self) -> str:
+        more = ", …" if len(self.given) > 3 else ""
+        return f"{', '.join(self.given[:3])}{more} ({self.title})"
 
     def describe(self) -> dict[str, Any]:
         """For ``codes.json``: what it is and what it was called by."""
@@ -102,13 +109,18 @@ class Pictures(ImageSource):
         """The picture in RGB, upright and on white.
 
         Raises:
-            CorruptImageError: It cannot be decoded, or is not there.
-            OSError: The disk failed, so that nothing is known of the picture.
+            CorruptImageError: It cannot be decoded; or it is not there, in a list.
+            OSError: The disk failed or went away, so that nothing is known of the picture.
         """
         name = self.name(index)
         try:
             return decode(self._stored(index), name, size)
         except FileNotFoundError:
+            if self.source.seen:  # else all the rest is rejected when a disk goes away
+                raise FileNotFoundError(
+                    f"{name} was there when {self.source.title} were listed, and is gone; run the "
+                    "same command again or, if it is to be gone, encode to a new folder"
+                ) from None
             raise CorruptImageError(name, "there is no such file") from None
         except CorruptImageError as error:
             cause = error.__cause__

@@ -59,8 +59,7 @@ def list_items(source: Source, per_part: int) -> Listing:
         hashes.extend(hash(item.id) & _MASK for item in items)
     if not parts:
         raise ValueError(
-            f"there is nothing to encode in {', '.join(source.given)} ({source.title}); "
-            "name what has pictures or, with --text, texts"
+            f"there is nothing to encode in {source}; name what has pictures or, with --text, texts"
         )
     ordered = np.sort(np.frombuffer(hashes, dtype=np.uint64))
     twice = frozenset(ordered[1:][ordered[1:] == ordered[:-1]].tolist())
@@ -83,7 +82,7 @@ def iterate_parts(source: Source, listing: Listing) -> Iterator[tuple[int, list[
         if number + 1 == len(listing.parts):
             return
     raise ValueError(
-        f"{', '.join(source.given)} changed while it was read, and the parts of a changed source "
+        f"{source} changed while it was read, and the parts of a changed source "
         "would be others; encode it again, to a new folder, when it stays as it is"
     )
 

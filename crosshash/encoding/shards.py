@@ -53,6 +53,7 @@ class TarShards(Source):
     """
 
     title = "tar shards"
+    seen = True
 
     def __init__(self, given: Sequence[str], paths: Sequence[Path], kind: Kind) -> None:
         self.given = given

@@ -130,6 +130,22 @@ def test_a_disk_that_fails_stops_the_run_and_rejects_nothing(
         pictures.open(0)
 
 
+def test_a_source_that_goes_away_stops_the_run_and_rejects_nothing(
+    model: HashModel, photos: Path, tmp_path: Path
+) -> None:
+    def take_away(done: int, total: int) -> None:
+        if done == 4:
+            photos.rename(tmp_path / "away")
+
+    source = open_source(sorted(photos.glob("*.png")))
+    folder, options = tmp_path / "codes", {"items_per_part": 8, "batch_size": 2}
+    with pytest.raises(FileNotFoundError, match="was there when picture files were listed"):
+        encode_source(model, source, folder, progress=take_away, **options)
+    assert list(contents(folder)) == ["codes.json"]
+    (tmp_path / "away").rename(photos)
+    assert encode_source(model, source, folder, **options).items == 9
+
+
 def test_what_is_finished_is_kept_and_the_rest_is_done(
     model: HashModel, photos: Path, tmp_path: Path
 ) -> None:
