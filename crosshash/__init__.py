@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from crosshash import codes as codes
     from crosshash import config as config
     from crosshash import data as data
+    from crosshash import encoding as encoding
     from crosshash import experiment as experiment
     from crosshash import hub as hub
     from crosshash import layers as layers
@@ -64,6 +65,7 @@ else:
             "codes",
             "config",
             "data",
+            "encoding",
             "experiment",
             "hub",
             "layers",

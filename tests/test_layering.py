@@ -22,11 +22,12 @@ FLOORS = [
     {"methods"},
     {"training", "retrieval", "data", "reports"},
     {"search"},
-    {"hub"},
+    {"hub", "encoding"},
     {"__init__", "__main__", "cli", "demo", "environment", "experiment"},
 ]
 DOOR = len(FLOORS) - 1
-HEAVY = {"faiss", "huggingface_hub", "matplotlib", "numba", "timm", "transformers", "typer"}
+HEAVY = {"datasets", "faiss", "huggingface_hub", "matplotlib", "numba", "pyarrow", "timm"}
+HEAVY |= {"transformers", "typer"}
 FILES = sorted(ROOT.rglob("*.py"))
 
 

@@ -19,6 +19,8 @@ from crosshash.images import CorruptImageError, ImageSource
 _BAR_AFTER = 2.0  # seconds
 T = TypeVar("T")
 _Read = tuple[list[int], Tensor, list[Exception | None]]
+# Told the number, in its source, of a picture that cannot be decoded, and why.
+OnCorrupt = Callable[[int, CorruptImageError], None]
 
 
 def check_keep(encoder: ImageBackbone | TextEncoder, keep: Sequence[str]) -> tuple[str, ...]:
@@ -56,7 +58,7 @@ def iterate_features(
     workers: int = 0,
     device: torch.device | str | None = None,
     progress: bool = True,
-    on_corrupt: str = "raise",
+    on_corrupt: str | OnCorrupt = "raise",
 ) -> Iterator[Features]:
     """Features of a source's pictures, batch by batch and in order.
 
@@ -72,7 +74,8 @@ def iterate_features(
         workers: Processes that decode; 0 decodes between batches.
         device: Where to run, and where the features are; default: where the backbone is.
         progress: Show a bar on a terminal when it takes longer than two seconds.
-        on_corrupt: ``"raise"``, or ``"skip"``: the rows of pictures that cannot be decoded are NaN.
+        on_corrupt: ``"raise"``; ``"skip"``: the rows of pictures that cannot be decoded are NaN; or
+            a function that is told each of them, in whose row are the features of a black picture.
 
     Raises:
         CorruptImageError: A file is no picture, and ``on_corrupt="raise"``; names it.
@@ -80,7 +83,7 @@ def iterate_features(
         ValueError: A feature is NaN or infinite; names the picture.
     """
     names = check_keep(backbone, keep)
-    if on_corrupt not in ("raise", "skip"):
+    if not callable(on_corrupt) and on_corrupt not in ("raise", "skip"):
         raise ValueError(f"on_corrupt={on_corrupt!r}: use 'raise' or 'skip'")
     if batch_size <= 0:
         raise ValueError(f"batch_size is the number of pictures in a batch, got {batch_size}")
@@ -94,8 +97,7 @@ def iterate_features(
         # Its own generator: else a cached run and a computed one would go on from other seeds.
         generator=torch.Generator(),
     )
-    skip = on_corrupt == "skip"
-    batches = _batches(backbone, loader, pictures, "map" in names, skip, device)
+    batches = _batches(backbone, loader, pictures, "map" in names, on_corrupt, device)
     if not progress:
         return batches
     return with_bar(
@@ -129,7 +131,7 @@ def _batches(
     loader: DataLoader[Any],
     pictures: _Pictures,
     keep_map: bool,
-    skip: bool,
+    on_corrupt: str | OnCorrupt,
     device: torch.device | str | None,
 ) -> Iterator[Features]:
     before: Callable[[], Features] | None = None
@@ -141,7 +143,11 @@ def _batches(
             with running(backbone, target, keep_map=keep_map, most=len(pictures)) as begin:
                 # One batch is computed while the next is decoded.
                 for rows, pixels, errors in batches:
+                    skip = on_corrupt != "raise"
                     fatal = [e for e in errors if e and not (skip and _is_corrupt(e))]
+                    if callable(on_corrupt) and not fatal:
+                        _tell(on_corrupt, rows, errors)
+                        errors = []
                     finish = None if fatal else begin(pixels)
                     if before is not None:
                         yield before()
@@ -158,6 +164,12 @@ def _batches(
 
 def _is_corrupt(error: Exception) -> bool:
     return isinstance(error, CorruptImageError)
+
+
+def _tell(told: OnCorrupt, rows: list[int], errors: list[Exception | None]) -> None:
+    for row, error in zip(rows, errors, strict=True):
+        if isinstance(error, CorruptImageError):
+            told(row, error)
 
 
 def _finished(

@@ -77,9 +77,12 @@ def running(
         most: Pictures that will come in all.
     """
     dtype = floating_type(backbone)
+    kind = device.type
+    # Each thread has an autocast of its own: the caller's is handed on.
+    cast = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
 
     def run(pixels: Tensor) -> Features:
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast(kind, cast, enabled=cast is not None):
             features = backbone(pixels.to(dtype))
         return Features(features.pooled, features.map if keep_map else None)
 

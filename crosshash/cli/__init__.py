@@ -9,7 +9,19 @@ from typing import Annotated, Any
 
 import typer
 
-from crosshash.cli import config, convert, data, export, fit, hub, info, search, train
+from crosshash.cli import (
+    config,
+    convert,
+    data,
+    encode,
+    export,
+    fit,
+    hub,
+    index,
+    info,
+    search,
+    train,
+)
 from crosshash.cli.output import complain
 from crosshash.cli.shell import INTERRUPTED, Shell
 
@@ -32,8 +44,8 @@ app.command(rich_help_panel=START)(train.train)
 app.command(rich_help_panel=START)(config.config)
 app.command(rich_help_panel=START)(train.evaluate)
 app.command(rich_help_panel=START)(info.info)
-app.command(rich_help_panel=SEARCH)(search.encode)
-app.command(rich_help_panel=SEARCH)(search.index)
+app.command(rich_help_panel=SEARCH)(encode.encode)
+app.add_typer(index.app, name="index", rich_help_panel=SEARCH)
 app.command(rich_help_panel=SEARCH)(search.search)
 app.command(rich_help_panel=ZOO)(hub.models)
 app.command(rich_help_panel=ZOO)(hub.publish)

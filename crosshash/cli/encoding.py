@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image as PILImage
 
+from crosshash.backbones.forward import evaluating
 from crosshash.cli.options import hint_on_damage
 from crosshash.data.features.vectors import is_vector_file, read_vectors
-from crosshash.images import CorruptImageError, ImageFiles
-from crosshash.model.encoding import Output
+from crosshash.encoding.folder import Header, is_codes_folder, read_header
+from crosshash.images import ImageFiles
+from crosshash.model.digest import model_digest
+from crosshash.model.encoding import Output, collect, image_chunks, image_codes
 from crosshash.model.hash_model import HashModel
 
 
@@ -23,22 +25,6 @@ class Encoded(NamedTuple):
     codes: Any
     ids: list[str]
     skipped: list[str]
-
-
-class _SkippingFiles(ImageFiles):
-    """Picture files of which a corrupt one is black and remembered: each is read only once."""
-
-    def __init__(self, paths: Sequence[str | Path]) -> None:
-        super().__init__(paths)
-        # Shared, since pictures are decoded in other processes where there are workers.
-        self.corrupt = torch.zeros(len(paths), dtype=torch.bool).share_memory_()
-
-    def open(self, index: int, *, size: tuple[int, int] | None = None) -> PILImage.Image:
-        try:
-            return super().open(index, size=size)
-        except CorruptImageError:
-            self.corrupt[index] = True
-            return PILImage.new("RGB", (64, 64))
 
 
 def encode_pictures(
@@ -65,18 +51,29 @@ def encode_pictures(
         CorruptImageError: A file is no picture, and ``skip_corrupt`` is False.
         ValueError: None is one.
     """
-    source = _SkippingFiles(paths) if skip_corrupt else ImageFiles(paths)
     ids = [str(path) for path in paths]
-    with hint_on_damage("--skip-corrupt"):
-        codes = model.encode_image(source, bits=bits, workers=workers, progress=progress)
-    if not isinstance(source, _SkippingFiles):
+    if not skip_corrupt:
+        with hint_on_damage("--skip-corrupt"):
+            codes = model.encode_image(ids, bits=bits, workers=workers, progress=progress)
         return Encoded(codes, ids, [])
-    corrupt = source.corrupt.tolist()
-    if all(corrupt):
+    lost: set[int] = set()
+    chunks = image_chunks(
+        {slot: model.backbone(slot) for slot in model.slots},
+        ImageFiles(paths),
+        needs=model.image_needs,
+        device=model.device,
+        batch_size=64,
+        workers=workers,
+        progress=progress,
+        on_corrupt=lambda row, _: lost.add(row),
+    )
+    length = model.check_length(bits)
+    with evaluating(model), torch.inference_mode():
+        codes = collect((image_codes(model, chunk)[:, :length] for chunk in chunks), "packed")
+    if len(lost) == len(ids):
         raise ValueError(f"none of {len(ids)} pictures can be read, the first is {ids[0]}")
-    kept = [row for row, bad in enumerate(corrupt) if not bad]
-    skipped = [id_ for id_, bad in zip(ids, corrupt, strict=True) if bad]
-    return Encoded(codes[kept], [ids[row] for row in kept], skipped)
+    kept = [row for row in range(len(ids)) if row not in lost]
+    return Encoded(codes[kept], [ids[row] for row in kept], [ids[row] for row in sorted(lost)])
 
 
 def vector_file(items: Sequence[str]) -> str | None:
@@ -89,6 +86,44 @@ def vector_file(items: Sequence[str]) -> str | None:
     if files and len(items) > 1:
         raise ValueError(f"{files[0]} is a file of vectors; give it alone")
     return files[0] if files else None
+
+
+class CodesFolder(NamedTuple):
+    """A folder of codes and what it says of itself."""
+
+    folder: str
+    header: Header
+
+    def check(self, model: HashModel, bits: int | None) -> None:
+        """Refuse a model, or a length, of other codes.
+
+        Raises:
+            ValueError: The folder is another model's, or has codes of another length.
+        """
+        made, asked = self.header.model_digest, model_digest(model)
+        if made != asked:
+            raise ValueError(
+                f"{self.folder} was made by another model, {self.header.model} (digest "
+                f"{made[:12]}; this one has {asked[:12]}), so distances would mean nothing: index "
+                "it with that model, or encode the source again"
+            )
+        if bits not in (None, self.header.bits):
+            raise ValueError(
+                f"{self.folder} holds codes of {self.header.bits} bits, not of {bits}; leave "
+                "--bits out, or encode the source again"
+            )
+
+
+def codes_folder(items: Sequence[str]) -> CodesFolder | None:
+    """The folder of codes that items are; None where they are others.
+
+    Raises:
+        ValueError: There is one among other items; or it is damaged.
+    """
+    found = [item for item in items if is_codes_folder(item)]
+    if found and len(items) > 1:
+        raise ValueError(f"{found[0]} is a folder of codes; give it alone")
+    return CodesFolder(found[0], read_header(found[0])) if found else None
 
 
 def encode_vectors(

@@ -36,6 +36,16 @@ Imports = Annotated[
     ),
 ]
 Workers = Annotated[int, typer.Option(min=0, help="Processes that decode images.")]
+SkipCorrupt = Annotated[
+    bool, typer.Option("--skip-corrupt", help="Leave out files that are no pictures; list them.")
+]
+Bits = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(help="The first so many bits, of a model that was trained for them."),
+]
+AllowUnknown = Annotated[
+    bool, typer.Option("--allow-unknown", help="Take a text without a known word for an empty one.")
+]
 
 
 def settings_of(pairs: list[str] | None) -> dict[str, Any]:
@@ -61,7 +71,7 @@ def hint_on_damage(option: str) -> Iterator[None]:
 
 
 def image_paths(items: list[str]) -> list[Path]:
-    """Image files as given, and all below folders, sorted."""
+    """Image files as given, and all below folders, sorted; each once."""
     from crosshash.images import SUFFIXES
 
     paths: list[Path] = []
@@ -74,4 +84,4 @@ def image_paths(items: list[str]) -> list[Path]:
             paths += sorted(found)
         else:
             paths.append(item)
-    return paths
+    return list(dict.fromkeys(paths))

@@ -70,6 +70,42 @@ def byte_bars(quiet: bool) -> Iterator[Any]:
         yield progress
 
 
+@contextmanager
+def item_bar(text: str, quiet: bool) -> Iterator[Any]:
+    """A bar with items per second and the time left, moved by calls with done and total."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    speed = TextColumn("{task.fields[speed]}")
+    columns = (*Progress.get_default_columns()[:3], MofNCompleteColumn(), speed)
+    bar = Progress(
+        *columns,
+        TimeRemainingColumn(),
+        console=console,
+        disable=quiet or not console.is_terminal,
+    )
+    task = bar.add_task(text, total=None, speed="")
+
+    def progress(done: int, total: int) -> None:
+        bar.update(task, completed=done, total=total)
+        if speed := bar.tasks[0].speed:
+            bar.update(task, speed=f"{speed:,.0f} a second")
+
+    with bar:
+        yield progress
+
+
+def told_skipped(skipped: list[str]) -> list[str]:
+    """A line on pictures that were left out, and their names."""
+    from crosshash.reports.tables import visible
+
+    if not skipped:
+        return []
+    names = map(visible, skipped)  # each of which is one line
+    return ["\n  ".join([f"{len(skipped)} skipped, which cannot be read as images:", *names])]
+
+
 def print_result(
     values: Any, json_: int, *renderables: Any, short: Mapping[str, Any] | None = None
 ) -> None:

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from crosshash.search.index import Index
 
 
-def named_model(opened: Index, folder: Path, *, trust: bool) -> str:
+def named_model(opened: Index, place: str, *, trust: bool) -> str:
     """The model that an index says it was made by, if it may be loaded unasked: one of the zoo.
 
     Args:
         opened: The index.
-        folder: Where it is, for messages.
+        place: Where it is, for messages.
         trust: It is one's own, and may name any model.
 
     Raises:
@@ -24,11 +24,11 @@ def named_model(opened: Index, folder: Path, *, trust: bool) -> str:
     """
     made = opened.metadata.get("model")
     if not made:
-        raise ValueError(f"{folder} does not say its model; name it with --model")
+        raise ValueError(f"{place} does not say its model; name it with --model")
     # A folder of the same name would be loaded in the zoo's place.
     if not trust and (not _in_zoo(str(made)) or Path(str(made)).exists()):
         raise ValueError(
-            f"{folder} was built with {made}, which is no model of the zoo and is not loaded on an "
+            f"{place} was built with {made}, which is no model of the zoo and is not loaded on an "
             "index's word; name the model with --model, or pass --trust where the index is your own"
         )
     return str(made)

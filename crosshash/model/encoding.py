@@ -12,7 +12,7 @@ from PIL import Image as PILImage
 from torch import Tensor
 
 from crosshash.backbones.base import Features, ImageBackbone, TextEncoder, check_features
-from crosshash.backbones.extract import iterate_features
+from crosshash.backbones.extract import OnCorrupt, iterate_features
 from crosshash.backbones.image.features import ImageFeatures
 from crosshash.codes import pack, sign
 from crosshash.images import as_image_source, is_encoded
@@ -32,6 +32,7 @@ def image_chunks(
     batch_size: int,
     workers: int,
     progress: bool,
+    on_corrupt: str | OnCorrupt = "raise",
 ) -> Iterator[dict[str, Features | Tensor]]:
     """What each slot is given, some rows at a time: features, or pixels that are preprocessed.
 
@@ -43,6 +44,8 @@ def image_chunks(
         batch_size: Rows at a time.
         workers: Processes that decode pictures.
         progress: Show a bar when it takes long.
+        on_corrupt: What of pictures that cannot be decoded, as ``iterate_features`` takes it; a
+            function may be told once for each slot.
     """
     if isinstance(images, Features) or _is_input(images):
         images = dict.fromkeys(backbones, images)
@@ -63,6 +66,7 @@ def image_chunks(
             workers=workers,
             device=device,
             progress=progress,
+            on_corrupt=on_corrupt,
         )
         for slot, backbone in backbones.items()
     }

@@ -14,7 +14,6 @@ from crosshash.sections import Section
 
 if TYPE_CHECKING:
     from crosshash.model.hash_model import HashModel
-    from crosshash.retrieval.index import SearchResult
 
 Kind = Literal["image", "text"]
 Way = Literal["i2t", "t2i", "i2i", "t2t"]  # the query's kind first
@@ -158,32 +157,6 @@ class Calibration(Section):
         if self.relevance == "labels" or count is None:
             return found
         return _among(found, self.items, count)
-
-    def of(
-        self,
-        found: SearchResult,
-        values: Any,
-        *,
-        query: Kind,
-        items: Kind,
-        bits: int,
-        count: int | None = None,
-    ) -> Probabilities | None:
-        """The probability of each hit of a search, by the distance that ranked it.
-
-        Args:
-            found: The hits of q queries.
-            values: (q, k) what was searched for, real values where these ranked.
-            query: As in :meth:`probability`, and so are ``items``, ``bits`` and ``count``.
-            items: Likewise.
-            bits: Likewise.
-            count: Likewise.
-        """
-        weighed, sizes = found.asymmetric, None
-        if weighed is not None:
-            sizes = np.abs(np.asarray(values, dtype=np.float64)).sum(axis=1)
-        told = found.distances if weighed is None else weighed
-        return self.probability(told, query=query, items=items, bits=bits, sizes=sizes, count=count)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready values, which :func:`read_calibration` reads."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from crosshash.codes import check_bits
 from crosshash.files import atomic_folder
+from crosshash.retrieval.calibration import KEY
 from crosshash.search.engine import CorruptIndexError, Engine, Items
 from crosshash.search.folder import FolderEngine
 from crosshash.search.ids import Id, as_ids, told_twice
@@ -59,7 +60,7 @@ class Index(Reader):
     def __init__(self, bits: int, metadata: Mapping[str, Any] | None = None) -> None:
         super().__init__(FolderEngine(check_bits(bits)))
         self._kept = False
-        self.metadata: dict[str, Any] = dict(metadata or {})
+        self.metadata = dict(metadata or {})
 
     @classmethod
     def open(cls, uri: str | Path, bits: int | None = None) -> Index:
@@ -95,7 +96,7 @@ class Index(Reader):
     def _of(cls, engine: Engine, *, kept: bool) -> Index:
         index = cls.__new__(cls)
         Reader.__init__(index, engine)
-        index._kept, index.metadata = kept, engine.read_info()
+        index._kept = kept
         return index
 
     @classmethod
@@ -111,7 +112,8 @@ class Index(Reader):
 
         Args:
             model: Its digest is kept in the metadata, so that :meth:`check_model` can refuse
-                another model's codes.
+                another model's codes; and its calibration, if it has one, for the probability of
+                hits.
             metadata: What else to remember of a new one.
             bits: Which of the model's ``lengths`` the codes have; None: all its bits, or those of
                 an index that is there.
@@ -124,6 +126,8 @@ class Index(Reader):
         from crosshash.model.digest import model_digest
 
         known = {**(metadata or {}), DIGEST: model_digest(model)}
+        if KEY in model.info.figures:
+            known[KEY] = model.info.figures[KEY]
         if uri is None:
             return cls(model.check_length(bits), known)
         try:

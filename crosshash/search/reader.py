@@ -9,13 +9,15 @@ import numpy as np
 
 from crosshash.codes import Packed
 from crosshash.retrieval.asymmetric import WeightedQueries
+from crosshash.retrieval.calibration import Kind
 from crosshash.retrieval.histogram import check_choice
 from crosshash.retrieval.metrics import check_rank
-from crosshash.search.engine import Engine, Items
+from crosshash.search.engine import Engine, Found, Items
 from crosshash.search.filters import as_filter
 from crosshash.search.ids import Id, as_id
 from crosshash.search.inputs import packed_codes, stacked
 from crosshash.search.lock import ReadWriteLock
+from crosshash.search.probability import probabilities
 from crosshash.search.ranking import reranked
 from crosshash.search.result import Item, SearchResult, as_result
 
@@ -29,12 +31,14 @@ class Reader:
 
     Attributes:
         bits: Code length k.
+        metadata: What is remembered of the whole index.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._lock = ReadWriteLock()
         self.bits = engine.bits
+        self.metadata = engine.read_info()
 
     @property
     def uri(self) -> str:
@@ -99,6 +103,7 @@ class Reader:
         oversample: int | None = None,
         where: Mapping[str, Any] | None = None,
         metadata: bool = False,
+        query: Kind | None = None,
     ) -> SearchResult:
         """Find the nearest items of each query code.
 
@@ -116,6 +121,8 @@ class Reader:
             where: Conditions on the items' metadata, all to be met: ``{"label": "dog"}``,
                 ``{"label": ["dog", "cat"]}``, ``{"year": {">=": 2020, "<": 2025}}``.
             metadata: Have the hits' metadata in the result.
+            query: What the queries are, ``image`` or ``text``: have the hits' probability in the
+                result, where the index knows it of its model.
 
         Raises:
             TypeError: The codes' type has no sign, or no real values to rank asymmetrically.
@@ -144,7 +151,7 @@ class Reader:
                 if queries is not None:
                     found = reranked(queries, found, topk)
             width = topk if conditions is None else 0
-            return as_result(found, len(packed), width, metadata=metadata)
+            return self._result(found, codes, len(packed), width, query, metadata)
 
     def radius(
         self,
@@ -153,6 +160,7 @@ class Reader:
         *,
         where: Mapping[str, Any] | None = None,
         metadata: bool = False,
+        query: Kind | None = None,
     ) -> SearchResult:
         """Find all items within a Hamming distance of each query code, exactly.
 
@@ -161,6 +169,7 @@ class Reader:
             radius: The largest distance, 0…k.
             where: Conditions on the items' metadata, as for :meth:`search`.
             metadata: Have the hits' metadata in the result.
+            query: As for :meth:`search`.
 
         Raises:
             TypeError: The codes' type has no sign.
@@ -173,4 +182,21 @@ class Reader:
             raise ValueError(f"radius is in 0…{self.bits}, the bits of a code; got {radius}")
         with self._lock.reading():
             found = self._engine.within(packed, int(radius), conditions)
-            return as_result(found, len(packed), 0, metadata=metadata)
+            return self._result(found, codes, len(packed), 0, query, metadata)
+
+    def _result(
+        self,
+        found: Found,
+        values: Any,
+        queries: int,
+        width: int,
+        kind: Kind | None,
+        metadata: bool,
+    ) -> SearchResult:
+        likely = None
+        if kind is not None:
+            check_choice("query", kind, get_args(Kind))
+            likely = probabilities(
+                self.metadata, found, values, kind, bits=self.bits, count=len(self)
+            )
+        return as_result(found, queries, width, metadata=metadata, probability=likely)

@@ -37,6 +37,8 @@ class SearchResult:
             later ones up.
         asymmetric: ``float32`` (q, w), asymmetric distances in units of the query's values, where
             these ranked; else None.
+        probability: ``float64`` (q, w), of each hit to be relevant, where the queries' kind was given
+            and the index knows it (docs/search.md); else None.
         metadata: q lists of the hits' metadata, None for an item without; where they were asked
             for, else None.
     """
@@ -45,13 +47,21 @@ class SearchResult:
     distances: npt.NDArray[np.int32]
     positions: npt.NDArray[np.int64]
     asymmetric: npt.NDArray[np.float32] | None = None
+    probability: npt.NDArray[np.float64] | None = None
     metadata: list[list[dict[str, Any] | None]] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
 
-def as_result(found: Found, queries: int, width: int, *, metadata: bool) -> SearchResult:
+def as_result(
+    found: Found,
+    queries: int,
+    width: int,
+    *,
+    metadata: bool,
+    probability: npt.NDArray[np.float64] | None = None,
+) -> SearchResult:
     """Hits in one run as rows for each query, of at least ``width``; ids are looked up now."""
     counts = np.bincount(found.query, minlength=queries)
     ends = np.cumsum(counts)
@@ -72,5 +82,6 @@ def as_result(found: Found, queries: int, width: int, *, metadata: bool) -> Sear
         rows(found.distance, -1),
         rows(found.order, -1),
         None if found.asymmetric is None else rows(found.asymmetric, np.nan),
+        None if probability is None else rows(probability, np.nan),
         lists(found.metadata) if metadata else None,
     )

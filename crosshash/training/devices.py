@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -33,6 +34,23 @@ def start_accelerator(device: Device, precision: str) -> Any:
     """
     AcceleratorState._reset_state(reset_partial_state=True)
     return Accelerator(cpu=device == "cpu", mixed_precision=precision)
+
+
+def own_share() -> tuple[int, int, torch.device]:
+    """This process's number, how many there are, and its device, as its launcher set them.
+
+    Launchers are ``accelerate launch``, and ``torchrun``, which starts several on the CPU as well.
+    For work in which processes need nothing of each other: the group that they formed is left, so
+    that none waits for another or ends with it.
+    """
+    # accelerate takes several processes without CUDA for one each, if it is not told.
+    on_cpu = "LOCAL_RANK" in os.environ and not torch.cuda.is_available()
+    accelerator = start_accelerator("cpu" if on_cpu else "auto", "no")
+    found = accelerator.process_index, accelerator.num_processes, accelerator.device
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+    AcceleratorState._reset_state(reset_partial_state=True)
+    return found
 
 
 def share(accelerator: Any, tensors: Iterable[Tensor]) -> None:

@@ -130,6 +130,41 @@ def test_a_truncated_file_is_named(
 
 
 @pytest.mark.parametrize("workers", [0, 1])
+def test_a_function_is_told_which_pictures_are_corrupt_and_no_feature_is_nan(
+    backbone: ImageBackbone, picture_files: list[Path], workers: int
+) -> None:
+    whole = extract(backbone, ImageFiles(picture_files), indices=[7, 4, 5])
+    picture_files[4].write_bytes(b"no picture")
+    told: list[tuple[int, str]] = []
+    found = extract(
+        backbone,
+        ImageFiles(picture_files),
+        indices=[7, 4, 5],
+        on_corrupt=lambda row, error: told.append((row, error.reason)),
+        batch_size=2,
+        workers=workers,
+    )
+    assert told == [(4, "it is in no known format")]
+    assert torch.isfinite(found.pooled).all()
+    torch.testing.assert_close(found.pooled[[0, 2]], whole.pooled[[0, 2]])
+
+
+def test_autocast_holds_in_the_threads_that_compute(
+    backbone: ImageBackbone, picture_files: list[Path]
+) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            found = extract(backbone, ImageFiles(picture_files))
+    finally:
+        torch.set_num_threads(threads)
+    plain = extract(backbone, ImageFiles(picture_files)).pooled
+    assert found.pooled.dtype == torch.bfloat16
+    torch.testing.assert_close(found.pooled.float(), plain, rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
 def test_a_missing_file_is_named_even_where_corrupt_ones_are_skipped(
     backbone: ImageBackbone, picture_files: list[Path], workers: int
 ) -> None:

@@ -220,12 +220,13 @@ def test_a_corrupt_picture_is_named_with_the_option_that_leaves_it_out(
     run_folder: Path, pictures: Path, tmp_path: Path, fail: Fail, command: str
 ) -> None:
     corrupt = break_pictures(pictures)
-    error = fail(command, run_folder, pictures, "-o", tmp_path / "out")
+    out = tmp_path / "out.npz"
+    error = fail(command, run_folder, pictures, "-o", out)
     assert corrupt[0] in error
     assert "--skip-corrupt" in error
     assert "on_corrupt" not in error
-    assert not (tmp_path / "out").exists()
-    nothing = fail(command, run_folder, *corrupt, "-o", tmp_path / "out", "--skip-corrupt")
+    assert not out.exists()
+    nothing = fail(command, run_folder, *corrupt, "-o", out, "--skip-corrupt")
     assert "none of 2 pictures can be read" in nothing
 
 

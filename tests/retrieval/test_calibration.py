@@ -18,12 +18,12 @@ from crosshash.retrieval.calibration import (
     Steps,
     read_calibration,
 )
-from crosshash.search.index import Index
 from crosshash.retrieval.reliability import (
     calibration_error,
     distances_between,
     query_errors,
 )
+from crosshash.search.index import Index
 
 BITS = 16
 
@@ -115,19 +115,26 @@ def test_asymmetric_distances_count_as_shares_of_the_query(fitted: Calibration) 
 
 def test_hits_have_the_probability_of_the_distance_that_ranked_them(fitted: Calibration) -> None:
     images, texts, _ = pairs(30, 3)
-    index = Index(BITS)
+    index = Index(BITS, {"kind": "image", KEY: fitted.as_dict()})
     index.add(images, range(30))
-    own: Any = {"query": "text", "items": "image", "bits": BITS}
     table = fitted.tables["16"]["t2i"]
-    plain = index.search(texts, topk=5)
-    found = fitted.of(plain, texts, **own)
-    assert found is not None
-    assert found.tolist() == np.array(table.hamming)[plain.distances].tolist()
-    weighed = index.search(texts, topk=5, rank="asymmetric")
-    found = fitted.of(weighed, texts, **own)
-    assert weighed.asymmetric is not None
+    assert index.search(texts, topk=5).probability is None  # of what kind was not said
+    plain = index.search(texts, topk=5, query="text")
+    assert plain.probability.tolist() == np.array(table.hamming)[plain.distances].tolist()
+    near = index.radius(texts, 3, query="text")
+    there = near.distances >= 0
+    assert (~there).any()
+    assert (
+        near.probability[there].tolist() == np.array(table.hamming)[near.distances[there]].tolist()
+    )
+    assert np.isnan(near.probability[~there]).all()
+    weighed = index.search(texts, topk=5, rank="asymmetric", query="text")
     shares = weighed.asymmetric / np.abs(texts).sum(axis=1, keepdims=True)
-    assert found == pytest.approx(table.asymmetric.at(shares))
+    assert weighed.probability == pytest.approx(table.asymmetric.at(shares))
+    with pytest.raises(ValueError, match="unknown query 'txt'"):
+        index.search(texts, query="txt")
+    index.metadata["kind"] = "thing"
+    assert index.search(texts, topk=5, query="text").probability is None
 
 
 def test_both_distances_are_those_of_a_search() -> None:

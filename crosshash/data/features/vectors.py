@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from crosshash.data.features.arrays import listed
 from crosshash.data.features.files import NUMBERS, SUFFIXES, list_variables
+from crosshash.data.features.parquet import import_parquet
+from crosshash.data.features.saved import load_saved
 
 PARQUET = (".parquet", ".pq")
 
@@ -98,30 +100,14 @@ def _file(path: Path, name: str | None, what: str) -> Any:
 
 
 def _parquet(path: Path, name: str | None, what: str) -> Any:
-    try:
-        from pyarrow import parquet  # type: ignore[import-not-found,unused-ignore]
-    except ImportError:
-        raise ImportError(
-            f"{what}: {path} is a Parquet file, which needs pyarrow: pip install pyarrow"
-        ) from None
+    parquet = import_parquet(f"{what}: {path}")
     columns = parquet.read_schema(path).names
     column = _column(columns, name, path, what)
     return _stacked(parquet.read_table(path, columns=[column])[column].to_pylist(), what)
 
 
 def _folder(path: Path, name: str | None, what: str) -> Any:
-    try:
-        import datasets  # type: ignore[import-not-found,unused-ignore]
-    except ImportError:
-        raise ImportError(
-            f"{what}: {path} is a folder; one that Hugging Face's datasets wrote needs them: "
-            "pip install datasets"
-        ) from None
-    table = datasets.load_from_disk(str(path))
-    if isinstance(table, Mapping):
-        raise ValueError(
-            f"{what}: {path} has the parts {', '.join(table)}; give the folder of one of them"
-        )
+    table = load_saved(path, what)
     return table.with_format("numpy")[_column(list(table.column_names), name, path, what)]
 
 

@@ -95,7 +95,7 @@ def test_a_missing_package_is_named_with_its_installation(
     (tmp_path / "a.parquet").write_bytes(b"PAR1")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(ImportError, match="pip install pyarrow"):
+    with pytest.raises(ImportError, match=r"pip install 'crosshash\[parquet\]'"):
         read_vectors(tmp_path / "a.parquet")
     with pytest.raises(ImportError, match="pip install datasets"):
         read_vectors(tmp_path)

@@ -1,0 +1,263 @@
+"""The commands of ``index``: build one, or add to it; compact it; and what its doctor finds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+from typer.core import TyperGroup
+
+from crosshash.cli.options import (
+    Bits,
+    Imports,
+    Json,
+    Model,
+    Quiet,
+    SkipCorrupt,
+    Workers,
+    image_paths,
+    settings_of,
+)
+from crosshash.cli.output import print_result, told_skipped
+
+if TYPE_CHECKING:
+    from crosshash.model.hash_model import HashModel
+    from crosshash.search.index import Index
+
+
+class _BuildUnlessNamed(TyperGroup):
+    """``index MODEL …`` is ``index build MODEL …``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in {*self.commands, *ctx.help_option_names}:
+            args = ["build", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_BuildUnlessNamed,
+    help="Build a search index of images, of vectors or of codes, and look after it.",
+    no_args_is_help=True,
+    epilog="`crosshash index MODEL ITEMS… -o PLACE` is short for `crosshash index build …`.",
+)
+
+Place = Annotated[str, typer.Argument(help="A folder, postgresql://… or milvus://….")]
+
+
+@app.command()
+def build(
+    model: Model,
+    items: Annotated[
+        list[str],
+        typer.Argument(
+            help="Image files or folders of images; one file of their vectors; or one folder of "
+            "codes that `crosshash encode` wrote."
+        ),
+    ],
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder for the index, where one that is there is replaced; or a server's "
+            "postgresql://… or milvus://….",
+        ),
+    ],
+    add: Annotated[
+        bool, typer.Option("--add", help="Add to the index that is there what it has not yet.")
+    ] = False,
+    bits: Bits = None,
+    skip_corrupt: SkipCorrupt = False,
+    workers: Workers = 0,
+    imports: Imports = None,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Build a search index of images, or of their vectors, whose ids are their row numbers.
+
+    A folder of codes, of images or texts, is indexed as it is, with the model that made it.
+
+    Example: `crosshash index runs/amgfh-flickr8k-64 photos/ -o photos.index`
+    """
+    from crosshash.cli.encoding import (
+        codes_folder,
+        encode_pictures,
+        encode_vectors,
+        vector_file,
+    )
+    from crosshash.encoding.folder import read_codes
+    from crosshash.hub.load import load
+
+    codes = codes_folder(items)
+    vectors = None if codes else vector_file(items)
+    paths = [] if codes or vectors else image_paths(items)
+    check_place(output, add=add)
+    network = load(model, imports=imports or ())
+    kind = "image"
+    if codes is not None:
+        codes.check(network, bits)
+        bits, kind = codes.header.bits, codes.header.kind
+    remembered = {"model": str(model), "kind": kind}
+    skipped: list[str] = []
+    with _opened(output, network, remembered, bits, add=add) as built:
+        before = len(built)
+        new = [path for path in paths if str(path) not in built]
+        if codes is not None:
+            for ids, packed in read_codes(codes.folder):
+                _add(built, packed, ids)
+        elif vectors:
+            done = encode_vectors(network, vectors, bits=built.bits)
+            _add(built, done.codes, done.ids)
+        elif new:
+            done = encode_pictures(
+                network,
+                new,
+                bits=built.bits,
+                skip_corrupt=skip_corrupt,
+                workers=workers,
+                progress=not quiet,
+            )
+            _add(built, done.codes, done.ids)
+            skipped = done.skipped
+        _remember(built)
+        values = {
+            "index": output,
+            "items": len(built),
+            "added": len(built) - before,
+            "bits": built.bits,
+            "skipped": skipped,
+        }
+    there = f", {values['added']} of them added" if add else ""
+    line = f"{values['items']} {kind}s indexed{there}: {output}"
+    print_result(values, json_, line, *told_skipped(skipped))
+
+
+@app.command()
+def compact(
+    place: Place,
+    kind: Annotated[
+        Optional[str],  # noqa: UP045  (typer reads the annotation)
+        typer.Option(help="flat, mih, ivf or hnsw; a server has some of these. Default: as it is."),
+    ] = None,
+    options: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(help="Options of the kind, such as `neighbours=16`."),
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Give back the room of removed items, and build a structure for large indexes.
+
+    Example: `crosshash index compact photos.index --kind hnsw`
+    """
+    from crosshash.search.index import Index
+
+    with Index.open(place) as index:
+        index.compact(kind, **settings_of(options))
+        values = {"index": place, "items": len(index), "exact": index.exact}
+    found = "the nearest" if values["exact"] else "nearly all of the nearest"
+    print_result(values, json_, f"{values['items']} items, of which {found} are found: {place}")
+
+
+@app.command()
+def doctor(
+    place: Place,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Compare later items with those that are there now.")
+    ] = False,
+    json_: Json = False,
+) -> None:
+    """Tell how healthy an index's codes are, and whether later ones differ from the first.
+
+    Exit code 1 where they do.
+
+    Example: `crosshash index doctor photos.index`
+    """
+    from crosshash.search.doctor import examine, set_reference
+    from crosshash.search.index import Index
+
+    with Index.open(place) as index:
+        report = examine(index)
+        if accept:
+            set_reference(index)
+    health, drift = report.health, report.drift
+    lines = [
+        f"{report.items} items of {index.bits} bits; of a sample of {health.items} codes "
+        f"{health.unique} differ, {len(health.constant)} bits are constant"
+    ]
+    if report.reference is None:
+        lines.append("no reference: --accept remembers what the codes are like now")
+    elif drift is None:
+        lines.append(f"a reference of {report.reference.items} items, too few came later")
+    else:
+        lines.append(
+            f"{drift.items} later items {'DIFFER' if drift.drifted else 'are alike'}: bits "
+            f"p = {drift.p_bits:.2g} (bit {drift.bit} by {drift.change:+.3f}), distances "
+            f"p = {drift.p_distances:.2g} (mean {drift.distance:+.2f} bits)"
+        )
+    print_result(report.as_dict(), json_, *lines)
+    if drift is not None and drift.drifted and not accept:
+        raise typer.Exit(1)
+
+
+def is_folder(place: str) -> bool:
+    """Whether a place is one on the disk, not a server's."""
+    return "://" not in place or place.startswith("faiss:")
+
+
+def check_place(place: str, *, add: bool) -> None:
+    """Refuse, before the work, a folder of other things, or a server's index that has items."""
+    from crosshash.files import check_replaceable
+    from crosshash.search.index import Index
+    from crosshash.search.manifest import FILES, WHAT
+
+    if is_folder(place):
+        check_replaceable(place.removeprefix("faiss:"), holds=FILES, what=WHAT)
+        if add:
+            Index.open(place).close()
+    elif not add:
+        try:
+            with Index.open(place) as index:
+                count = len(index)
+        except FileNotFoundError:
+            return
+        if count:
+            raise ValueError(f"{place} has {count} items; --add adds to them, or remove it first")
+
+
+@contextmanager
+def _opened(
+    place: str, model: HashModel, remembered: dict[str, Any], bits: int | None, *, add: bool
+) -> Iterator[Index]:
+    """The index to add to; a folder's is built beside, and replaces what is there at the end."""
+    from crosshash.files import atomic_folder
+    from crosshash.search.index import Index
+    from crosshash.search.manifest import FILES, WHAT
+
+    if add or not is_folder(place):
+        with Index.for_model(model, remembered, bits=bits, uri=place) as index:
+            yield index
+        return
+    folder = Path(place.removeprefix("faiss:"))
+    with (
+        atomic_folder(folder, holds=FILES, what=WHAT) as temporary,
+        Index.for_model(model, remembered, bits=bits, uri=temporary) as index,
+    ):
+        yield index
+
+
+def _add(index: Index, codes: Any, ids: list[str]) -> None:
+    """Add what is not there yet."""
+    new = [row for row, id_ in enumerate(ids) if id_ not in index]
+    if new:
+        index.add(codes[new], [ids[row] for row in new])
+
+
+def _remember(index: Index) -> None:
+    """Remember what a new index's codes are like."""
+    from crosshash.search.doctor import FEWEST, REFERENCE, set_reference
+
+    if REFERENCE not in index.metadata and len(index) >= FEWEST:
+        set_reference(index)
