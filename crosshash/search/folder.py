@@ -117,6 +117,8 @@ class FolderEngine(Parts):
                 (``search.structures``); None: as before. Below 50,000 codes all are scanned.
             options: Of that kind.
         """
+        if kind is None and options:
+            raise TypeError(f"compacting without a kind takes no options, got {sorted(options)}")
         wanted = self._kind if kind is None else (kind, options)
         checked = (wanted[0], check_options(*wanted))
         self._begin()
@@ -236,4 +238,4 @@ def as_texts(metadata: Sequence[dict[str, Any] | None] | None) -> list[bytes] | 
     """Metadata as JSON texts, empty for none; None where no item has any."""
     if metadata is None or not any(one is not None for one in metadata):
         return None
-    return [b"" if one is None else json.dumps(one).encode("ascii") for one in metadata]
+    return [b"" if one is None else json.dumps(one, allow_nan=False).encode("ascii") for one in metadata]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from crosshash.search.engine import Engine
 
 _FORMS = "a folder, faiss:FOLDER, postgresql://…, milvus://…"
 
 
-def open_engine(uri: str | Path, bits: int | None, **options: Any) -> Engine:
+def open_engine(uri: str | Path, bits: int | None) -> Engine:
     """What keeps the codes at a place, made there if there is nothing and ``bits`` is given.
 
     Raises:
@@ -25,15 +24,15 @@ def open_engine(uri: str | Path, bits: int | None, **options: Any) -> Engine:
         place = rest.removeprefix("//") if colon and scheme == "faiss" else uri
         if not str(place):
             raise ValueError(f"{uri!r} names no folder")
-        return FolderEngine.open(Path(place), bits, **options)
+        return FolderEngine.open(Path(place), bits)
     if scheme in ("postgresql", "postgres"):
         from crosshash.search.postgres import PostgresEngine
 
-        return PostgresEngine.open(str(uri), bits, **options)
+        return PostgresEngine.open(str(uri), bits, create=bits is not None)
     if scheme == "milvus":
         from crosshash.search.milvus import MilvusEngine
 
-        return MilvusEngine.open(str(uri), bits, **options)
+        return MilvusEngine.open(str(uri), bits, create=bits is not None)
     if Path(uri).exists():  # a file name may have a colon
-        return open_engine(Path(uri), bits, **options)
+        return open_engine(Path(uri), bits)
     raise ValueError(f"no engine goes by {scheme + ':'!r}; an index is at {_FORMS}")

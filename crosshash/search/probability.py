@@ -31,7 +31,8 @@ def probabilities(
     if KEY not in metadata or items not in ("image", "text"):
         return None
     calibration = read_calibration(metadata[KEY])
-    sizes, told = None, found.distance[:, None]
+    told: Any = found.distance[:, None]
+    sizes = None
     if found.asymmetric is not None:
         sizes = np.abs(np.asarray(values, dtype=np.float64)).sum(axis=1)[found.query]
         told = found.asymmetric[:, None]

@@ -37,8 +37,8 @@ class SearchResult:
             later ones up.
         asymmetric: ``float32`` (q, w), asymmetric distances in units of the query's values, where
             these ranked; else None.
-        probability: ``float64`` (q, w), of each hit to be relevant, where the queries' kind was given
-            and the index knows it (docs/search.md); else None.
+        probability: ``float64`` (q, w), of each hit to be relevant, where the queries' kind was
+            given and the index knows it (docs/search.md); else None.
         metadata: q lists of the hits' metadata, None for an item without; where they were asked
             for, else None.
     """

@@ -12,6 +12,7 @@ import pytest
 from crosshash.codes import as_packed, hamming, pack
 from crosshash.retrieval.calibrating import LEAST, fit_steps, learn
 from crosshash.retrieval.calibration import (
+    KEY,
     MOST_STEPS,
     WAYS,
     Calibration,
