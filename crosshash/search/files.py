@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from crosshash.codes import check_bits
 from crosshash.files import atomic_file, check_replaceable, recover, sha256
 from crosshash.search.engine import CorruptIndexError
 from crosshash.search.log import Log, sync_folder
@@ -246,9 +247,10 @@ def open_files(folder: str | Path, bits: int | None = None, *, verify: bool = Fa
     path = Path(folder)
     recover(path)
     if bits is not None and not (path / HEADER_FILE).exists():
+        new = Manifest(check_bits(bits))
         check_replaceable(path, holds=FILES, what=WHAT)
         path.mkdir(parents=True, exist_ok=True)
-        write_manifest(path, Manifest(bits))
+        write_manifest(path, new)
     for attempt in range(_TRIES):
         files = Files(path, read_manifest(path))
         try:

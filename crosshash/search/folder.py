@@ -238,4 +238,6 @@ def as_texts(metadata: Sequence[dict[str, Any] | None] | None) -> list[bytes] | 
     """Metadata as JSON texts, empty for none; None where no item has any."""
     if metadata is None or not any(one is not None for one in metadata):
         return None
-    return [b"" if one is None else json.dumps(one, allow_nan=False).encode("ascii") for one in metadata]
+    return [
+        b"" if one is None else json.dumps(one, allow_nan=False).encode("ascii") for one in metadata
+    ]

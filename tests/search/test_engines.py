@@ -198,7 +198,7 @@ def test_what_is_replaced_comes_last(place: Any) -> None:
     engine.insert(codes[:2], ["a", "d"], [{"n": 1}, None], replace=True)
     assert list(engine.nearest(codes[:1], 3).ids) == ["b", "c", "a"]
     assert [entry[0] for entry in scanned(engine)] == ["b", "c", "a", "d"]
-    assert engine.fetch(["a", "a"]).metadata == [{"n": 1}, {"n": 1}]
+    assert list(engine.fetch(["a", "a"]).metadata) == [{"n": 1}, {"n": 1}]
 
 
 VALUES = [None, True, False, 0, 1, 1.0, 0.1, 1e23, 10**23, 2**53, 2**53 + 1, float(2**53), 1e-320]
