@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from crosshash.cli import config, convert, data, export, fit, hub, info, search, train
+from crosshash.cli import config, convert, data, export, fit, hub, info, search, serve, train
 from crosshash.cli.output import complain
 from crosshash.cli.shell import INTERRUPTED, Shell
 
@@ -35,6 +35,7 @@ app.command(rich_help_panel=START)(info.info)
 app.command(rich_help_panel=SEARCH)(search.encode)
 app.command(rich_help_panel=SEARCH)(search.index)
 app.command(rich_help_panel=SEARCH)(search.search)
+app.command(rich_help_panel=SEARCH)(serve.serve)
 app.command(rich_help_panel=ZOO)(hub.models)
 app.command(rich_help_panel=ZOO)(hub.publish)
 app.command(rich_help_panel=ZOO)(export.export)
