@@ -65,7 +65,7 @@ def serve(
     from crosshash.search.index import Index
     from crosshash.serve.keys import read_keys
     from crosshash.serve.origin import LOOPBACK
-    from crosshash.serve.run import is_loopback
+    from crosshash.serve.process import is_loopback
 
     local = is_loopback(host)
     if root is not None and not root.is_dir():
@@ -89,8 +89,10 @@ def serve(
     network = load(model, imports=imports or ())
 
     def opened() -> Index:
-        return Index.for_model(network, {"model": model}, uri=index) if writable else (
-            Index.open(index)
+        return (
+            Index.for_model(network, {"model": model}, uri=index)
+            if writable
+            else (Index.open(index))
         )
 
     app = create_app(network, opened, settings)

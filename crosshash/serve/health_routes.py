@@ -8,7 +8,6 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from crosshash.serve.errors import Json, Refused
-from crosshash.serve.metrics import CONTENT_TYPE
 
 router = APIRouter(tags=["service"])
 
@@ -36,7 +35,7 @@ async def metrics(request: Request) -> Any:
     figures.held.set(gate.held)
     figures.working.set(gate.working)
     figures.ready.set(not state.service.problem)
-    return Response(figures.text(), media_type=CONTENT_TYPE)
+    return Response(figures.text(), media_type=figures.content_type)
 
 
 @router.post("/admin/reload", response_class=Json)

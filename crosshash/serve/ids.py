@@ -11,7 +11,7 @@ IMAGE = b"/image"
 
 
 def id_and_part(request: Request) -> tuple[str, bool]:
-    """The id of a request's path ``/items/ID`` or ``/items/ID/image``, and whether it is the latter.
+    """The id in a path ``/items/ID`` or ``/items/ID/image``, and whether it is the latter.
 
     It is read from what was sent: an id that ends in ``/image`` is told from the picture of another
     by its slash, which comes as ``%2F``.

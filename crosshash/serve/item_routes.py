@@ -11,7 +11,7 @@ from starlette.responses import Response
 from crosshash.serve.errors import Json, Refused
 from crosshash.serve.ids import id_and_part
 from crosshash.serve.pictures import SIZES
-from crosshash.serve.search_routes import body_of, closing
+from crosshash.serve.search_routes import body_of
 from crosshash.serve.uploads import Upload, content_type, parsed, read_form, read_model
 
 router = APIRouter(tags=["items"])
@@ -73,8 +73,7 @@ async def add(request: Request) -> Any:
     """
     state, kind = request.app.state, content_type(request)
     if kind == "multipart/form-data":
-        form = await read_form(request, files=1, max_part=METADATA_CHARACTERS)
-        async with closing(form):
+        async with read_form(request, files=1, max_part=METADATA_CHARACTERS) as form:
             items, replace = [await _of_form(form)], form.get("replace") in ("1", "true", "on")
     else:
         asked = await read_model(request, NewItems)

@@ -122,8 +122,7 @@ async def search_image(
     if kind.startswith("image/"):
         picture = await request.body()
     elif kind == "multipart/form-data":
-        form = await read_form(request, files=1, max_part=WHERE_CHARACTERS)
-        async with closing(form):
+        async with read_form(request, files=1, max_part=WHERE_CHARACTERS) as form:
             picture, asked = await _of_form(form, asked)
     else:
         raise Refused(
@@ -133,19 +132,6 @@ async def search_image(
         service.search, "image", picture, asked.topk, asked.where, asked.rank
     )
     return Json(found)
-
-
-class closing:  # noqa: N801  (as contextlib's)
-    """Closes a form's files at the end."""
-
-    def __init__(self, form: Any) -> None:
-        self._form = form
-
-    async def __aenter__(self) -> None:
-        """Begin."""
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._form.close()
 
 
 async def _of_form(form: Any, asked: Question) -> tuple[bytes, Question]:

@@ -204,9 +204,7 @@ class Service:
         except CorruptImageError:
             raise not_a_picture() from None
 
-    def _found(
-        self, index: Index, codes: Any, topk: int, where: Any, rank: Any
-    ) -> dict[str, Any]:
+    def _found(self, index: Index, codes: Any, topk: int, where: Any, rank: Any) -> dict[str, Any]:
         packed = codes if codes.dtype == np.uint8 else pack(codes)
         hits = []
         if len(index):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from io import BytesIO
 from typing import Any, TypeVar
 
@@ -47,17 +49,22 @@ def checked(model: type[Model], value: Any) -> Model:
         raise Refused(422, sentence_of(error.errors(include_url=False))) from None
 
 
-async def read_form(request: Request, *, files: int, max_part: int) -> FormData:
+@asynccontextmanager
+async def read_form(request: Request, *, files: int, max_part: int) -> AsyncIterator[FormData]:
     """A multipart form, of which ``max_part`` bytes are taken of each field that is no file."""
     try:
         parser = MultiPartParser(
             request.headers, request.stream(), max_files=files, max_fields=8, max_part_size=max_part
         )
-        return await parser.parse()
+        form = await parser.parse()
     except MultiPartException as error:
         raise Refused(400, f"not a multipart form: {error.message}") from None
-    except (KeyError, LookupError, UnicodeDecodeError, ValueError):
+    except (LookupError, ValueError):
         raise Refused(400, "not a multipart form: its headers cannot be read") from None
+    try:
+        yield form
+    finally:
+        await form.close()
 
 
 def check_picture(content: bytes, max_pixels: int) -> None:

@@ -43,7 +43,9 @@ def test_a_probability_is_shown_where_there_is_one(client: Any, monkeypatch: Any
 def test_a_body_is_a_parameter(client: Any) -> None:
     one = client()
     where = {"year": {">=": 2022}, "colour": ["red", "green"]}
-    got = one.get("/search/text", params={"q": "a blue square", "topk": 3, "where": json.dumps(where)})
+    got = one.get(
+        "/search/text", params={"q": "a blue square", "topk": 3, "where": json.dumps(where)}
+    )
     posted = one.post("/search/text", json={"q": "a blue square", "topk": 3, "where": where})
     assert got.json() == posted.json()
     assert {hit["metadata"]["year"] for hit in got.json()["hits"]} == {2022, 2024}
@@ -58,7 +60,7 @@ def test_a_picture_finds_itself(client: Any, place: Any, way: str) -> None:
         headers = {"Content-Type": "image/png"}
         answer = one.post("/search/image", params={"topk": 2}, content=content, headers=headers)
     assert answer.status_code == 200, answer.text
-    assert [hit["distance"] for hit in answer.json()["hits"]][0] == 0
+    assert answer.json()["hits"][0]["distance"] == 0
     assert answer.json()["hits"][0]["id"] == place.ids[3]
     assert len(answer.json()["hits"]) == 2
 
@@ -100,7 +102,9 @@ def test_a_picture_is_scaled_and_says_nothing_of_where_it_was_made(client: Any, 
     assert b"taken at home" not in answer.content
 
 
-@pytest.mark.parametrize("id_", ["a/b.jpg", "x/image", "?&#%2F", "caf\udce9.jpg", "日本", " ", "a//b"])
+@pytest.mark.parametrize(
+    "id_", ["a/b.jpg", "x/image", "?&#%2F", "caf\udce9.jpg", "日本", " ", "a//b"]
+)
 def test_ids_are_any_text(client: Any, place: Any, id_: str) -> None:
     with place.opened() as index:
         index.add(np.zeros((1, 8), np.uint8), [id_], [{"is": "odd"}])
@@ -202,9 +206,10 @@ def test_the_page_comes_whole_from_the_package(client: Any) -> None:
 
 
 def test_a_model_of_features_says_what_it_cannot_read(tmp_path: Path) -> None:
+    from fastapi.testclient import TestClient
+
     import crosshash
     from crosshash.serve import create_app
-    from fastapi.testclient import TestClient
 
     model = crosshash.load("amgfh-wiki-16")
     index = Index.for_model(model, uri=tmp_path / "i")

@@ -205,7 +205,9 @@ function render(query, found) {
   const names = new Set(found.hits.flatMap((hit) => Object.keys(hit.metadata || {})));
   $("names").replaceChildren(...Array.from(names, (name) => element("option", { value: name })));
   const count = found.hits.length;
-  tell(count ? `${count} result${count > 1 ? "s" : ""}, nearest first` : "No item matches.");
+  const weighed = found.rank === "asymmetric" ? "; bits of which the query is sure weigh more" : "";
+  const told = `${count} result${count > 1 ? "s" : ""}, nearest first${weighed}`;
+  tell(count ? told : "No item matches.");
 }
 
 // Asking
