@@ -47,4 +47,5 @@ class Metrics:
 
     def text(self) -> bytes:
         """All figures."""
-        return generate_latest(self.registry)
+        told: bytes = generate_latest(self.registry)
+        return told

@@ -22,7 +22,8 @@ Upload = UploadFile
 
 def content_type(request: Request) -> str:
     """The type of a request's body, without its parameters."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    told: str = request.headers.get("content-type", "")
+    return told.partition(";")[0].strip().lower()
 
 
 async def read_model(request: Request, model: type[Model]) -> Model:

@@ -9,20 +9,25 @@ let code = ""; // of the query
 let running = null;
 let kept = []; // addresses of pictures in memory, given back when others are shown
 
+// Half a surrogate pair, as a name that is no UTF-8 has, is shown as "�".
+function whole(text) {
+  return String(text).toWellFormed?.() ?? String(text);
+}
+
 function element(name, options = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(options)) {
     if (key === "class") made.className = value;
-    else if (key === "text") made.textContent = value;
+    else if (key === "text") made.textContent = whole(value);
     else if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
-    else made.setAttribute(key, value);
+    else made.setAttribute(key, whole(value));
   }
   made.append(...children);
   return made;
 }
 
 function tell(text, fault = false) {
-  $("status").textContent = text;
+  $("status").textContent = whole(text);
   $("status").classList.toggle("fault", fault);
 }
 
@@ -52,7 +57,8 @@ async function ask(path, options = {}) {
 
 function condition(name = "", sign = "==", value = "") {
   const number = $("conditions").children.length + 1;
-  const signs = [["==", "is"], ["!=", "is not"], [">=", "≥"], ["<=", "≤"], ["in", "is one of"]];
+  const signs = [["==", "is"], ["!=", "is not"], [">=", "≥"], ["<=", "≤"], [">", ">"], ["<", "<"],
+    ["in", "is one of"]];
   const select = element("select", { "aria-label": `Comparison of condition ${number}` });
   for (const [key, word] of signs) select.append(element("option", { value: key, text: word }));
   select.value = sign;
@@ -78,6 +84,11 @@ function scalar(text) {
     if (value === null || typeof value !== "object") return value;
   } catch { /* a text */ }
   return text;
+}
+
+// The other way round.
+function spelt(value) {
+  return typeof value !== "string" || scalar(value) !== value ? JSON.stringify(value) : value;
 }
 
 function where() {
@@ -116,7 +127,7 @@ async function compare(hit) {
     const item = await (await ask(`items/${encoded(hit.id)}`)).json();
     const [mine, theirs] = [bits(code), bits(item.code)];
     const [grid, count] = drawn(theirs, mine, "Code of the result");
-    $("compare-heading").textContent = caption(hit);
+    $("compare-heading").textContent = whole(caption(hit));
     $("compare-told").textContent = `${count} of ${mine.length} bits differ.`;
     $("code-a").replaceChildren(drawn(mine, null, "Code of the query")[0]);
     $("code-b").replaceChildren(grid);
@@ -268,9 +279,10 @@ function fromAddress() {
   const told = new URLSearchParams(location.search);
   $("conditions").replaceChildren();
   for (const [name, asked] of Object.entries(read(told.get("where")))) {
-    const signs = asked !== null && typeof asked === "object" ? asked : { "==": asked };
+    const plain = asked === null || typeof asked !== "object";
+    const signs = plain ? { "==": asked } : Array.isArray(asked) ? { in: asked } : asked;
     for (const [sign, value] of Object.entries(signs)) {
-      const text = Array.isArray(value) ? value.join(", ") : String(value);
+      const text = [value].flat().map(spelt).join(", ");
       $("conditions").append(condition(name, sign, text));
     }
   }
