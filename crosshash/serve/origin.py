@@ -26,11 +26,11 @@ def check_origin(headers: Headers, hosts: Collection[str]) -> None:
             421, f"this service does not go by the name {quoted(name)}; start it with --name"
         )
     origin = headers.get("origin")
-    if origin is not None and urlsplit_host(origin) != host.lower():
+    if origin is not None and _host_of(origin) != host.lower():
         raise Refused(403, "a page of another site sent this; requests come from this one's page")
 
 
-def urlsplit_host(origin: str) -> str:
+def _host_of(origin: str) -> str:
     """Host and port of an origin; empty where there is none."""
     try:
         return urlsplit(origin).netloc.lower()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image as PILImage
 
-from crosshash.images import CorruptImageError, ImageFiles
+from crosshash.images import ImageFiles
 from crosshash.serve.errors import Refused
 from crosshash.stored_picture import check_regular
 
@@ -17,6 +17,9 @@ SIZES = (32, 1280)
 """Smallest and largest longer side of a picture that is asked for, in pixels."""
 KEPT = 1_000
 """Scaled pictures that are kept in memory, of some 20 kB each."""
+
+# What Pillow and our own reading raise on a file that is no picture, or too large a one.
+_UNREADABLE = (OSError, SyntaxError, ValueError, PILImage.DecompressionBombError)
 
 
 class Pictures:
@@ -43,7 +46,7 @@ class Pictures:
         try:
             stat = path.stat()
             return self._scaled(path, stat.st_mtime_ns, stat.st_size, size)
-        except (CorruptImageError, OSError):
+        except _UNREADABLE:
             raise Refused(404, "the item's picture cannot be read") from None
 
     def _find(self, id_: str) -> Path | None:

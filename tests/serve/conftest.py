@@ -16,15 +16,6 @@ import pytest
 import crosshash
 from crosshash.search.index import Index
 
-pytest.importorskip("fastapi")
-pytest.importorskip("httpx")
-pytest.importorskip("uvicorn")
-pytest.importorskip("prometheus_client")
-
-from fastapi.testclient import TestClient
-
-from crosshash.serve import ServeSettings, create_app
-
 COLOURS = ["red", "blue", "green", "white"]
 
 
@@ -58,6 +49,8 @@ class Place:
         return Index.open(self.index)
 
     def app(self, **settings: Any) -> Any:
+        from crosshash.serve import ServeSettings, create_app
+
         return create_app(self.model, self.opened, ServeSettings(**settings))
 
 
@@ -76,8 +69,10 @@ def place(model: crosshash.HashModel, scenes: list[bytes], tmp_path: Path) -> Pl
 
 
 @pytest.fixture
-def client(place: Place) -> Iterator[Callable[..., TestClient]]:
+def client(place: Place) -> Iterator[Callable[..., Any]]:
     """Makes clients of services; keyword arguments are settings."""
+    from fastapi.testclient import TestClient
+
     made: list[TestClient] = []
 
     def make(**settings: Any) -> TestClient:

@@ -13,6 +13,9 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 
+pytest.importorskip("fastapi")
+pytest.importorskip("httpx")
+
 ASK = {"q": "a red circle"}
 
 
@@ -155,6 +158,16 @@ def test_pictures_are_shown_from_below_the_root_only(
         assert "secret" not in answer.text
     assert one.get("/items/inside.png/image").status_code == 200
     assert client(root=None).get("/items/inside.png/image").status_code == 404
+
+
+def test_a_picture_below_the_root_that_unpacks_without_end(client: Any, place: Any) -> None:
+    whole = bomb(40, 40)
+    head = b"IHDR" + struct.pack(">II", 60_000, 60_000) + whole[24:29]
+    liar = whole[:12] + head + struct.pack(">I", zlib.crc32(head)) + whole[33:]
+    for content in (liar, bomb(1_200, 1_000), b"", b"\x89PNG\r\n\x1a\n" + b"\0" * 99):
+        Path(place.ids[0]).write_bytes(content)
+        answer = client(max_pixels=1_000_000).get(f"/items/{quote(place.ids[0], safe='')}/image")
+        harmless(answer, place, 404)
 
 
 def test_a_picture_that_is_in_no_index_is_not_shown(client: Any, place: Any) -> None:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
-import httpx
 import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("httpx")
+
+import httpx
 
 from crosshash.serve.errors import Refused
 from crosshash.serve.gate import Gate
@@ -139,6 +144,28 @@ def test_a_slow_request_is_ended_and_the_service_goes_on(client: Any, monkeypatc
     until = time.monotonic() + 20
     while one.get("/search/text", params=ASK).status_code != 200:
         assert time.monotonic() < until
+
+
+def test_a_body_that_comes_too_slowly_is_ended(place: Any, listening: Any) -> None:
+    app = place.app(timeout=0.3)
+
+    def body() -> Any:
+        for _ in range(20):
+            yield b"x"
+            time.sleep(0.1)
+
+    with listening(app) as address:
+        begun = time.monotonic()
+        headers = {"Content-Type": "image/png"}
+        with suppress(httpx.WriteError):
+            answer = httpx.post(f"{address}/search/image", content=body(), headers=headers)
+            assert answer.status_code == 504
+        until = time.monotonic() + 10
+        while app.state.gate.held and time.monotonic() < until:
+            time.sleep(0.01)
+        assert app.state.gate.held == 0
+        assert time.monotonic() - begun < 10
+        assert 'route="/search/image",status="504"' in httpx.get(f"{address}/metrics").text
 
 
 def test_more_than_the_queue_holds_is_refused(place: Any, listening: Any, monkeypatch: Any) -> None:

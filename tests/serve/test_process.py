@@ -13,9 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("httpx")
+
+import httpx
 from typer.testing import CliRunner
 
 import crosshash
@@ -159,3 +163,16 @@ def test_what_is_not_there_is_told_before_anything_is_served(served: Any, place:
 def test_one_that_may_write_makes_an_index(served: Any, tmp_path: Path) -> None:
     assert invoke("amgfh-shapes-64", tmp_path / "new", "--writable").exit_code == 0
     assert (tmp_path / "new" / "index.json").is_file()
+
+
+def test_without_the_extra_it_says_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['fastapi'] = None; sys.argv[1:] = ['serve', 'a', 'b'];"
+        "from crosshash.cli import main; main()"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(crosshash.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 2
+    assert 'pip install "crosshash[serve]"' in done.stderr

@@ -8,9 +8,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("httpx")
+
+import httpx
 
 from crosshash.search.index import Index
 from crosshash.serve.shelf import Shelf

@@ -10,6 +10,9 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("httpx")
 from PIL import Image
 
 from crosshash.search.index import Index

@@ -48,6 +48,7 @@ async function ask(path, options = {}) {
   if (response.status === 401) {
     $("keys").hidden = false;
     $("key").focus();
+    throw new Error(key ? "The service does not know this key." : "");
   }
   const told = await response.json().catch(() => ({}));
   throw new Error(told.error || `The service answered ${response.status}.`);
@@ -240,6 +241,7 @@ function request(query, topk, conditions) {
 
 async function search(query, { remember = true } = {}) {
   last = query;
+  $("words").value = query.q ?? "";
   running?.abort();
   const mine = (running = new AbortController());
   const [topk, conditions] = [Number($("topk").value), where()];
