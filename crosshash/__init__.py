@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from crosshash import reports as reports
     from crosshash import retrieval as retrieval
     from crosshash import search as search
+    from crosshash import serve as serve
     from crosshash import similarity as similarity
     from crosshash import training as training
     from crosshash._version import __version__ as __version__
@@ -76,6 +77,7 @@ else:
             "reports",
             "retrieval",
             "search",
+            "serve",
             "similarity",
             "training",
         ],

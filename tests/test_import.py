@@ -97,6 +97,8 @@ def init_of(room: str) -> ast.Module:
 @pytest.mark.parametrize("room", rooms())
 def test_every_public_name_of_a_room_is_there(room: str) -> None:
     package = importlib.import_module(room)
+    if room == "crosshash.serve":
+        pytest.importorskip("fastapi")  # an extra's
     for name in package.__all__:
         assert getattr(package, name) is not None
     assert set(package.__all__) <= set(dir(package))

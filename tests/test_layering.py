@@ -23,6 +23,7 @@ FLOORS = [
     {"training", "retrieval", "data", "reports"},
     {"search"},
     {"hub", "encoding"},
+    {"serve"},
     {"__init__", "__main__", "cli", "demo", "environment", "experiment"},
 ]
 DOOR = len(FLOORS) - 1

@@ -20,6 +20,7 @@ from crosshash.cli import (
     index,
     info,
     search,
+    serve,
     train,
 )
 from crosshash.cli.output import complain
@@ -47,6 +48,7 @@ app.command(rich_help_panel=START)(info.info)
 app.command(rich_help_panel=SEARCH)(encode.encode)
 app.add_typer(index.app, name="index", rich_help_panel=SEARCH)
 app.command(rich_help_panel=SEARCH)(search.search)
+app.command(rich_help_panel=SEARCH)(serve.serve)
 app.command(rich_help_panel=ZOO)(hub.models)
 app.command(rich_help_panel=ZOO)(hub.publish)
 app.command(rich_help_panel=ZOO)(export.export)
