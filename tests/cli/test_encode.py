@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from crosshash.retrieval.index import Index
 from PIL import Image
 from typer.testing import CliRunner
 
 import crosshash
 from crosshash.cli import app, main
 from crosshash.encoding import read_codes, read_header
+from crosshash.search.index import Index
 
 Fail = Callable[..., str]
 

@@ -35,10 +35,9 @@ def test_words_find_what_the_index_finds(client: Any, place: Any) -> None:
 
 
 def test_a_probability_is_shown_where_there_is_one(client: Any, monkeypatch: Any) -> None:
-    from crosshash.search.result import SearchResult
 
     likely = np.linspace(0.9, 0.4, 6)[None]
-    monkeypatch.setattr(SearchResult, "probability", likely, raising=False)
+    monkeypatch.setattr("crosshash.search.reader.probabilities", lambda *_, **__: likely[0])
     hits = client().get("/search/text", params={"q": "a red circle"}).json()["hits"]
     assert [hit["probability"] for hit in hits] == likely[0].tolist()
 
