@@ -234,9 +234,11 @@ def test_commands_take_the_file_that_a_model_needs(parts: Path, tmp_path: Path) 
     )
 
 
-@pytest.mark.parametrize("command", ["evaluate", "encode", "index", "search", "export", "publish"])
+@pytest.mark.parametrize(
+    "command", ["evaluate", "encode", "index build", "search", "export", "publish", "serve"]
+)
 def test_every_command_that_loads_a_model_has_the_option(command: str) -> None:
-    shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
+    shown = CliRunner().invoke(app, [*command.split(), "--help"], env={"COLUMNS": "200"}).output
     assert "--import" in shown
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
@@ -80,7 +79,7 @@ def build(
 
     A folder of codes, of images or texts, is indexed as it is, with the model that made it.
 
-    Example: `crosshash index runs/amgfh-flickr8k-64 photos/ -o photos.index`
+    Example: `crosshash index build runs/amgfh-flickr8k-64 photos/ -o photos.index`
     """
     from crosshash.cli.encoding import (
         codes_folder,
@@ -202,19 +201,16 @@ def doctor(
         raise typer.Exit(1)
 
 
-def is_folder(place: str) -> bool:
-    """Whether a place is one on the disk, not a server's."""
-    return "://" not in place or place.startswith("faiss:")
-
-
 def check_place(place: str, *, add: bool) -> None:
     """Refuse, before the work, a folder of other things, or a server's index that has items."""
     from crosshash.files import check_replaceable
     from crosshash.search.index import Index
     from crosshash.search.manifest import FILES, WHAT
+    from crosshash.search.places import split
 
-    if is_folder(place):
-        check_replaceable(place.removeprefix("faiss:"), holds=FILES, what=WHAT)
+    scheme, folder = split(place)
+    if scheme == "faiss":
+        check_replaceable(folder, holds=FILES, what=WHAT)
         if add:
             Index.open(place).close()
     elif not add:
@@ -235,12 +231,13 @@ def _opened(
     from crosshash.files import atomic_folder
     from crosshash.search.index import Index
     from crosshash.search.manifest import FILES, WHAT
+    from crosshash.search.places import split
 
-    if add or not is_folder(place):
+    scheme, folder = split(place)
+    if add or scheme != "faiss":
         with Index.for_model(model, remembered, bits=bits, uri=place) as index:
             yield index
         return
-    folder = Path(place.removeprefix("faiss:"))
     with (
         atomic_folder(folder, holds=FILES, what=WHAT) as temporary,
         Index.for_model(model, remembered, bits=bits, uri=temporary) as index,

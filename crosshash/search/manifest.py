@@ -164,6 +164,8 @@ def _checked(header: dict[str, Any]) -> Manifest:
     for part in parts:
         if type(part.count) is not int or part.count < 1:
             raise ValueError(f"{part.file} is said to have {part.count!r} items")
+        if not isinstance(part.kind, str) or not isinstance(part.options, dict):
+            raise ValueError(f"{part.file} is said to be {part.kind!r} with {part.options!r}")
         check_options(part.kind, part.options)
         if (part.structure is None) != (part.kind == "flat"):
             raise ValueError(f"{part.file} is {part.kind} with the structure {part.structure}")

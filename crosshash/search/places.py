@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from crosshash.search.engine import Engine
 
+# Any other name may have a colon, as a drive's or a file's.
+_SCHEME = re.compile(r"(faiss(?=:)|[A-Za-z][A-Za-z0-9+.-]+(?=://)):(?://)?")
 _FORMS = "a folder, faiss:FOLDER, postgresql://…, milvus://…"
+
+
+def split(uri: str | Path) -> tuple[str, str]:
+    """The scheme of a place, ``faiss`` for a folder, and what comes after it."""
+    found = None if isinstance(uri, Path) else _SCHEME.match(uri)
+    return ("faiss", str(uri)) if found is None else (found[1], str(uri)[found.end() :])
 
 
 def open_engine(uri: str | Path, bits: int | None) -> Engine:
@@ -16,13 +25,11 @@ def open_engine(uri: str | Path, bits: int | None) -> Engine:
         ValueError: No engine goes by the URI's scheme.
         ImportError: The engine's package is missing.
     """
-    scheme, colon, rest = str(uri).partition(":")
-    # A scheme of one letter is a drive.
-    if isinstance(uri, Path) or not colon or len(scheme) < 2 or scheme == "faiss":
+    scheme, place = split(uri)
+    if scheme == "faiss":
         from crosshash.search.folder import FolderEngine
 
-        place = rest.removeprefix("//") if colon and scheme == "faiss" else uri
-        if not str(place):
+        if not place:
             raise ValueError(f"{uri!r} names no folder")
         return FolderEngine.open(Path(place), bits)
     if scheme in ("postgresql", "postgres"):
@@ -33,6 +40,4 @@ def open_engine(uri: str | Path, bits: int | None) -> Engine:
         from crosshash.search.milvus import MilvusEngine
 
         return MilvusEngine.open(str(uri), bits, create=bits is not None)
-    if Path(uri).exists():  # a file name may have a colon
-        return open_engine(Path(uri), bits)
     raise ValueError(f"no engine goes by {scheme + ':'!r}; an index is at {_FORMS}")

@@ -63,7 +63,7 @@ def test_it_is_measured_where_asked_for_beside_figures_that_stay(tmp_path: Path,
     plain = crosshash.evaluate(
         tmp_path / "checkpoint", overrides={"evaluation.asymmetric": False}, progress=False
     )
-    assert "asymmetric" not in json.dumps([plain.as_dict(), headline(plain)])
+    assert "map_asymmetric" not in json.dumps([plain.as_dict(), headline(plain)])
     expected = report.as_dict()
     del expected["learned"]
     for figures in (expected, expected["nested"]["8"]):
