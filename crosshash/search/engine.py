@@ -112,7 +112,8 @@ class Found:
 class Engine(ABC):
     """Codes of one length with their ids, metadata and what is remembered of the whole.
 
-    ``Index`` is what users hold. It checks what they give before it reaches an engine: codes are
+    ``Index`` is what users hold. Of their threads it lets any number ask, or one change something,
+    at a time. It checks what they give before it reaches an engine: codes are
     packed and of the right length, ids are strings, metadata are JSON objects. An engine makes
     each change whole or not at all and has written it durably when it returns (where it is kept
     durably). Items are numbered in order of insertion; equal distances come in that order, and an
