@@ -103,7 +103,8 @@ def build(
     skipped: list[str] = []
     with _opened(output, network, remembered, bits, add=add) as built:
         before = len(built)
-        new = [path for path in paths if str(path) not in built]
+        there = built.known(map(str, paths)) if paths else []
+        new = [path for path, known in zip(paths, there, strict=True) if not known]
         if codes is not None:
             for ids, packed in read_codes(codes.folder):
                 _add(built, packed, ids)
@@ -129,8 +130,8 @@ def build(
             "bits": built.bits,
             "skipped": skipped,
         }
-    there = f", {values['added']} of them added" if add else ""
-    line = f"{values['items']} {kind}s indexed{there}: {output}"
+    more = f", {values['added']} of them added" if add else ""
+    line = f"{values['items']} {kind}s indexed{more}: {output}"
     print_result(values, json_, line, *told_skipped(skipped))
 
 
@@ -177,7 +178,7 @@ def doctor(
     from crosshash.search.doctor import examine, set_reference
     from crosshash.search.index import Index
 
-    with Index.open(place) as index:
+    with Index.open(place, verify=True) as index:
         report = examine(index)
         if accept:
             set_reference(index)
@@ -247,7 +248,7 @@ def _opened(
 
 def _add(index: Index, codes: Any, ids: list[str]) -> None:
     """Add what is not there yet."""
-    new = [row for row, id_ in enumerate(ids) if id_ not in index]
+    new = [row for row, known in enumerate(index.known(ids)) if not known]
     if new:
         index.add(codes[new], [ids[row] for row in new])
 

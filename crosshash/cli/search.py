@@ -84,7 +84,7 @@ def search(
             f"{query}: no such image file; a query that ends in {suffix} is the path of an image, "
             "any other is a text"
         )
-    opened = Index.open(place)
+    opened = Index.open(place, verify=True)  # as others may have made it
     named = model or named_model(opened, place, trust=trust)
     network = _model_of(opened, place, named, imports or (), asked=model is not None)
     if KEY in network.info.figures:  # which may have been calibrated since

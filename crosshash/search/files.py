@@ -42,23 +42,30 @@ class Files:
 
     Args:
         folder: The folder.
-        manifest: Its state.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.manifest = manifest
-        self.log = Log(folder / manifest.log)
         self._lock: Any = None
-        self._seen = self._state()
+        self._read()
+
+    def _read(self) -> None:
+        header = self._header()  # before it is read, so that a later one is told from it
+        self.manifest = read_manifest(self.folder)
+        self.log = Log(self.folder / self.manifest.log)
+        self._seen = (*header, self._logged())
 
     def segments(self) -> list[Segment]:
         """Its segments, mapped; CorruptIndexError where a file is damaged."""
         return [self._open(part) for part in self.manifest.parts]
 
     def changed(self) -> bool:
-        """Whether another process wrote since."""
-        return self._state() != self._seen
+        """Whether another process wrote since, which none can while this one writes."""
+        return self._lock is None and self._state() != self._seen
+
+    def replaced(self) -> bool:
+        """Whether the state is another one since it was read, so that its log may be gone."""
+        return self._header() != self._seen[:-1]
 
     def start_writing(self) -> bool:
         """Take the right to write, which one process has; whether the state is another one now.
@@ -78,12 +85,10 @@ class Files:
                 f"{self.folder}: another process or another index writes to it; one writes at a "
                 "time, until it is closed"
             ) from None
-        self._lock = lock
         changed = self.changed()
+        self._lock = lock
         if changed:
-            self.manifest = read_manifest(self.folder)
-            self.log = Log(self.folder / self.manifest.log)
-            self._seen = self._state()
+            self._read()
         self._clean()
         return changed
 
@@ -141,15 +146,20 @@ class Files:
             self._check(name)
 
     def _state(self) -> tuple[int, ...]:
+        return (*self._header(), self._logged())
+
+    def _header(self) -> tuple[int, ...]:
         try:
             header = (self.folder / HEADER_FILE).stat()
         except FileNotFoundError:
             return ()
+        return header.st_ino, header.st_mtime_ns, header.st_size
+
+    def _logged(self) -> int:
         try:
-            size = (self.folder / self.manifest.log).stat().st_size
+            return self.log.path.stat().st_size
         except FileNotFoundError:
-            size = 0
-        return header.st_ino, header.st_mtime_ns, header.st_size, size
+            return 0
 
     def _there(self, name: str) -> Path:
         path = self.folder / name
@@ -252,7 +262,7 @@ def open_files(folder: str | Path, bits: int | None = None, *, verify: bool = Fa
         path.mkdir(parents=True, exist_ok=True)
         write_manifest(path, new)
     for attempt in range(_TRIES):
-        files = Files(path, read_manifest(path))
+        files = Files(path)
         try:
             if verify:
                 files.verify()

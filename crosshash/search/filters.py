@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 Operator = Literal["==", "!=", "<", "<=", ">", ">=", "in"]
@@ -27,6 +27,11 @@ class Condition:
     name: str
     operator: Operator
     value: Any
+    # Tells 1, 1.0 and True apart, which are equal to Python, where filters are remembered.
+    _spelled: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_spelled", repr(self.value))
 
     def meets(self, metadata: Mapping[str, Any] | None) -> bool:
         """Whether an item's metadata meet the condition."""

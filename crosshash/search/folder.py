@@ -20,7 +20,8 @@ from crosshash.search.structures import SMALLEST, Structure, check_options
 
 Some = list[tuple[Segment | Recent, Rows]]
 RECENT = 65_536
-"""Items that are kept in the log before they become a segment."""
+"""Ids that are kept in the log before its items become a segment."""
+_TRIES = 20  # of opening what another process merges
 
 
 class FolderEngine(Parts):
@@ -35,16 +36,21 @@ class FolderEngine(Parts):
     Args:
         bits: Code length.
         files: The folder's files; None: nothing is written.
+
+    Attributes:
+        folder: Where its changes are kept, or None.
     """
 
     def __init__(self, bits: int, files: Files | None = None) -> None:
         super().__init__(bits)
         self.uri = "an index in memory" if files is None else f"faiss:{files.folder}"
         self._files = files
+        self.folder = None if files is None else files.folder.resolve()
         self._info: dict[str, Any] = {}
         self._kind: tuple[str, dict[str, int]] = ("flat", {})
+        self._logged = 0  # ids in the log
         if files is not None:
-            self._reload(files)
+            self._read(files)
 
     @classmethod
     def open(
@@ -63,15 +69,18 @@ class FolderEngine(Parts):
             CorruptIndexError: Its files are damaged or do not belong together.
             ValueError: Codes there have another length, or the format is of another version.
         """
-        files = open_files(folder, None if detached else bits, verify=verify)
-        if bits not in (None, files.manifest.bits):
-            raise ValueError(
-                f"{folder} holds codes of {files.manifest.bits} bits, not of {bits}; leave bits "
-                "out, or choose another folder"
-            )
-        engine = cls(files.manifest.bits, files)
+        for _ in range(_TRIES):
+            files = open_files(folder, None if detached else bits, verify=verify)
+            if bits not in (None, files.manifest.bits):
+                raise ValueError(
+                    f"{folder} holds codes of {files.manifest.bits} bits, not of {bits}; leave "
+                    "bits out, or choose another folder"
+                )
+            engine = cls(files.manifest.bits, files)
+            if not files.replaced():
+                break  # else the log that was read may have become a segment meanwhile
         if detached:
-            engine._files = None
+            engine._files = engine.folder = None
         return engine
 
     def read_info(self) -> dict[str, Any]:
@@ -130,7 +139,9 @@ class FolderEngine(Parts):
         """See what another process wrote since; whether there was anything."""
         if self._files is None or not self._files.changed():
             return False
-        self._reload(open_files(self._files.folder))
+        new = FolderEngine.open(self._files.folder, self.bits)
+        self._files.close()
+        vars(self).update(vars(new))
         return True
 
     def close(self) -> None:
@@ -152,14 +163,12 @@ class FolderEngine(Parts):
     def _begin(self) -> None:
         """Take the right to write, and see what others wrote before."""
         if self._files is not None and self._files.start_writing():
-            self._reload(self._files)
+            self._read(self._files)
 
-    def _reload(self, files: Files) -> None:
-        segments = files.segments()
-        if self._files is not None and self._files is not files:
-            self._files.close()
-        self._files, self._info = files, dict(files.manifest.metadata)
-        self._segments, self._recent = segments, Recent(self.bits // 8)
+    def _read(self, files: Files) -> None:
+        """Take over what the files hold."""
+        self._segments, self._info = files.segments(), dict(files.manifest.metadata)
+        self._recent, self._logged = Recent(self.bits // 8), 0
         kinds = [(one.kind, one.options) for one in files.manifest.parts if one.kind != "flat"]
         self._kind = kinds[0] if kinds else ("flat", {})
         for change in files.log.read(self.bits // 8):
@@ -167,7 +176,7 @@ class FolderEngine(Parts):
 
     def _change(self, change: Change) -> None:
         # Room is made before: once a change is written, nothing can fail that would deny it.
-        if len(self._recent) + len(change.ids) > RECENT:
+        if self._logged + len(change.ids) + len(change.removed) > RECENT:
             self._seal()
         if len(change.ids) > RECENT:
             self._change_much(change)
@@ -177,6 +186,7 @@ class FolderEngine(Parts):
         self._apply(change)
 
     def _apply(self, change: Change) -> None:
+        self._logged += len(change.ids) + len(change.removed)
         if change.removed:
             self._strike(change.removed)
         if change.codes is not None and len(change.ids):
@@ -207,7 +217,7 @@ class FolderEngine(Parts):
         if self._files is not None:
             segments = self._files.seal(self._segments, segments)
         self._segments += segments
-        self._recent = Recent(self.bits // 8)
+        self._recent, self._logged = Recent(self.bits // 8), 0
         if merge:
             self._merge_tail()
 

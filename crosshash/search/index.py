@@ -63,13 +63,14 @@ class Index(Reader):
         self.metadata = dict(metadata or {})
 
     @classmethod
-    def open(cls, uri: str | Path, bits: int | None = None) -> Index:
+    def open(cls, uri: str | Path, bits: int | None = None, *, verify: bool = False) -> Index:
         """An index that is kept: what changes is written before the call returns.
 
         Args:
             uri: A folder (``photos.index`` or ``faiss:photos.index``), or a server:
                 ``postgresql://user@host/database?table=photos``, ``milvus://host:19530/photos``.
             bits: Code length; what is not there is made. None: it has to be there.
+            verify: Compare a folder's files with their digests, which reads all of them.
 
         Raises:
             FileNotFoundError: Nothing is there, and ``bits`` is None.
@@ -79,7 +80,8 @@ class Index(Reader):
                 engine goes by the URI's scheme.
             ImportError: The package of the server's engine is missing.
         """
-        return cls._of(open_engine(uri, bits if bits is None else check_bits(bits)), kept=True)
+        length = bits if bits is None else check_bits(bits)
+        return cls._of(open_engine(uri, length, verify=verify), kept=True)
 
     @classmethod
     def load(cls, folder: str | Path) -> Index:
@@ -140,8 +142,9 @@ class Index(Reader):
                 "added; leave bits out, or build another index"
             )
         index.check_model(model)
-        if not len(index) and DIGEST not in index.metadata:
-            index.metadata.update(known)
+        new = not len(index) and DIGEST not in index.metadata
+        if new or (KEY in known and index.metadata.get(KEY) != known[KEY]):
+            index.metadata.update(known if new else {KEY: known[KEY]})  # calibrated since
             index.save()
         return index
 
@@ -307,7 +310,7 @@ class Index(Reader):
                 self._engine.write_info(self.metadata)
             return
         engine = self._engine
-        if self._kept and engine.uri == f"faiss:{Path(folder)}":
+        if isinstance(engine, FolderEngine) and engine.folder == Path(folder).resolve():
             raise ValueError(f"{folder} is where this index is kept; save() needs no folder")
         with (
             self._lock.reading(),

@@ -95,9 +95,9 @@ class Parts(Engine):
     def _blocks(blocks: Sequence[tuple[Segment | Recent, int, Rows]]) -> Iterator[Items]:
         for part, start, rows in blocks:
             for first in range(0, len(rows), _BLOCK):
-                some = rows[first : first + _BLOCK]
-                codes, ids, metadata = part.codes(some), part.ids(some), part.metadata(some)
-                yield Items(ids, codes, metadata, some.astype(np.int64) + start)
+                some = rows[first : first + _BLOCK].astype(np.int64)
+                ids, metadata = Lookup(some, part.ids), Lookup(some, part.metadata)
+                yield Items(ids, part.codes(some), metadata, some + start)
 
     def _starts(self) -> Iterator[tuple[Segment | Recent, int]]:
         """Parts, and the number of each one's first item."""

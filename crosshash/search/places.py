@@ -18,7 +18,7 @@ def split(uri: str | Path) -> tuple[str, str]:
     return ("faiss", str(uri)) if found is None else (found[1], str(uri)[found.end() :])
 
 
-def open_engine(uri: str | Path, bits: int | None) -> Engine:
+def open_engine(uri: str | Path, bits: int | None, *, verify: bool = False) -> Engine:
     """What keeps the codes at a place, made there if there is nothing and ``bits`` is given.
 
     Raises:
@@ -31,7 +31,7 @@ def open_engine(uri: str | Path, bits: int | None) -> Engine:
 
         if not place:
             raise ValueError(f"{uri!r} names no folder")
-        return FolderEngine.open(Path(place), bits)
+        return FolderEngine.open(Path(place), bits, verify=verify)
     if scheme in ("postgresql", "postgres"):
         from crosshash.search.postgres import PostgresEngine
 

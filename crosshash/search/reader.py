@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -14,7 +14,7 @@ from crosshash.retrieval.histogram import check_choice
 from crosshash.retrieval.metrics import check_rank
 from crosshash.search.engine import Engine, Found, Items
 from crosshash.search.filters import as_filter
-from crosshash.search.ids import Id, as_id
+from crosshash.search.ids import Id, as_id, as_ids
 from crosshash.search.inputs import packed_codes, stacked
 from crosshash.search.lock import ReadWriteLock
 from crosshash.search.probability import probabilities
@@ -55,9 +55,19 @@ class Reader:
 
     def __contains__(self, id_: object) -> bool:
         """Whether an item has this id, a string or an integer."""
-        name = as_id(id_)
+        return self._known([as_id(id_)])[0]
+
+    def known(self, ids: Iterable[Id]) -> list[bool]:
+        """Whether each id is there, by one question to the engine.
+
+        Raises:
+            TypeError: An id is no string and no integer.
+        """
+        return self._known(as_ids(ids))
+
+    def _known(self, names: list[str]) -> list[bool]:
         with self._lock.reading():
-            return self._engine.known([name])[0]
+            return self._engine.known(names)
 
     def __iter__(self) -> Iterator[Item]:
         """All items in order of insertion, as they are when this begins."""
@@ -139,15 +149,16 @@ class Reader:
         if topk < 1:
             raise ValueError(f"topk is at least 1, got {topk}")
         with self._lock.reading():
-            if not len(self):
+            count = len(self)  # a question to a server
+            if not count:
                 raise ValueError("the index is empty; add codes before searching")
-            topk = min(topk, len(self))
+            topk = min(topk, count)
             found = None
             if queries is not None and oversample is None:
                 found = self._engine.ranked(queries, topk, conditions)
             if found is None:
                 wide = 1 if queries is None else (oversample or SHORT_LIST)
-                found = self._engine.nearest(packed, min(wide * topk, len(self)), conditions)
+                found = self._engine.nearest(packed, min(wide * topk, count), conditions)
                 if queries is not None:
                     found = reranked(queries, found, topk)
             width = topk if conditions is None else 0

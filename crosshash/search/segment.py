@@ -22,7 +22,7 @@ from crosshash.tensor_header import read_entries
 Tensors = dict[str, npt.NDArray[Any]]
 # More codes than these that lost an item are not asked for beside the answer, but left out.
 _SUSPECTS = 1_024
-_BLOCK = 65_536  # ids at a time
+_BLOCK = 65_536  # ids or metadata at a time
 _KINDS = {"U8": np.uint8, "U32": np.uint32, "I64": np.int64}
 # Name, type and axes of what a segment's file holds; the last four only where they are needed.
 _HOLDS = {
@@ -149,7 +149,11 @@ class Segment:
         rows = np.arange(len(self)) if self.removed is None else np.flatnonzero(~self.removed)
         if where is None:
             return rows
-        met = [meets(where, metadata) for metadata in self.metadata(rows)]
+        met = [
+            meets(where, metadata)
+            for first in range(0, len(rows), _BLOCK)
+            for metadata in self.metadata(rows[first : first + _BLOCK])
+        ]
         return rows[np.array(met, dtype=np.bool_)]
 
     def nearest(self, queries: Packed, topk: int, where: Filter | None) -> Hits:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -58,6 +59,7 @@ class Structure:
         self.options = options
         self._index = index
         self._codes = codes
+        self._flips = Lock()
         if kind == "hnsw":
             index.hnsw.efSearch = options["search"]
         if kind == "ivf":
@@ -99,8 +101,9 @@ class Structure:
         substrings = self._index.nhash
         if radius // substrings >= _ROUNDS:
             return scan_within(self._codes, queries, radius)
-        self._index.nflip = radius // substrings
-        ends, distances, places = self._index.range_search(queries, radius + 1)
+        with self._flips:  # of which FAISS has one number for all threads
+            self._index.nflip = radius // substrings
+            ends, distances, places = self._index.range_search(queries, radius + 1)
         query = np.repeat(np.arange(len(queries)), np.diff(ends.astype(np.int64)))
         return query, distances.astype(np.int64), places
 

@@ -128,3 +128,14 @@ def test_where_codes_are_on_a_server_ten_for_each_wanted_one_are_ranked(
     assert found.ids == wanted.ids
     np.testing.assert_array_equal(found.asymmetric, wanted.asymmetric)
     assert index.search(values, 4, rank="asymmetric", oversample=500).ids == exact.ids
+
+
+def test_filters_that_are_equal_to_python_are_not_taken_for_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("crosshash.search.folder.RECENT", 2)
+    index = Index(16)
+    index.add(np.zeros((3, 2), dtype=np.uint8), ["a", "b", "c"], [{"x": 1}, {"x": True}, {}])
+    asked = np.zeros((1, 2), dtype=np.uint8)
+    for value, wanted in ((True, ["b"]), (1, ["a"]), (1.0, ["a"]), (True, ["b"])):
+        assert index.search(asked, where={"x": value}).ids == [wanted]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,53 @@ def test_one_writes_and_others_see_it_when_they_look_again(tmp_path: Path) -> No
     assert Index.load(tmp_path / "index").ids == ["a", "b"]
 
 
+def test_a_reader_that_opens_while_a_log_becomes_a_segment_misses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = Index.open(tmp_path / "index", 16)
+    writer.add(np.zeros((3, 2), dtype=np.uint8), ["a", "b", "c"])
+    opened, times = module.open_files, []
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        files = opened(*arguments, **options)
+        if not times:
+            writer.compact()  # between the state that was read and its log
+        times.append(files)
+        return files
+
+    monkeypatch.setattr(module, "open_files", slow)
+    assert Index.open(tmp_path / "index").ids == ["a", "b", "c"]
+    assert len(times) == 2
+
+
+def test_an_index_of_another_length_in_the_same_place_is_not_taken_for_it(tmp_path: Path) -> None:
+    reader = Index.open(tmp_path / "index", 16)
+    Index(32).save(tmp_path / "index")
+    with pytest.raises(ValueError, match="holds codes of 32 bits, not of 16"):
+        reader.refresh()
+
+
+def test_a_writer_has_nothing_to_look_for(tmp_path: Path) -> None:
+    with Index.open(tmp_path / "index", 16) as index:
+        index.add(np.zeros((1, 2), dtype=np.uint8), ["a"])
+        assert not index.refresh()
+        index.add(np.zeros((1, 2), dtype=np.uint8), ["b"])
+        assert index.known(["a", 7, "b"]) == [True, False, True]
+
+
+def test_a_log_of_removals_alone_stays_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RECENT", 10)
+    with Index.open(tmp_path / "index", 16) as index:
+        index.add(np.zeros((200, 2), dtype=np.uint8), range(200))
+        for number in range(150):
+            index.remove([number])
+    (log,) = (tmp_path / "index").glob("log-*")
+    assert log.stat().st_size < 1_000
+    assert len(Index.open(tmp_path / "index")) == 50
+
+
 def test_another_length_is_refused_and_other_files_stay(tmp_path: Path) -> None:
     Index.open(tmp_path / "index", 16).close()
     with pytest.raises(ValueError, match="holds codes of 16 bits, not of 32"):
@@ -190,7 +238,9 @@ def test_another_length_is_refused_and_other_files_stay(tmp_path: Path) -> None:
         Index.open("faiss:", 16)
 
 
-def test_an_index_that_is_kept_is_not_pickled_nor_saved_onto_itself(tmp_path: Path) -> None:
+def test_an_index_that_is_kept_is_not_pickled_nor_saved_onto_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import pickle
 
     index = Index.open(tmp_path / "index", 16)
@@ -198,6 +248,9 @@ def test_an_index_that_is_kept_is_not_pickled_nor_saved_onto_itself(tmp_path: Pa
         pickle.dumps(index)
     with pytest.raises(ValueError, match="is where this index is kept"):
         index.save(tmp_path / "index")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="is where this index is kept"):
+        index.save("index")
     with pytest.raises(ValueError, match="this index is in memory"):
         Index(16).save()
 
@@ -377,6 +430,21 @@ def test_structures_and_options_that_there_are_not(
 ) -> None:
     with pytest.raises(error, match=message):
         Index(16).compact(kind, **options)
+
+
+def test_threads_search_within_different_radii_at_once(
+    large: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SMALLEST", 500)
+    codes, asked = large
+    index = Index(32)
+    index.add(codes, range(len(codes)))
+    radii = [0, 3, 6] * 8
+    expected = {radius: index.radius(asked, radius).ids for radius in set(radii)}
+    index.compact("mih", substring=8)
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda radius: index.radius(asked, radius).ids, radii))
+    assert found == [expected[radius] for radius in radii]
 
 
 def test_a_structure_of_other_codes_is_refused(
