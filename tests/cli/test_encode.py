@@ -17,7 +17,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import crosshash
-from crosshash.cli import app, main
+from crosshash.cli import app
 from crosshash.encoding import read_codes, read_header
 from crosshash.search.index import Index
 
@@ -44,15 +44,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    for number in range(5):
-        Image.new("RGB", (32, 32), (50 * number, 100, 10)).save(folder / f"{number}.png")
-    return folder
-
-
-@pytest.fixture
 def shard(pictures: Path, tmp_path: Path) -> Path:
     """The pictures, and one that is none."""
     with tarfile.open(tmp_path / "s.tar", "w") as tar:
@@ -73,23 +64,6 @@ def run(*arguments: object) -> str:
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.output
     return result.stdout
-
-
-@pytest.fixture
-def fail(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fail:
-    """Call the program with input that it refuses; gives what it says."""
-
-    def call(*arguments: object) -> str:
-        monkeypatch.setattr(sys, "argv", ["crosshash", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        error = capsys.readouterr().err
-        assert end.value.code == 2, error
-        assert error.startswith("crosshash: ")
-        assert error.count("\n") == 1, error
-        return error
-
-    return call
 
 
 @pytest.mark.usefixtures("arrow")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import crosshash
-from crosshash.cli import app, main
+from crosshash.cli import app
 from crosshash.search.index import Index
 
 Fail = Callable[..., str]
@@ -46,15 +45,6 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    for number in range(5):
-        Image.new("RGB", (32, 32), (50 * number, 100, 10)).save(folder / f"{number}.png")
-    return folder
-
-
-@pytest.fixture
 def index(run_folder: Path, pictures: Path, tmp_path: Path) -> Path:
     run("index", run_folder, pictures, "-o", tmp_path / "index", "--quiet")
     return tmp_path / "index"
@@ -64,23 +54,6 @@ def run(*arguments: object) -> str:
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.output
     return result.stdout
-
-
-@pytest.fixture
-def fail(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fail:
-    """Call the program with input that it refuses; gives what it says."""
-
-    def call(*arguments: object) -> str:
-        monkeypatch.setattr(sys, "argv", ["crosshash", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        error = capsys.readouterr().err
-        assert end.value.code == 2, error
-        assert error.startswith("crosshash: ")
-        assert error.count("\n") == 1, error
-        return error
-
-    return call
 
 
 def break_pictures(folder: Path) -> list[str]:
