@@ -2,12 +2,13 @@
 
 python benchmarks/search.py [--items 1000000] [--kinds flat mih ivf hnsw] [--uri URI] [--repeat 5]
 
-Codes of 64 bits lie around items / 20 centres, each bit of a code turned with a chance of 0.08, and
-one in ten is the code of another item once more. Queries are codes of items of which three bits
-were turned, top 100. Times are by turns with a flat index of FAISS alone in the same process, in
-batches of 100 and one by one. Recall is the share of the 100 distances that the exact scan has.
-Duplicates: of queries that are the codes of items, the share whose nearest hits are all items of
-that very code. Memory is what the process has grown by, resident, when it has opened the index and
+Codes of 64 bits lie around items / 20 centres, each bit of a code turned with a chance of 0.08,
+and one in ten is the code of another item once more. Queries are codes of items of which three
+bits were turned, top 100. Times are by turns with a flat index of FAISS alone in the same
+process, in batches of 100 and one by one. Recall is the share of the 100 distances that the exact
+scan has. Duplicates: of queries that are the codes of items, the share whose nearest hits are all
+items of that very code. A search within a radius is compared with FAISS's own over the flat
+index. Memory is what the process has grown by, resident, when it has opened the index and
 searched it.
 """
 
@@ -21,6 +22,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from crosshash.search import Index
 
 _TOPK = 100
 _BATCH = 100
+_RADII = (2, 5, 8)
 
 
 def draw(items: int, seed: int = 0) -> np.ndarray:
@@ -100,6 +103,16 @@ def measure(uri: str, items: int, kind: str, repeat: int) -> dict[str, Any]:
         },
         repeat,
     )
+    near = {}
+    for radius in _RADII:
+        taken = by_turns(
+            {
+                "index": partial(index.radius, asked, radius),
+                "flat": partial(flat.range_search, asked, radius + 1),
+            },
+            repeat,
+        )
+        near[f"within {radius}, / flat"] = f"{taken['index'] / taken['flat']:.2f}"
     return {
         "kind": kind,
         "queries/s, batches": round(_BATCH / seconds["batch"]),
@@ -110,6 +123,7 @@ def measure(uri: str, items: int, kind: str, repeat: int) -> dict[str, Any]:
         "duplicates": f"{duplicates(index, codes):.3f}",
         "opened, s": f"{opening:.2f}",
         "memory, MB": round(memory),
+        **near,
     }
 
 
