@@ -107,10 +107,11 @@ def build_index(result: Result) -> Index:
 def _text_queries(result: Result, images: Index) -> Section:
     rows = result.protocol.query[:QUERIES]
     captions = result.dataset.captions(result.captions)
-    codes = result.model.encode_text([captions[row] for row in rows], unknown="allow")
+    asked = [captions[row] for row in rows]
+    values = result.model.encode_text(asked, output="real", unknown="allow")
     return Section(
         "Text → image",
-        [_query(result, row, codes[n], images, text=True) for n, row in enumerate(rows)],
+        [_query(result, row, values[n], images, text=True) for n, row in enumerate(rows)],
     )
 
 
@@ -120,20 +121,21 @@ def _image_queries(result: Result) -> Section:
     captions = retrieval.captions(result.captions)
     texts.add(result.model.encode_text(captions, unknown="allow"), retrieval.ids)
     rows = result.protocol.query[:QUERIES]
-    codes = result.model.encode_image(result.dataset.select(rows).images, progress=False)
+    asked = result.dataset.select(rows).images
+    values = result.model.encode_image(asked, output="real", progress=False)
     return Section(
         "Image → text",
-        [_query(result, row, codes[n], texts, text=False) for n, row in enumerate(rows)],
+        [_query(result, row, values[n], texts, text=False) for n, row in enumerate(rows)],
     )
 
 
 def _query(
-    result: Result, row: int, code: np.ndarray[Any, Any], index: Index, *, text: bool
+    result: Result, row: int, values: np.ndarray[Any, Any], index: Index, *, text: bool
 ) -> Query:
     """One query with its nearest items; ``text`` says that a text asks and images answer."""
     dataset = result.dataset
     place = {item: number for number, item in enumerate(dataset.ids)}
-    found = index.search(code[None], topk=HITS)
+    found = index.search(values[None], topk=HITS, rank="asymmetric")
     hits = []
     for item, distance in zip(found.ids[0], found.distances[0], strict=True):
         other = place[item]

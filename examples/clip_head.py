@@ -54,7 +54,8 @@ def main() -> None:
     index = crosshash.Index.for_model(model)
     index.add(model.encode_image(pictures), result.dataset.ids)
     words = result.dataset.captions()[0]
-    print(f"{words!r}: {index.search(model.encode_text(words), topk=3).ids[0]}")
+    values = model.encode_text(words, output="real")
+    print(f"{words!r}: {index.search(values, topk=3, rank='asymmetric').ids[0]}")
 
 
 if __name__ == "__main__":

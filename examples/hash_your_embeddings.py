@@ -53,7 +53,8 @@ def main() -> None:
 
     index = crosshash.Index.for_model(model)
     index.add(model.encode_image(images), range(len(images)))
-    found = index.search(model.encode_text(texts[:1]), topk=5)
+    values = model.encode_text(texts[:1], output="real")  # the signs alone find less
+    found = index.search(values, topk=5, rank="asymmetric")
     print(f"{len(index)} vectors as {model.bits} bits each by a model of {size / 1e6:.2f} MB")
     print(f"nearest to the first text: {found.ids[0]}, distances {found.distances[0]}")
 

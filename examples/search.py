@@ -40,15 +40,15 @@ def main() -> None:
         loaded = crosshash.Index.load(place)
 
     loaded.check_model(model)  # a model trained again has other codes, and is refused
-    code = model.encode_text(options.query)
-    found = loaded.search(code, topk=5)
+    values = model.encode_text(options.query, output="real")
+    found = loaded.search(values, topk=5, rank="asymmetric")
     print(f"{len(loaded)} pictures, {loaded.bits} bits each; nearest to {options.query!r}:")
     for item, distance in zip(found.ids[0], found.distances[0], strict=True):
         print(f"{distance:3d}  {item}")
 
     nearest = found.ids[0][0]
     loaded.remove([nearest])
-    print(f"without {nearest}: {loaded.search(code, topk=1).ids[0][0]}")
+    print(f"without {nearest}: {loaded.search(values, topk=1, rank="asymmetric").ids[0][0]}")
 
 
 if __name__ == "__main__":

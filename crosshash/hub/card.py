@@ -139,10 +139,10 @@ def _usage(model: HashModel, source: str) -> str:
         f"images = {images}\n"
         f"texts = {texts}\n"
         f"codes = model.encode_image(images)  # uint8 (n, {model.bits // 8}), packed\n"
-        f"queries = model.encode_text(texts)\n"
+        f'queries = model.encode_text(texts, output="real")\n'
         "index = crosshash.Index.for_model(model)\n"
         "index.add(codes, [str(row) for row in range(len(codes))])\n"
-        "hits = index.search(queries, topk=1)\n```"
+        'hits = index.search(queries, topk=1, rank="asymmetric")\n```'
     )
 
 

@@ -110,6 +110,15 @@ def test_both_histories_stay_and_figures_say_what_was_done(tmp_path: Path) -> No
     plain = train(small(**{"data.refit": False}), tmp_path / "plain", progress=False)
     assert plain.report.record.training == {**told, "pairs": 30, "refit": False}
     assert plain.refit == []
+
+
+def test_held_out_pairs_that_choose_no_epoch_calibrate(tmp_path: Path) -> None:
+    config = small(**{"training.evaluate_every": 4})
+    result = train(config, tmp_path, progress=False)
+    assert result.report is not None
+    assert result.report.record.training == {"supervised": True, "pairs": 40, "best_epoch": 4}
+    assert result.model.info.figures["calibration"]["items"] == 10
+    assert "4 epochs on 40 pairs" in (tmp_path / "checkpoint" / "README.md").read_text()
     assert not (tmp_path / "plain" / "refit").exists()
 
 
