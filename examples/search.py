@@ -48,7 +48,7 @@ def main() -> None:
 
     nearest = found.ids[0][0]
     loaded.remove([nearest])
-    print(f"without {nearest}: {loaded.search(values, topk=1, rank="asymmetric").ids[0][0]}")
+    print(f"without {nearest}: {loaded.search(values, topk=1, rank='asymmetric').ids[0][0]}")
 
 
 if __name__ == "__main__":

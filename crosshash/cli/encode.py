@@ -86,6 +86,14 @@ def encode(
         Literal["fp32", "bf16"],
         typer.Option(help="Numbers that the network computes in.", rich_help_panel=SCALE),
     ] = "fp32",
+    ray: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            min=1,
+            help="Share the parts among so many actors of a Ray cluster.",
+            rich_help_panel=SCALE,
+        ),
+    ] = None,
 ) -> None:
     """Write the packed codes of images or texts, or of vectors, whose ids are their row numbers.
 
@@ -114,6 +122,7 @@ def encode(
             workers=workers,
             dtype=dtype,
             allow_unknown=allow_unknown,
+            actors=ray,
         )
         print_result({"output": str(output), **done._asdict()}, json_, *_told(done, output))
         return
@@ -125,6 +134,7 @@ def encode(
         "--batch-size": batch_size,
         "--items-per-part": None if items_per_part == PER_PART else items_per_part,
         "--dtype": None if dtype == "fp32" else dtype,
+        "--ray": ray,
     }
     for name, value in chosen.items():
         if value is not None:
@@ -214,13 +224,30 @@ def _encode_file(
 
 
 def _encode_folder(
-    model: str, source: Any, output: Path, *, imports: Any, quiet: bool, **options: Any
+    model: str,
+    source: Any,
+    output: Path,
+    *,
+    imports: Any,
+    quiet: bool,
+    actors: int | None,
+    **options: Any,
 ) -> Summary:
-    """This process's share, on its device."""
+    """This process's share, on its device; or all, by the actors of a cluster."""
+    from functools import partial
+
     from crosshash.encoding.run import encode_source
     from crosshash.hub.load import load
     from crosshash.training.devices import own_share
 
+    if actors is not None:
+        from crosshash.encoding.cluster import encode_on_cluster
+
+        get = partial(load, model, imports=imports)
+        with item_bar("encoding", quiet) as progress:
+            return encode_on_cluster(
+                get, source, output, name=model, actors=actors, progress=progress, **options
+            )
     number, processes, device = own_share()
     network = load(model, imports=imports, device=device)
     with item_bar("encoding", quiet or number > 0) as progress:

@@ -1,10 +1,11 @@
-"""The commands of ``index``: build one, or add to it; compact it; and what its doctor finds."""
+"""The commands of ``index``: build one, or add to it; compact or export it; its doctor."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import typer
 from typer.core import TyperGroup
@@ -159,6 +160,28 @@ def compact(
         values = {"index": place, "items": len(index), "exact": index.exact}
     found = "the nearest" if values["exact"] else "nearly all of the nearest"
     print_result(values, json_, f"{values['items']} items, of which {found} are found: {place}")
+
+
+@app.command()
+def export(
+    place: Place,
+    output: Annotated[Path, typer.Option("--output", "-o", help="A .parquet file.")],
+    form: Annotated[
+        Literal["packed", "signs"],
+        typer.Option(help="Of the codes: bytes, or vectors of -1 and +1."),
+    ] = "packed",
+    json_: Json = False,
+) -> None:
+    """Write ids, codes and metadata to a Parquet file, for other stores.
+
+    Example: `crosshash index export photos.index -o photos.parquet --form signs`
+    """
+    from crosshash.search.index import Index
+
+    with Index.open(place) as index:
+        count = index.export(output, form)
+        values = {"output": str(output), "items": count, "bits": index.bits}
+    print_result(values, json_, f"{count} codes of {values['bits']} bits: {output}")
 
 
 @app.command()

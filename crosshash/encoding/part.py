@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -38,6 +38,17 @@ class Settings:
     workers: int = 0
     dtype: Dtype = "fp32"
     allow_unknown: bool = False
+
+    def check(self) -> None:
+        """Refuse what no model can be run with.
+
+        Raises:
+            ValueError: ``dtype`` or ``batch_size`` is none.
+        """
+        if self.dtype not in get_args(Dtype):
+            raise ValueError(f"dtype is 'fp32' or 'bf16', got {self.dtype!r}")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ValueError(f"batch_size is the number of items in a batch, got {self.batch_size}")
 
     def batch(self, form: str) -> int:
         """``batch_size``, or what is usual."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 from crosshash.data.features.parquet import import_parquet
 from crosshash.encoding.folder import (
@@ -15,7 +15,7 @@ from crosshash.encoding.folder import (
     write_part,
 )
 from crosshash.encoding.items import Source
-from crosshash.encoding.listing import iterate_parts, list_items
+from crosshash.encoding.listing import Listing, iterate_parts, list_items
 from crosshash.encoding.part import Dtype, Settings, encode_part
 from crosshash.encoding.sources import open_source
 from crosshash.model.digest import model_digest
@@ -87,28 +87,11 @@ def encode_source(
         ValueError: The source is empty, or changed; the folder was begun with another model, source
             or setting; the model takes no such items.
     """
-    import_parquet(f"{folder}: a folder of codes")
-    _check(dtype, batch_size, share)
-    if not isinstance(source, Source):
-        source = open_source(source)
-    place = Path(folder)
+    _check_share(share)
     settings = Settings(model.check_length(bits), batch_size, workers, dtype, allow_unknown)
-    listing = list_items(source, items_per_part)
-    header = Header(
-        bits=settings.bits,
-        kind=source.kind,
-        model=name,
-        model_digest=model_digest(model),
-        dtype=dtype,
-        allow_unknown=allow_unknown,
-        items=listing.items,
-        items_per_part=items_per_part,
-        source_digest=listing.digest(source.stamp()),
-        source=source.describe(),
-    )
-    open_folder(place, header)
-    own = range(share[0], header.parts, share[1])
-    todo = {number for number in own if not part_path(place, number).exists()}
+    begun = begin(model, source, folder, settings, name=name, items_per_part=items_per_part)
+    place, header = begun.folder, begun.header
+    todo = set(begun.missing()) & set(range(share[0], header.parts, share[1]))
     total, done = sum(map(header.size, todo)), 0
 
     def more(count: int) -> None:
@@ -119,29 +102,79 @@ def encode_source(
 
     more(0)
     if todo:
-        for number, items in iterate_parts(source, listing):
+        for number, items in iterate_parts(begun.source, begun.listing):
             if number in todo:
-                write_part(place, number, *encode_part(model, source, items, settings, more))
-    return _summary(place, header, len(todo))
+                part = encode_part(model, begun.source, items, settings, more)
+                write_part(place, number, *part)
+    return begun.summary(len(todo))
 
 
-def _summary(folder: Path, header: Header, written: int) -> Summary:
-    there = [n for n in range(header.parts) if part_path(folder, n).exists()]
-    counts = [count_part(folder, header, number) for number in there]
-    return Summary(
-        items=sum(codes for codes, _ in counts),
-        rejected=sum(rejects for _, rejects in counts),
-        parts=header.parts,
-        missing=header.parts - len(there),
-        written=written,
-        bits=header.bits,
+class Begun(NamedTuple):
+    """A folder of codes that is begun or gone on with.
+
+    Attributes:
+        folder: It is there, with ``codes.json``.
+        source: Listed, and the one that the folder was begun with.
+        listing: Of the source.
+        header: What ``codes.json`` says.
+    """
+
+    folder: Path
+    source: Source
+    listing: Listing
+    header: Header
+
+    def missing(self) -> list[int]:
+        """The parts that are not finished."""
+        parts = range(self.header.parts)
+        return [number for number in parts if not part_path(self.folder, number).exists()]
+
+    def summary(self, written: int) -> Summary:
+        """What is there; ``written`` is the number of parts that the call wrote."""
+        missing = set(self.missing())
+        there = [number for number in range(self.header.parts) if number not in missing]
+        counts = [count_part(self.folder, self.header, number) for number in there]
+        return Summary(
+            items=sum(codes for codes, _ in counts),
+            rejected=sum(rejects for _, rejects in counts),
+            parts=self.header.parts,
+            missing=len(missing),
+            written=written,
+            bits=self.header.bits,
+        )
+
+
+def begin(
+    model: HashModel,
+    source: Source | str | Path | Sequence[str | Path],
+    folder: str | Path,
+    settings: Settings,
+    *,
+    name: str,
+    items_per_part: int,
+) -> Begun:
+    """List a source, and begin its folder of codes or go on with it, as :func:`encode_source`."""
+    import_parquet(f"{folder}: a folder of codes")
+    settings.check()
+    if not isinstance(source, Source):
+        source = open_source(source)
+    listing = list_items(source, items_per_part)
+    header = Header(
+        bits=settings.bits,
+        kind=source.kind,
+        model=name,
+        model_digest=model_digest(model),
+        dtype=settings.dtype,
+        allow_unknown=settings.allow_unknown,
+        items=listing.items,
+        items_per_part=items_per_part,
+        source_digest=listing.digest(source.stamp()),
+        source=source.describe(),
     )
+    open_folder(Path(folder), header)
+    return Begun(Path(folder), source, listing, header)
 
 
-def _check(dtype: str, batch_size: int | None, share: tuple[int, int]) -> None:
-    if dtype not in get_args(Dtype):
-        raise ValueError(f"dtype is 'fp32' or 'bf16', got {dtype!r}")
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"batch_size is the number of items in a batch, got {batch_size}")
+def _check_share(share: tuple[int, int]) -> None:
     if not 0 <= share[0] < share[1]:
         raise ValueError(f"share is (r, n), part r of n from 0 on, got {share}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -13,6 +14,7 @@ from crosshash.retrieval.calibration import Kind
 from crosshash.retrieval.histogram import check_choice
 from crosshash.retrieval.metrics import check_rank
 from crosshash.search.engine import Engine, Found, Items
+from crosshash.search.exporting import Form, write_parquet
 from crosshash.search.filters import as_filter
 from crosshash.search.ids import Id, as_id, as_ids
 from crosshash.search.inputs import packed_codes, stacked
@@ -93,6 +95,24 @@ class Reader:
         conditions = as_filter(where)
         with self._lock.reading():
             return self._engine.scan(conditions)
+
+    def export(
+        self, path: str | Path, form: Form = "packed", *, where: Mapping[str, Any] | None = None
+    ) -> int:
+        """Write items to a Parquet file for other stores, in bounded memory; how many they are.
+
+        Args:
+            path: A new file, or one that is replaced when all is written.
+            form: ``packed`` bytes, or ``signs``, vectors of -1 and +1; docs/engines.md has the
+                columns.
+            where: Conditions on their metadata, as for :meth:`search`.
+
+        Raises:
+            ImportError: pyarrow is not installed.
+            ValueError: There is no such ``form``; or an id is no valid Unicode.
+        """
+        check_choice("form", form, get_args(Form))
+        return write_parquet(self.scan(where), self.bits, path, form)
 
     def get(self, id_: Id) -> Item:
         """The item of an id.
