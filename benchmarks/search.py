@@ -2,6 +2,8 @@
 
 python benchmarks/search.py [--items 1000000] [--kinds flat mih ivf hnsw] [--uri URI] [--repeat 5]
 
+A kind may have options: `ivf:probes=250`, `hnsw:search=512,neighbours=32`.
+
 Codes of 64 bits lie around items / 20 centres, each bit of a code turned with a chance of 0.08,
 and one in ten is the code of another item once more. Queries are codes of items of which three
 bits were turned, top 100. Times are by turns with a flat index of FAISS alone in the same
@@ -161,8 +163,10 @@ def main() -> None:
         print(f"{options.items:,} items added in {time.perf_counter() - start:.0f} s")
         for kind in options.kinds:
             start = time.perf_counter()
+            name, _, given = kind.partition(":")
+            options = dict(pair.split("=") for pair in given.split(",") if pair)
             with Index.open(uri) as index:
-                index.compact(kind)
+                index.compact(name, **{key: int(value) for key, value in options.items()})
             built = time.perf_counter() - start
             size = ""
             if Path(uri).is_dir():

@@ -63,7 +63,7 @@ class Structure:
         if kind == "hnsw":
             index.hnsw.efSearch = options["search"]
         if kind == "ivf":
-            index.nprobe = options["probes"] or max(1, index.nlist // 32)
+            index.nprobe = options["probes"] or max(1, index.nlist // 8)
 
     @classmethod
     def build(cls, kind: str, codes: Packed, options: dict[str, int]) -> Structure:

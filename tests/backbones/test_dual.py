@@ -100,6 +100,27 @@ def test_texts_have_the_models_own_features(dual_encoder: Make, kind: str) -> No
         encoder.prepare(["dog", ""])
 
 
+def test_texts_of_siglip_2_are_in_lower_case(dual_encoder: Make) -> None:
+    from transformers import GemmaTokenizer, Siglip2Tokenizer
+
+    folder = dual_encoder("siglip")
+    marks = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
+    vocab = {token: number for number, token in enumerate([*marks, *"▁adgoADGO"])}
+    options = {"vocab": vocab, "merges": [], "model_max_length": 16}
+    # As its repositories name it, without the lower case of its training.
+    GemmaTokenizer(**options).save_pretrained(folder)
+    encoder = create_text_encoder(f"clip:{folder}").eval()
+    texts = ["A Dog", "GO dog"]
+    given = Siglip2Tokenizer(**options)(
+        texts, padding="max_length", max_length=16, return_tensors="pt"
+    )
+    inputs = encoder.prepare(texts)
+    assert all(torch.equal(inputs[name], given[name]) for name in inputs)
+    with torch.no_grad():
+        expected = whole(folder).get_text_features(**given).pooler_output
+        assert torch.equal(encoder(inputs).pooled, expected)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_texts_map_is_the_towers_last_hidden_states(dual_encoder: Make, kind: str) -> None:
     folder = dual_encoder(kind)

@@ -12,6 +12,7 @@ from torch import Tensor
 from crosshash.backbones.base import TEXT_ENCODERS, Features, Inputs, TextEncoder, Texts
 from crosshash.backbones.dual import build_half, pooled_feature, read_architecture
 from crosshash.backbones.sources import check_weights, model_source
+from crosshash.backbones.text._strings import as_strings
 from crosshash.backbones.text._tokens import (
     ASSETS,
     rows_without_words,
@@ -26,6 +27,9 @@ from crosshash.backbones.tuning import choose_trained, has_lora
 # Models that read their feature at the last place, padding or not, and so were trained on texts of
 # one length.
 _PADDED = ("siglip", "siglip2")
+# SigLIP's tokenizer brings texts to lower case itself. SigLIP 2 was trained on such, with Gemma's
+# tokenizer, which its repositories name and which does not.
+_LOWER = _PADDED
 
 
 @TEXT_ENCODERS.register("clip")
@@ -33,7 +37,8 @@ class ClipText(TextEncoder):
     """A dual encoder's text tower with its projection: what ``get_text_features`` gives.
 
     Tokens, length and padding are the model's own: CLIP has up to 77 tokens and reads the state of
-    the mark of the end; SigLIP has 64 always, padded, and reads the last.
+    the mark of the end; SigLIP has 64 always, padded, and reads the last. Texts of SigLIP and
+    SigLIP 2 are in lower case.
 
     Args:
         name: ``clip:`` and a name on the Hub or a folder, in transformers' form.
@@ -110,6 +115,8 @@ class ClipText(TextEncoder):
         Raises:
             ValueError: A text has no token, and ``unknown="raise"``.
         """
+        if self.config.model_type in _LOWER:
+            texts = [text.lower() for text in as_strings(texts)]
         return tokenized(
             self.tokenizer,
             texts,
