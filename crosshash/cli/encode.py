@@ -10,6 +10,7 @@ import typer
 from crosshash.cli.options import (
     AllowUnknown,
     Bits,
+    Cache,
     Imports,
     Json,
     Model,
@@ -52,6 +53,7 @@ def encode(
     skip_corrupt: SkipCorrupt = False,
     allow_unknown: AllowUnknown = False,
     workers: Workers = 0,
+    cache: Cache = False,
     imports: Imports = None,
     json_: Json = False,
     quiet: Quiet = False,
@@ -105,6 +107,8 @@ def encode(
 
     Example: `crosshash encode amgfh-shapes-64 "shards-{000..010}.tar" -o codes/ --workers 2`
     """
+    from crosshash.cli.encoding import feature_cache
+
     if output.suffix.lower() != ".npz":
         from crosshash.encoding.sources import open_source
         from crosshash.encoding.tables import Columns
@@ -122,6 +126,7 @@ def encode(
             workers=workers,
             dtype=dtype,
             allow_unknown=allow_unknown,
+            cache=feature_cache(cache),
             actors=ray,
         )
         print_result({"output": str(output), **done._asdict()}, json_, *_told(done, output))
@@ -148,6 +153,7 @@ def encode(
         skip_corrupt=skip_corrupt,
         allow_unknown=allow_unknown,
         workers=workers,
+        cache=feature_cache(cache),
         imports=imports or (),
         quiet=quiet,
     )
@@ -172,6 +178,7 @@ def _encode_file(
     skip_corrupt: bool,
     allow_unknown: bool,
     workers: int,
+    cache: Any,
     imports: Any,
     quiet: bool,
 ) -> Encoded:
@@ -217,6 +224,7 @@ def _encode_file(
             skip_corrupt=skip_corrupt,
             workers=workers,
             progress=not quiet,
+            cache=cache,
         )
     with atomic_file(output) as path, path.open("wb") as file:
         np.savez(file, codes=done.codes, ids=np.array(done.ids))

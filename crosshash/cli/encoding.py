@@ -11,6 +11,7 @@ import torch
 
 from crosshash.backbones.forward import evaluating
 from crosshash.cli.options import hint_on_damage
+from crosshash.data.features.cache import FeatureCache
 from crosshash.data.features.vectors import is_vector_file, read_vectors
 from crosshash.encoding.folder import Header, is_codes_folder, read_header
 from crosshash.images import ImageFiles
@@ -35,6 +36,7 @@ def encode_pictures(
     skip_corrupt: bool = False,
     workers: int = 0,
     progress: bool = True,
+    cache: FeatureCache | None = None,
 ) -> Encoded:
     """Codes of picture files, with their paths for ids.
 
@@ -45,6 +47,7 @@ def encode_pictures(
         skip_corrupt: Leave files that are no pictures out, instead of an error.
         workers: Processes that decode.
         progress: Show a bar when it takes long.
+        cache: Keeps their features.
 
     Raises:
         FileNotFoundError: A file is not there.
@@ -54,7 +57,9 @@ def encode_pictures(
     ids = [str(path) for path in paths]
     if not skip_corrupt:
         with hint_on_damage("--skip-corrupt"):
-            codes = model.encode_image(ids, bits=bits, workers=workers, progress=progress)
+            codes = model.encode_image(
+                ids, bits=bits, workers=workers, progress=progress, cache=cache
+            )
         return Encoded(codes, ids, [])
     lost: set[int] = set()
     chunks = image_chunks(
@@ -66,6 +71,7 @@ def encode_pictures(
         workers=workers,
         progress=progress,
         on_corrupt=lambda row, _: lost.add(row),
+        cache=cache,
     )
     length = model.check_length(bits)
     with evaluating(model), torch.inference_mode():
@@ -74,6 +80,11 @@ def encode_pictures(
         raise ValueError(f"none of {len(ids)} pictures can be read, the first is {ids[0]}")
     kept = [row for row in range(len(ids)) if row not in lost]
     return Encoded(codes[kept], [ids[row] for row in kept], [ids[row] for row in sorted(lost)])
+
+
+def feature_cache(asked: bool) -> FeatureCache | None:
+    """The cache of the user, where trainings keep features, if it is asked for."""
+    return FeatureCache() if asked else None
 
 
 def vector_file(items: Sequence[str]) -> str | None:

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from crosshash.cli.options import (
     Bits,
+    Cache,
     Imports,
     Json,
     Model,
@@ -72,6 +73,7 @@ def build(
     bits: Bits = None,
     skip_corrupt: SkipCorrupt = False,
     workers: Workers = 0,
+    cache: Cache = False,
     imports: Imports = None,
     json_: Json = False,
     quiet: Quiet = False,
@@ -86,6 +88,7 @@ def build(
         codes_folder,
         encode_pictures,
         encode_vectors,
+        feature_cache,
         vector_file,
     )
     from crosshash.encoding.folder import read_codes
@@ -120,6 +123,7 @@ def build(
                 skip_corrupt=skip_corrupt,
                 workers=workers,
                 progress=not quiet,
+                cache=feature_cache(cache),
             )
             _add(built, done.codes, done.ids)
             skipped = done.skipped

@@ -36,6 +36,12 @@ Imports = Annotated[
     ),
 ]
 Workers = Annotated[int, typer.Option(min=0, help="Processes that decode images.")]
+Cache = Annotated[
+    bool,
+    typer.Option(
+        "--cache", help="Keep features of images where trainings keep them, and take what is there."
+    ),
+]
 SkipCorrupt = Annotated[
     bool, typer.Option("--skip-corrupt", help="Leave out files that are no pictures; list them.")
 ]

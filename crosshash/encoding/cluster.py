@@ -42,7 +42,8 @@ def encode_on_cluster(
         name: What the model is called, for ``codes.json``.
         items_per_part: Of each part but the last.
         progress: Told how many items are done, and how many there are.
-        settings: ``bits``, ``batch_size``, ``workers``, ``dtype``, ``allow_unknown``.
+        settings: ``bits``, ``batch_size``, ``workers``, ``dtype``, ``allow_unknown``,
+            ``cache``.
 
     Raises:
         ImportError: Ray Data is not installed.

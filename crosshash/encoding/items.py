@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -129,8 +130,12 @@ class Pictures(ImageSource):
             raise
 
     def digest(self, index: int) -> bytes:
-        """SHA-256 of the file's bytes."""
-        return digest(self._stored(index), self.name(index))
+        """SHA-256 of the file's bytes, or of its name where :meth:`open` will refuse it."""
+        name = self.name(index)
+        try:
+            return digest(self._stored(index), name)
+        except (CorruptImageError, FileNotFoundError):
+            return hashlib.sha256(name.encode()).digest()
 
     def name(self, index: int) -> str:
         """The item's id."""

@@ -14,7 +14,13 @@ from crosshash.backbones.forward import evaluating
 from crosshash.codes import Packed, pack
 from crosshash.encoding.items import Item, Pictures, RejectedError, Source
 from crosshash.images import ImageSource
-from crosshash.model.encoding import image_chunks, image_codes, text_chunks, text_codes
+from crosshash.model.encoding import (
+    FeatureStore,
+    image_chunks,
+    image_codes,
+    text_chunks,
+    text_codes,
+)
 from crosshash.model.hash_model import HashModel
 
 Dtype = Literal["fp32", "bf16"]
@@ -31,6 +37,7 @@ class Settings:
         workers: Processes that decode pictures.
         dtype: ``"bf16"`` runs it under autocast.
         allow_unknown: Texts without a known word are no rejects.
+        cache: Keeps the features of pictures.
     """
 
     bits: int
@@ -38,15 +45,19 @@ class Settings:
     workers: int = 0
     dtype: Dtype = "fp32"
     allow_unknown: bool = False
+    cache: FeatureStore | None = None
 
     def check(self) -> None:
         """Refuse what no model can be run with.
 
         Raises:
-            ValueError: ``dtype`` or ``batch_size`` is none.
+            ValueError: ``dtype`` or ``batch_size`` is none; or there is a cache for features that
+                are not those of a training.
         """
         if self.dtype not in get_args(Dtype):
             raise ValueError(f"dtype is 'fp32' or 'bf16', got {self.dtype!r}")
+        if self.dtype != "fp32" and self.cache is not None:
+            raise ValueError(f"features under {self.dtype} are not kept: fp32, or no cache")
         if self.batch_size is not None and self.batch_size < 1:
             raise ValueError(f"batch_size is the number of items in a batch, got {self.batch_size}")
 
@@ -132,6 +143,7 @@ def _pictures(
         workers=settings.workers,
         progress=False,
         on_corrupt=told,
+        cache=settings.cache,
     )
     yield from _numbered(rows, (image_codes(model, chunk) for chunk in chunks))
 

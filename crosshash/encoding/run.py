@@ -19,6 +19,7 @@ from crosshash.encoding.listing import Listing, iterate_parts, list_items
 from crosshash.encoding.part import Dtype, Settings, encode_part
 from crosshash.encoding.sources import open_source
 from crosshash.model.digest import model_digest
+from crosshash.model.encoding import FeatureStore
 from crosshash.model.hash_model import HashModel
 
 PER_PART = 10_000
@@ -57,6 +58,7 @@ def encode_source(
     workers: int = 0,
     dtype: Dtype = "fp32",
     allow_unknown: bool = False,
+    cache: FeatureStore | None = None,
     share: tuple[int, int] = (0, 1),
     progress: Progress | None = None,
 ) -> Summary:
@@ -77,6 +79,7 @@ def encode_source(
         workers: Processes that decode pictures.
         dtype: ``"bf16"`` runs the network under autocast; a few bits of the codes differ then.
         allow_unknown: A text of which the model knows no word has the code of an empty one.
+        cache: Keeps the features of pictures: a ``FeatureCache``, as a training has it.
         share: r and n: parts r, r + n, r + 2n, … are this call's, where n processes share them.
         progress: Told how many of this call's items are done, and how many there are.
 
@@ -88,7 +91,8 @@ def encode_source(
             or setting; the model takes no such items.
     """
     _check_share(share)
-    settings = Settings(model.check_length(bits), batch_size, workers, dtype, allow_unknown)
+    length = model.check_length(bits)
+    settings = Settings(length, batch_size, workers, dtype, allow_unknown, cache)
     begun = begin(model, source, folder, settings, name=name, items_per_part=items_per_part)
     place, header = begun.folder, begun.header
     todo = set(begun.missing()) & set(range(share[0], header.parts, share[1]))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +16,38 @@ from crosshash.backbones.base import Features, ImageBackbone, TextEncoder, check
 from crosshash.backbones.extract import OnCorrupt, iterate_features
 from crosshash.backbones.image.features import ImageFeatures
 from crosshash.codes import pack, sign
-from crosshash.images import as_image_source, is_encoded
+from crosshash.images import (
+    CorruptImageError,
+    ImageSource,
+    ImageSubset,
+    as_image_source,
+    is_encoded,
+)
 
 Output = Literal["packed", "signs", "real"]
 # Rows that go through the hash layers at least: with one to three, matrix products of MKL, and with
 # some more, convolutions of oneDNN, add up in another order (measured on an x86 CPU).
 FEWEST = 16
+_CACHED = 512  # pictures whose features are in memory at a time
+
+
+class FeatureStore(Protocol):
+    """What keeps features of pictures: :class:`~crosshash.data.features.cache.FeatureCache`."""
+
+    def features(
+        self,
+        backbone: ImageBackbone,
+        source: ImageSource,
+        *,
+        keep: Sequence[str],
+        batch_size: int,
+        workers: int,
+        device: torch.device | str | None,
+        progress: bool,
+        on_corrupt: str,
+    ) -> Features:
+        """Features of all pictures, in order, on the CPU; NaN of those that are skipped."""
+        ...
 
 
 def image_chunks(
@@ -33,6 +60,7 @@ def image_chunks(
     workers: int,
     progress: bool,
     on_corrupt: str | OnCorrupt = "raise",
+    cache: FeatureStore | None = None,
 ) -> Iterator[dict[str, Features | Tensor]]:
     """What each slot is given, some rows at a time: features, or pixels that are preprocessed.
 
@@ -46,6 +74,7 @@ def image_chunks(
         progress: Show a bar when it takes long.
         on_corrupt: What of pictures that cannot be decoded, as ``iterate_features`` takes it; a
             function may be told once for each slot.
+        cache: Features of pictures are taken from there, and kept there.
     """
     if isinstance(images, Features) or _is_input(images):
         images = dict.fromkeys(backbones, images)
@@ -57,21 +86,52 @@ def image_chunks(
             yield {slot: _rows(value, part).to(device) for slot, value in given.items()}
         return
     source = as_image_source(images)
+    options: dict[str, Any] = {
+        "keep": needs,
+        "batch_size": batch_size,
+        "workers": workers,
+        "device": device,
+        "progress": progress,
+    }
+    if cache is not None:
+        for first in range(0, len(source), _CACHED):
+            some = ImageSubset(source, np.arange(first, min(first + _CACHED, len(source))))
+            skip = on_corrupt if isinstance(on_corrupt, str) else "skip"
+            kept = {
+                slot: cache.features(backbone, some, **options, on_corrupt=skip)
+                for slot, backbone in backbones.items()
+            }
+            if not isinstance(on_corrupt, str):
+                _tell_skipped(kept.values(), some, partial(_tell_from, first, on_corrupt))
+            for part in _parts(next(iter(kept.values())), batch_size):
+                yield {slot: value.rows(part).to(device) for slot, value in kept.items()}
+        return
     slots = {
-        slot: iterate_features(
-            backbone,
-            source,
-            keep=needs,
-            batch_size=batch_size,
-            workers=workers,
-            device=device,
-            progress=progress,
-            on_corrupt=on_corrupt,
-        )
+        slot: iterate_features(backbone, source, **options, on_corrupt=on_corrupt)
         for slot, backbone in backbones.items()
     }
     for chunk in zip(*slots.values(), strict=True):
         yield dict(zip(slots, chunk, strict=True))
+
+
+def _tell_skipped(kept: Iterable[Features], source: ImageSource, told: OnCorrupt) -> None:
+    """Tell of the pictures whose features are NaN, and give them features that are numbers."""
+    for features in kept:
+        lost = torch.nonzero(features.pooled.isnan().any(dim=1))[:, 0]
+        for place in lost.tolist():
+            error = CorruptImageError(source.name(place), "it changed while it was read")
+            try:
+                source.open(place)
+            except CorruptImageError as found:
+                error = found
+            told(place, error)
+        for part in features:
+            if part is not None:
+                part[lost] = 0.0
+
+
+def _tell_from(first: int, told: OnCorrupt, place: int, error: CorruptImageError) -> None:
+    told(first + place, error)
 
 
 def text_chunks(

@@ -14,6 +14,7 @@ from crosshash.backbones.forward import evaluating, floating_type
 from crosshash.codes import check_bits
 from crosshash.model.batch import Batch
 from crosshash.model.encoding import (
+    FeatureStore,
     Output,
     checked_length,
     collect,
@@ -152,8 +153,6 @@ class HashModel(nn.Module):
             self._part(part).eval()
         return self
 
-    # From inputs to real-valued codes
-
     def image_features(self, images: Mapping[str, Tensor | Features]) -> dict[str, Features]:
         """Features of each slot, from pixels or from a backbone's features."""
         found = {}
@@ -260,6 +259,7 @@ class HashModel(nn.Module):
         batch_size: int = 64,
         workers: int = 0,
         progress: bool = True,
+        cache: FeatureStore | None = None,
     ) -> Any:
         """Codes of images.
 
@@ -275,10 +275,10 @@ class HashModel(nn.Module):
             batch_size: Images that go through the network together; no code depends on it.
             workers: Processes that decode pictures.
             progress: Show a bar when it takes long.
+            cache: Keeps the features of pictures: a ``FeatureCache``, as a training has it.
 
         Raises:
-            FileNotFoundError: A path does not exist.
-            CorruptImageError: A file is no picture; names it.
+            FileNotFoundError, CorruptImageError: A path does not exist, or is no picture; names it.
             ValueError: Features have the wrong width or are NaN, with the row; an address, which
                 is not fetched; an array of other axes; nothing at all; or other bits.
         """
@@ -291,6 +291,7 @@ class HashModel(nn.Module):
             batch_size=batch_size,
             workers=workers,
             progress=progress,
+            cache=cache,
         )
         with evaluating(self):
             codes = (image_codes(self, chunk)[:, :bits] for chunk in chunks)
@@ -311,8 +312,7 @@ class HashModel(nn.Module):
         Args:
             texts: A string or many, in a list, an array or a table's column; bag-of-words rows or
                 features, an array (n, d); or :class:`Features`.
-            output: As in :meth:`encode_image`.
-            bits: As in :meth:`encode_image`.
+            output, bits: As in :meth:`encode_image`.
             unknown: ``"raise"`` on a text of which the vocabulary knows no word, or ``"allow"``
                 it the code of an empty text.
             batch_size: Texts that go through the network together; no code depends on it.
