@@ -312,7 +312,8 @@ class HashModel(nn.Module):
         Args:
             texts: A string or many, in a list, an array or a table's column; bag-of-words rows or
                 features, an array (n, d); or :class:`Features`.
-            output, bits: As in :meth:`encode_image`.
+            output: As in :meth:`encode_image`.
+            bits: As in :meth:`encode_image`.
             unknown: ``"raise"`` on a text of which the vocabulary knows no word, or ``"allow"``
                 it the code of an empty text.
             batch_size: Texts that go through the network together; no code depends on it.
