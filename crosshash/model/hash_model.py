@@ -272,15 +272,15 @@ class HashModel(nn.Module):
             output: ``"packed"``: ``uint8`` (n, k/8); ``"signs"``: ``int8`` (n, k) in {-1, +1};
                 ``"real"``: ``float32`` (n, k).
             bits: k, one of ``lengths``; None: all bits.
-            batch_size: Images that go through the network together; no code depends on it.
+            batch_size: Images of a batch; no code depends on it.
             workers: Processes that decode pictures.
             progress: Show a bar when it takes long.
             cache: Keeps the features of pictures: a ``FeatureCache``, as a training has it.
 
         Raises:
             FileNotFoundError, CorruptImageError: A path does not exist, or is no picture; names it.
-            ValueError: Features have the wrong width or are NaN, with the row; an address, which
-                is not fetched; an array of other axes; nothing at all; or other bits.
+            ValueError: Features of another width or NaN, with the row; an address, which is not
+                fetched; an array of other axes; nothing at all; or other bits.
         """
         bits = self.check_length(bits)
         chunks = image_chunks(
@@ -314,8 +314,7 @@ class HashModel(nn.Module):
                 features, an array (n, d); or :class:`Features`.
             output: As in :meth:`encode_image`.
             bits: As in :meth:`encode_image`.
-            unknown: ``"raise"`` on a text of which the vocabulary knows no word, or ``"allow"``
-                it the code of an empty text.
+            unknown: Of a text without a known word: ``"raise"``, or ``"allow"`` an empty one's code.
             batch_size: Texts that go through the network together; no code depends on it.
 
         Raises:
