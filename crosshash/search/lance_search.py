@@ -1,4 +1,4 @@
-"""Searches in a table of LanceDB: one by one by LanceDB, many or by other filters by a scan."""
+"""Searches in a table of LanceDB: by a scan of its codes, or by lists of near ones."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ from crosshash.search.lance_rows import (
 from crosshash.search.lance_table import twins_of
 from crosshash.search.postings import Hits, Postings, first_of
 
-# Hits for each that is asked for, and more; among these, ties at the cut mostly end.
-_WIDER, _SPARE = 4, 64
-_FEW = 4  # queries that LanceDB answers sooner than all codes are read for them
+_WIDER, _SPARE = 4, 64  # hits for each that is asked for, and more, in which ties mostly end
 
 
 class Near(NamedTuple):
@@ -41,44 +39,32 @@ class Near(NamedTuple):
 
 def nearest(held: Held, codes: Packed, topk: int, where: Filter | None, uri: str) -> Found:
     """The nearest of each code; without a filter and with lists, as an eighth of these has them."""
-    sql, rest = as_where(where)
-    lists = held.state.lists if where is None else None
-    if lists is None and (rest or len(codes) > _FEW):
-        return _found(held, _scanned(held, codes, topk, None, sql, rest, uri), uri)
-    probes = None if lists is None else max(1, lists // 8)
-    found = []
+    if held.state.lists is None or where is not None:
+        return _found(held, _scanned(held, codes, topk, None, where, uri), uri)
+    parts = []
     for number, code in enumerate(codes):
-        one = _nearest(held, code, topk, sql, probes)
-        if probes is not None and len(one.place) < topk:
-            one = _nearest(held, code, topk, sql, None)
-        found.append(one._replace(hits=one.hits._replace(query=one.hits.query + number)))
-    near = _joined(found)
-    if probes is not None:
-        near = _with_twins(held, near, topk)
-    return _found(held, near, uri)
+        near = _listed(held, code, topk)
+        if len(near.place) < topk:
+            near = _scanned(held, code[None], topk, None, None, uri)
+        parts.append(near._replace(hits=near.hits._replace(query=near.hits.query + number)))
+    return _found(held, _with_twins(held, _joined(parts), topk), uri)
 
 
 def within(held: Held, codes: Packed, radius: int, where: Filter | None, uri: str) -> Found:
     """All within a distance of each code, whatever lists there are."""
-    sql, rest = as_where(where)
-    if rest or len(codes) > _FEW:
-        return _found(held, _scanned(held, codes, None, radius, sql, rest, uri), uri)
-    count = held.table.count_rows()
-    found = []
-    for number, code in enumerate(codes):
-        one = _asked(held, code, count + 1, sql, None, radius)
-        found.append(one._replace(hits=one.hits._replace(query=one.hits.query + number)))
-    return _found(held, _joined(found), uri)
+    return _found(held, _scanned(held, codes, None, radius, where, uri), uri)
 
 
-def _nearest(held: Held, code: Packed, topk: int, sql: str, probes: int | None) -> Near:
-    """The nearest of one code; LanceDB promises no order among equals, of which the first count."""
+def _listed(held: Held, code: Packed, topk: int) -> Near:
+    """The nearest of one code in the lists, and of what is in none of them.
+
+    LanceDB promises no order among equal distances, of which the first are wanted.
+    """
     limit = _WIDER * topk + _SPARE
-    near = _asked(held, code, limit, sql, probes, None)
+    near = _asked(held, code, limit, None)
     distance = near.hits.key
     if len(distance) == limit and distance[-1] == distance[topk - 1]:
-        count = held.table.count_rows()
-        near = _asked(held, code, count + 1, sql, probes, int(distance[-1]))
+        near = _asked(held, code, held.table.count_rows(), int(distance[-1]))
     return Near(Hits(*(one[:topk] for one in near.hits)), near.place[:topk])
 
 
@@ -109,15 +95,11 @@ def _with_twins(held: Held, near: Near, topk: int) -> Near:
     return _joined([near, Near(Hits(*found[:3]), found[3])], topk)
 
 
-def _asked(
-    held: Held, code: Packed, limit: int, sql: str, probes: int | None, radius: int | None
-) -> Near:
+def _asked(held: Held, code: Packed, limit: int, radius: int | None) -> Near:
     """What LanceDB finds for one code, as the first query."""
     query = held.table.search(code, vector_column_name="code").distance_type("hamming")
     query = query.select(["order", "_distance"]).with_row_id(True).limit(limit)
-    query = query.bypass_vector_index() if probes is None else query.nprobes(probes)
-    if sql:
-        query = query.where(sql, prefilter=True)
+    query = query.nprobes(max(1, (held.state.lists or 0) // 8))
     if radius is not None:
         query = query.distance_range(upper_bound=radius + 1)  # which is not reached
     rows = query.to_arrow()
@@ -132,13 +114,15 @@ def _scanned(
     codes: Packed,
     topk: int | None,
     radius: int | None,
-    sql: str,
-    rest: Filter,
+    where: Filter | None,
     uri: str,
 ) -> Near:
-    """The nearest of each code, or all within a distance, of all codes, which are read once."""
+    """The nearest of each code, or all within a distance, of all codes, which are read once.
+
+    It takes a few times less than LanceDB's own comparison of bytes, for one query as well.
+    """
     best = _joined([])
-    for batch in streamed(held, ["order", "code"], sql, rest, uri):
+    for batch in streamed(held, ["order", "code"], *as_where(where), uri):
         order, place = batch["order"].to_numpy(), places_of(batch)
         by = np.argsort(order)  # of equal distances the first of a run is kept
         some = Postings(as_array(batch["code"])[by])

@@ -47,6 +47,7 @@ def make_table(files: LanceFiles, bits: int | None) -> None:
     Raises:
         ValueError: There is none and ``bits`` is None or no code length, or a table of that name
             is another's.
+        CorruptIndexError: There is a table of ours, but not what says which version holds.
         BlockingIOError: Another is making it, and does not end.
     """
     if files.state.exists():
@@ -63,7 +64,9 @@ def make_table(files: LanceFiles, bits: int | None) -> None:
         except ValueError:
             # A process that was killed may have left one, with nothing in it.
             table = files.connection.open_table(files.name)
-            if table.schema.metadata != _MARK or table.version != 1:
+            if table.schema.metadata == _MARK and table.version != 1:
+                raise CorruptIndexError(files.uri, f"{files.state.name} is missing") from None
+            if table.schema.metadata != _MARK:
                 raise ValueError(
                     f"{files.uri}: the table {files.name} is not an index of this package; name "
                     "another"

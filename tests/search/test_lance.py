@@ -394,6 +394,10 @@ def test_what_is_damaged_is_told(lance_place: Any) -> None:
         lance_place.open()
     path.write_text(whole)
     assert items(lance_place.open()) == [("a", None)]
+    path.unlink()
+    with pytest.raises(CorruptIndexError, match=r"crosshash.crosshash.json is missing"):
+        lance_place.open(16, create=True)
+    path.write_text(whole)
     for manifest in (folder(lance_place) / "crosshash.lance" / "_versions").iterdir():
         manifest.write_bytes(b"x")
     with pytest.raises(CorruptIndexError, match="its table is damaged"):
