@@ -17,17 +17,19 @@ from crosshash.search.ids import told_missing, told_twice
 from crosshash.search.lance_files import Held, LanceFiles
 from crosshash.search.lance_filters import as_where
 from crosshash.search.lance_rows import BLOCK, chosen, find, places_of, streamed, take
-from crosshash.search.lance_search import nearest, within
+from crosshash.search.lance_search import nearest, ranked, within
 from crosshash.search.lance_table import as_batches, check_table, make_table
 from crosshash.search.rows import blocks
 from crosshash.search.scalars import as_document
 
 if TYPE_CHECKING:
+    from crosshash.retrieval.asymmetric import WeightedQueries
     from crosshash.search.filters import Filter
 
 T = TypeVar("T")
 _INDEX = "code_idx"  # as LanceDB names it
 _SCANNED = 4096
+_ALL, _NONE = timedelta(days=36500), timedelta(milliseconds=1)  # versions that are kept
 
 
 class LanceEngine(Engine):
@@ -150,6 +152,10 @@ class LanceEngine(Engine):
         """All items within a distance, by comparing all codes, whatever index there is."""
         return self._asked(lambda held: within(held, codes, radius, where, self.uri))
 
+    def ranked(self, queries: WeightedQueries, topk: int, where: Filter | None = None) -> Found:
+        """The ``topk`` nearest of all items by asymmetric distance."""
+        return self._asked(lambda held: ranked(held, queries, topk, where, self.uri))
+
     def scan(self, where: Filter | None = None) -> Iterator[Items]:
         """All items as they are now, a block at a time; 16 bytes of each are in memory.
 
@@ -189,8 +195,7 @@ class LanceEngine(Engine):
     def compact(self, **options: Any) -> None:
         """Merge small files, give back room, and make or drop the index for approximate search.
 
-        Lists are made anew, since LanceDB would join small ones. Killed before they are, searches
-        are exact.
+        Lists are made anew, since LanceDB would join small ones; killed before, search is exact.
 
         Args:
             options: ``kind``: ``"ivf"`` makes an index of ``nlist`` lists of near codes (the square
@@ -219,10 +224,10 @@ class LanceEngine(Engine):
                 lists = min(before, count)
             if before is not None:
                 table.drop_index(_INDEX)
-            _optimize(table, timedelta(days=36500))
+            table.optimize(cleanup_older_than=_ALL)
             self._commit(table, lists=None)
-            # Only now may what held until now be deleted.
-            _optimize(table, timedelta(milliseconds=1))
+            # Only now may what held until now be deleted; no one else has begun to write.
+            table.optimize(cleanup_older_than=_NONE, delete_unverified=True)
             if table.version != self._held.state.version:
                 self._commit(table)
             if lists is not None:
@@ -291,8 +296,3 @@ class LanceEngine(Engine):
                 f"{self.uri}: there are too few different codes for {lists} lists, and search is "
                 f"exact now; pass a smaller nlist ({' '.join(str(error).split())[:300]})"
             ) from None
-
-
-def _optimize(table: Any, kept: timedelta) -> None:
-    """Merge small files, and delete versions that are older; what may do so holds the lock."""
-    table.optimize(cleanup_older_than=kept, delete_unverified=True)

@@ -80,9 +80,14 @@ def chosen(items: Items, rows: Integers) -> Items:
 
 
 def streamed(
-    held: Held, columns: Sequence[str], where: str, rest: Filter = (), uri: str = ""
+    held: Held,
+    columns: Sequence[str],
+    where: str,
+    rest: Filter = (),
+    uri: str = "",
+    size: int = BLOCK,
 ) -> Iterator[Any]:
-    """Rows that meet SQL and conditions, with their places, in batches of any size.
+    """Rows that meet SQL and conditions, with their places, in batches.
 
     Args:
         held: The index.
@@ -90,12 +95,13 @@ def streamed(
         where: SQL; empty: of all rows.
         rest: Conditions that are evaluated here.
         uri: Where it is, for messages.
+        size: Rows in a batch, at most, before conditions are evaluated.
     """
     names = [*columns, *(["metadata"] if rest else [])]
     query = held.table.search().select(names).with_row_id(True)
     if where:
         query = query.where(where)
-    for batch in query.to_batches(BLOCK):
+    for batch in query.to_batches(size):
         if rest:
             batch = batch.filter(met(batch["metadata"], rest, uri))
         if batch.num_rows:

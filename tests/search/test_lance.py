@@ -292,6 +292,24 @@ def test_ties_and_many_queries_are_answered_alike(lance_place: Any) -> None:
                 assert ids == names[: (distances[query] <= 2).sum()]
 
 
+def test_all_items_are_ranked_by_asymmetric_distance(lance_place: Any) -> None:
+    engine = lance_place.open(16, create=True)
+    index, codes = Index(16), random(500)
+    metadata = [{"n": row % 3} for row in range(500)]
+    index.add(codes, range(500), metadata)
+    for rows in (slice(200), slice(200, 500)):
+        engine.insert(codes[rows], [str(row) for row in range(500)[rows]], metadata[rows])
+    values = np.random.default_rng(3).normal(size=(3, 16)).astype(np.float32)
+    with Index.open(lance_place.uri) as kept:
+        for where in (None, {"n": 1}, {"n": {"<": 2}}):
+            mine, other = (
+                one.search(values, 20, rank="asymmetric", where=where) for one in (kept, index)
+            )
+            assert mine.ids == other.ids
+            assert (mine.asymmetric == other.asymmetric).all()
+            assert (mine.distances == other.distances).all()
+
+
 def test_many_ids_are_looked_up_by_all_rows(lance_place: Any) -> None:
     engine = lance_place.open(16, create=True)
     ids = [str(row) for row in range(9000)]
