@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -101,11 +101,25 @@ def streamed(
     query = held.table.search().select(names).with_row_id(True)
     if where:
         query = query.where(where)
-    for batch in query.to_batches(size):
+    for batch in _gathered(query.to_batches(size), size):
         if rest:
             batch = batch.filter(met(batch["metadata"], rest, uri))
         if batch.num_rows:
             yield batch
+
+
+def _gathered(batches: Iterable[Any], size: int) -> Iterator[Any]:
+    """The batches of small files, several as one; each costs what reads it more than its rows."""
+    import pyarrow as pa
+
+    waiting: list[Any] = []
+    for batch in batches:
+        waiting.append(batch)
+        if sum(one.num_rows for one in waiting) >= size:
+            yield from pa.Table.from_batches(waiting).combine_chunks().to_batches()
+            waiting = []
+    if waiting:
+        yield from pa.Table.from_batches(waiting).combine_chunks().to_batches()
 
 
 def met(texts: Any, rest: Filter, uri: str) -> Any:

@@ -141,7 +141,7 @@ def _scanned(
 ) -> Near:
     """What a search finds among all codes, which are read once, a part at a time.
 
-    It takes less than half of what LanceDB's own comparison of bytes does, for one query as well.
+    It takes less than LanceDB's own comparison of bytes, for one query as well.
     """
     best, (sql, rest) = _joined([]), as_where(where)
     size = BLOCK if rest else max(BLOCK, _BYTES // (held.state.bits // 8))
