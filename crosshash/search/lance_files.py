@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -82,7 +83,7 @@ class LanceFiles:
         self._library: Any = lancedb
         self._connection: Any = None
         self._lock: Any = None
-        self._synced: set[Path] = set()
+        self._synced: set[tuple[Path, int, int]] = set()
 
     @property
     def connection(self) -> Any:
@@ -149,13 +150,13 @@ class LanceFiles:
     def commit(self, state: State) -> Held:
         """Let a state hold, on the disk when this returns."""
         new = set(self._files()) - self._synced
-        for path in new:
+        for path, *_ in new:
             handle = os.open(path, os.O_RDONLY)
             try:
                 os.fsync(handle)
             finally:
                 os.close(handle)
-        above = {folder for path in new for folder in path.parents}
+        above = {folder for path, *_ in new for folder in path.parents}
         for folder in above - set(self.folder.parents):
             sync_folder(folder)
         held = self.hold(state)
@@ -213,6 +214,12 @@ class LanceFiles:
             if mine:
                 self.stop_writing()
 
-    def _files(self) -> Iterator[Path]:
-        folder = self.folder / f"{self.name}.lance"
-        return (path for path in folder.rglob("*") if path.is_file())
+    def _files(self) -> Iterator[tuple[Path, int, int]]:
+        """The table's files, each as it was written last: one of them is written anew each time."""
+        for path in (self.folder / f"{self.name}.lance").rglob("*"):
+            try:
+                found = path.stat()
+            except FileNotFoundError:  # LanceDB's hint of the latest version, being renamed
+                continue
+            if stat.S_ISREG(found.st_mode):
+                yield path, found.st_ino, found.st_mtime_ns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from crosshash.codes import Packed, hamming
+from crosshash.search import lance_files
 from crosshash.search.engine import CorruptIndexError
 from crosshash.search.filters import as_filter
 from crosshash.search.index import Index
@@ -70,8 +72,7 @@ def killed_after(engine: Any, steps: int, monkeypatch: pytest.MonkeyPatch) -> No
         step = getattr(lancedb.table.LanceTable, name)
         monkeypatch.setattr(lancedb.table.LanceTable, name, limited(step))
     for name in ("sync_folder", "write_state"):
-        step = sys.modules["crosshash.search.lance_files"].__dict__[name]
-        monkeypatch.setattr(f"crosshash.search.lance_files.{name}", limited(step))
+        monkeypatch.setattr(lance_files, name, limited(getattr(lance_files, name)))
 
 
 def test_packed_codes_are_the_column_as_they_are(lance_place: Any) -> None:
@@ -178,6 +179,31 @@ def test_a_process_that_is_killed_keeps_what_it_has_told(lance_place: Any) -> No
         )
         assert sorted(reader.within(random(1), 16).ids) == sorted(["a", *map(str, range(last + 1))])
         told = last
+
+
+def test_all_of_a_change_is_on_the_disk_before_it_holds(
+    lance_place: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced, missed = set(), []
+    fsync, write = os.fsync, lance_files.write_state
+
+    def syncing(handle: int) -> None:
+        fsync(handle)
+        synced.add(os.fstat(handle).st_ino)
+
+    def writing(path: Path, state: Any) -> None:
+        there = [path.parent, *path.parent.glob("*.lance"), *path.parent.glob("*.lance/**/*")]
+        missed.extend(one for one in there if one.stat().st_ino not in synced)
+        write(path, state)
+
+    monkeypatch.setattr(os, "fsync", syncing)
+    monkeypatch.setattr(lance_files, "write_state", writing)
+    engine = lance_place.open(16, create=True)
+    engine.insert(random(3), ["a", "b", "c"], None)
+    engine.insert(random(2), ["a", "d"], None, replace=True)
+    engine.compact(kind="ivf", nlist=2)
+    assert len(synced) > 10
+    assert missed == []
 
 
 def test_what_the_system_leaves_half_written_is_undone(lance_place: Any) -> None:
