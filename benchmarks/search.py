@@ -32,6 +32,7 @@ import numpy as np
 
 from crosshash.reports.tables import markdown_table
 from crosshash.search import Index
+from crosshash.search.places import split
 
 _TOPK = 100
 _BATCH = 100
@@ -169,10 +170,10 @@ def main() -> None:
                 index.compact(name, **{key: int(value) for key, value in options.items()})
             built = time.perf_counter() - start
             size = ""
-            if Path(uri).is_dir():
-                size = (
-                    f", {sum(f.stat().st_size for f in Path(uri).iterdir()) / 1e6:.0f} MB on disk"
-                )
+            folder = Path(split(uri)[1].partition("?")[0])
+            if folder.is_dir():
+                held = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+                size = f", {held / 1e6:.0f} MB on disk"
             print(f"{kind}: compacted in {built:.0f} s{size}", flush=True)
             told = [sys.executable, __file__, "--measure", kind, "--uri", uri]
             told += ["--items", str(options.items), "--repeat", str(options.repeat)]

@@ -27,8 +27,8 @@ FLOORS = [
     {"__init__", "__main__", "cli", "demo", "environment", "experiment"},
 ]
 DOOR = len(FLOORS) - 1
-HEAVY = {"datasets", "faiss", "huggingface_hub", "matplotlib", "numba", "pyarrow", "timm"}
-HEAVY |= {"transformers", "typer"}
+HEAVY = {"datasets", "faiss", "huggingface_hub", "lancedb", "matplotlib", "numba", "pyarrow"}
+HEAVY |= {"timm", "transformers", "typer"}
 FILES = sorted(ROOT.rglob("*.py"))
 
 

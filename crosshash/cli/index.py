@@ -45,7 +45,9 @@ app = typer.Typer(
     epilog="`crosshash index MODEL ITEMS… -o PLACE` is short for `crosshash index build …`.",
 )
 
-Place = Annotated[str, typer.Argument(help="A folder, postgresql://… or milvus://….")]
+Place = Annotated[
+    str, typer.Argument(help="A folder, lancedb:FOLDER, postgresql://… or milvus://….")
+]
 
 
 @app.command()
@@ -63,8 +65,8 @@ def build(
         typer.Option(
             "--output",
             "-o",
-            help="Folder for the index, where one that is there is replaced; or a server's "
-            "postgresql://… or milvus://….",
+            help="Folder for the index, where one that is there is replaced; lancedb:FOLDER; or a "
+            "server's postgresql://… or milvus://….",
         ),
     ],
     add: Annotated[

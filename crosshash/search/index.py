@@ -67,7 +67,8 @@ class Index(Reader):
         """An index that is kept: what changes is written before the call returns.
 
         Args:
-            uri: A folder (``photos.index`` or ``faiss:photos.index``), or a server:
+            uri: A folder (``photos.index`` or ``faiss:photos.index``), a folder of LanceDB
+                (``lancedb:photos``), or a server:
                 ``postgresql://user@host/database?table=photos``, ``milvus://host:19530/photos``.
             bits: Code length; what is not there is made. None: it has to be there.
             verify: Compare a folder's files with their digests, which reads all of them.
@@ -78,7 +79,7 @@ class Index(Reader):
             CorruptIndexError: Files are damaged, or do not belong together.
             ValueError: What is there has another code length or is of another version; or no
                 engine goes by the URI's scheme.
-            ImportError: The package of the server's engine is missing.
+            ImportError: The engine's package is missing.
         """
         length = bits if bits is None else check_bits(bits)
         return cls._of(open_engine(uri, length, verify=verify), kept=True)
@@ -273,7 +274,7 @@ class Index(Reader):
         Args:
             kind: In a folder or in memory: ``flat`` (all codes are scanned), ``mih`` (multi-index
                 hashing, exact), ``ivf`` or ``hnsw`` (approximate); PostgreSQL: ``flat`` or
-                ``hnsw``; Milvus: ``flat`` or ``ivf``. None: as it is.
+                ``hnsw``; LanceDB and Milvus: ``flat`` or ``ivf``. None: as it is.
             options: Of the kind (docs/engines.md).
         """
         with self._lock.writing():

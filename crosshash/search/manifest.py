@@ -95,12 +95,17 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     """
     check_metadata(manifest.metadata)
     header = {"format": FORMAT, "version": VERSION, **asdict(manifest)}
+    write_header(folder / HEADER_FILE, header)
+
+
+def write_header(path: Path, header: dict[str, Any]) -> None:
+    """Put a JSON object in the place of a file, on the disk when this returns."""
     text = json.dumps(header, indent=2, allow_nan=False) + "\n"
-    with atomic_file(folder / HEADER_FILE) as temporary, temporary.open("w", encoding="utf-8") as f:
+    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8") as f:
         f.write(text)
         f.flush()
         os.fsync(f.fileno())
-    sync_folder(folder)
+    sync_folder(path.parent)
 
 
 def check_metadata(metadata: Any, what: str = "index.metadata") -> None:

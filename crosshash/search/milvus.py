@@ -12,7 +12,7 @@ from crosshash.codes import Packed
 from crosshash.search.engine import Engine, Found, Items
 from crosshash.search.filters import meets
 from crosshash.search.ids import told_missing, told_twice
-from crosshash.search.milvus_filters import TOKENS, as_expression, as_tokens
+from crosshash.search.milvus_filters import TOKENS, as_expression
 from crosshash.search.milvus_search import Among, Hit, MilvusSearches
 from crosshash.search.milvus_server import BLOCK, MilvusServer
 from crosshash.search.milvus_state import (
@@ -24,6 +24,7 @@ from crosshash.search.milvus_state import (
 )
 from crosshash.search.rows import Row, as_found, as_items, blocks
 from crosshash.search.scalars import as_document, id_key
+from crosshash.search.tokens import as_tokens
 
 if TYPE_CHECKING:
     from crosshash.search.filters import Filter

@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from crosshash.codes import check_bits
-from crosshash.search.milvus_filters import TOKEN_CHARACTERS, TOKENS
+from crosshash.search.milvus_filters import TOKENS
 from crosshash.search.milvus_server import BLOCK, MilvusServer
 from crosshash.search.rows import blocks
+from crosshash.search.tokens import TOKEN_CHARACTERS
 from crosshash.untrusted import parse_json
 
 CHARACTERS = 65535  # Milvus's own limit of a text

@@ -8,8 +8,8 @@ from pathlib import Path
 from crosshash.search.engine import Engine
 
 # Any other name may have a colon, as a drive's or a file's.
-_SCHEME = re.compile(r"(faiss(?=:)|[A-Za-z][A-Za-z0-9+.-]+(?=://)):(?://)?")
-_FORMS = "a folder, faiss:FOLDER, postgresql://…, milvus://…"
+_SCHEME = re.compile(r"((?:faiss|lancedb)(?=:)|[A-Za-z][A-Za-z0-9+.-]+(?=://)):(?://)?")
+_FORMS = "a folder, faiss:FOLDER, lancedb:FOLDER, postgresql://…, milvus://…"
 
 
 def split(uri: str | Path) -> tuple[str, str]:
@@ -32,6 +32,10 @@ def open_engine(uri: str | Path, bits: int | None, *, verify: bool = False) -> E
         if not place:
             raise ValueError(f"{uri!r} names no folder")
         return FolderEngine.open(Path(place), bits, verify=verify)
+    if scheme == "lancedb":
+        from crosshash.search.lance import LanceEngine
+
+        return LanceEngine.open(str(uri), bits, create=bits is not None)
     if scheme in ("postgresql", "postgres"):
         from crosshash.search.postgres import PostgresEngine
 

@@ -37,6 +37,7 @@ _SERVER = [pytest.mark.server, pytest.mark.timeout(900)]  # waits for the server
 # Fixtures that give a Place; another engine is tested by one line here.
 PLACES = [
     pytest.param("folder_place", id="folder"),
+    pytest.param("lance_place", id="lancedb"),
     pytest.param("postgres_place", marks=_SERVER, id="postgres"),
     pytest.param("milvus_place", marks=_SERVER, id="milvus"),
 ]
@@ -56,6 +57,15 @@ class _Folders:
 def folder_place(tmp_path: Path) -> Place:
     """A folder with no index in it."""
     return Place(_Folders, str(tmp_path / "index"))
+
+
+@pytest.fixture
+def lance_place(tmp_path: Path) -> Place:
+    """A folder of LanceDB that is not there yet."""
+    pytest.importorskip("lancedb", reason="needs crosshash[lancedb]")
+    from crosshash.search.lance import LanceEngine
+
+    return Place(LanceEngine, f"lancedb:{tmp_path / 'lance'}")
 
 
 @pytest.fixture(params=PLACES)

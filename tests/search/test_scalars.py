@@ -9,7 +9,7 @@ from itertools import product
 import pytest
 
 from crosshash.search.filters import Condition, as_filter, meets
-from crosshash.search.milvus_filters import NONE, as_expression, as_tokens
+from crosshash.search.milvus_filters import NONE, as_expression
 from crosshash.search.postgres_filters import as_sql
 from crosshash.search.scalars import (
     as_document,
@@ -21,6 +21,7 @@ from crosshash.search.scalars import (
     id_key,
     id_text,
 )
+from crosshash.search.tokens import as_tokens
 
 TEXTS = ["", "\x00", "\x00\x00", "\x00\x01", "\x01", "\x01\x00", "\x02", "a", "a\x00", "a\x01", "é"]
 TEXTS += ["\ud7fe", "\ud7ff", "\ud7ff\x00", "\ud7ffa", "\ud800", "\ud800a", "\udcff", "\udfff"]
