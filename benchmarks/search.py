@@ -165,9 +165,9 @@ def main() -> None:
         for kind in options.kinds:
             start = time.perf_counter()
             name, _, given = kind.partition(":")
-            options = dict(pair.split("=") for pair in given.split(",") if pair)
+            chosen = dict(pair.split("=") for pair in given.split(",") if pair)
             with Index.open(uri) as index:
-                index.compact(name, **{key: int(value) for key, value in options.items()})
+                index.compact(name, **{key: int(value) for key, value in chosen.items()})
             built = time.perf_counter() - start
             size = ""
             folder = Path(split(uri)[1].partition("?")[0])
