@@ -159,10 +159,10 @@ class CPH(Algorithm):
     (:class:`~crosshash.methods.CCAITQ`). One kind of vector has its principal directions: ITQ.
 
     u, v are a batch's codes: tanh F and tanh G, moved towards signs by the share ``straight``
-    (:func:`~crosshash.losses.straight_through.toward_signs`). The signs are drawn: those of F + e
-    and G + e, where e is logistic noise, so that a bit of output f is +1 with the probability
-    sigmoid(f / t), as in stochastic neurons (Bengio, Leonard & Courville 2013, section 3.1). t
-    falls from ``noise`` in the first epoch by equal steps towards 0.
+    (:func:`~crosshash.losses.straight_through.toward_signs`). With ``noise`` they are drawn: signs
+    of F + e and G + e, where e is logistic noise, so that a bit of output f is +1 with the
+    probability sigmoid(f / t), as in the stochastic neurons of Bengio, Leonard & Courville 2013.
+    t falls from ``noise`` in the first epoch by equal steps towards 0.
 
     - ``pair``: InfoNCE of cos(u_i, v_j), with a learned temperature
       (:func:`~crosshash.losses.contrast.info_nce`): of all the batch's texts an image is to find
@@ -211,7 +211,7 @@ class CPH(Algorithm):
         looks: int = 1,
         temperature: float = 0.07,
         straight: float = 1.0,
-        noise: float = 0.4,
+        noise: float = 0.0,
         neighbour: float = 0.0,
         code_scale: float = 10.0,
         vector_scale: float = 10.0,

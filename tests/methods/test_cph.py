@@ -36,9 +36,7 @@ def one_kind(**network: Any) -> Any:
 def test_the_loss_is_made_of_its_terms(model_of: Any, batch_of: Any) -> None:
     model = model_of("cph", dropout=0.0).eval()
     batch = batch_of(model.slots)
-    algorithm = CPH(
-        model, 48, 4, straight=0.4, noise=0.0, neighbour=2.0, label=3.0, temperature=0.2
-    )
+    algorithm = CPH(model, 48, 4, straight=0.4, neighbour=2.0, label=3.0, temperature=0.2)
     terms = algorithm.loss(batch)
     F, G = model(batch.images, batch.texts)
     u, v = toward_signs(F.tanh(), 0.4), toward_signs(G.tanh(), 0.4)
@@ -98,7 +96,7 @@ def test_the_temperature_is_learned_within_its_bound(model_of: Any, batch_of: An
     model = model_of("cph")
     batch = batch_of(model.slots)
     data = PairInputs(batch.images, batch.texts)
-    algorithm = CPH(model, 48, 0, temperature=0.5, noise=0.0)
+    algorithm = CPH(model, 48, 0, temperature=0.5)
     settings = TrainerSettings(epochs=3, batch_size=24, learning_rate=0.01, device="cpu")
     Trainer(algorithm, data, settings, progress=False).run()
     assert algorithm.log_scale.item() > torch.tensor(2.0).log().item()
