@@ -158,8 +158,11 @@ class CPH(Algorithm):
     and a rotation of the first K of them to signs: CCA-ITQ
     (:class:`~crosshash.methods.CCAITQ`). One kind of vector has its principal directions: ITQ.
 
-    u = s(tanh F), v = s(tanh G) are a batch's codes, where s moves them towards their signs by the
-    share ``straight`` (:func:`~crosshash.losses.straight_through.toward_signs`).
+    u, v are a batch's codes: tanh F and tanh G, moved towards signs by the share ``straight``
+    (:func:`~crosshash.losses.straight_through.toward_signs`). With ``noise`` they are drawn: signs
+    of F + e and G + e, where e is logistic noise, so that a bit of output f is +1 with the
+    probability sigmoid(f / t), as in the stochastic neurons of Bengio, Leonard & Courville 2013.
+    t falls from ``noise`` in the first epoch by equal steps towards 0.
 
     - ``pair``: InfoNCE of cos(u_i, v_j), with a learned temperature
       (:func:`~crosshash.losses.contrast.info_nce`): of all the batch's texts an image is to find
@@ -182,6 +185,8 @@ class CPH(Algorithm):
             texts are drawn anew each time (``data.captions: each``).
         temperature: Of ``pair`` at first.
         straight: Share of the signs in u and v, in [0, 1].
+        noise: t in the first epoch, in units of the outputs, which have variance 1 at first; 0:
+            signs are those of the outputs.
         neighbour: Weight of ``neighbour``; 0 leaves it out.
         code_scale: Inverse temperature of neighbourhoods of codes.
         vector_scale: Inverse temperature of neighbourhoods of vectors.
@@ -190,7 +195,7 @@ class CPH(Algorithm):
 
     Raises:
         ValueError: ``looks`` is below 1, ``temperature`` is not above 0, ``straight`` is not in
-            [0, 1], or ``label`` is above 0 without labels.
+            [0, 1], ``noise`` is below 0, or ``label`` is above 0 without labels.
     """
 
     Network = CPHNet
@@ -206,6 +211,7 @@ class CPH(Algorithm):
         looks: int = 1,
         temperature: float = 0.07,
         straight: float = 1.0,
+        noise: float = 0.0,
         neighbour: float = 0.0,
         code_scale: float = 10.0,
         vector_scale: float = 10.0,
@@ -219,6 +225,8 @@ class CPH(Algorithm):
             raise ValueError(f"algorithm.temperature is above 0, got {temperature}")
         if not 0 <= straight <= 1:
             raise ValueError(f"algorithm.straight is in [0, 1], got {straight}")
+        if noise < 0:
+            raise ValueError(f"algorithm.noise is at least 0, got {noise}")
         if label:
             require_labels(classes)
         self.net = net
@@ -226,6 +234,7 @@ class CPH(Algorithm):
         self.supervised = label > 0
         self.log_scale = nn.Parameter(torch.tensor(-math.log(temperature)))
         self.straight = straight
+        self.noise = self.spread = noise
         self.scales = {"scale": code_scale, "vector_scale": vector_scale}
         self.label_scale = label_scale
         self.weights = {"neighbour": neighbour, "label": label}
@@ -268,12 +277,15 @@ class CPH(Algorithm):
         update = Update([*self.net.parameters(), self.log_scale], self.loss, self.weights)
         return [BatchPhase("hash", [update])]
 
+    def epoch_starts(self, epoch: int, epochs: int) -> None:
+        """Less noise: t = ``noise`` (1 - epoch / epochs)."""
+        self.spread = self.noise * (1 - epoch / epochs)
+
     def loss(self, batch: Batch) -> Terms:
         """All terms, unweighted; one of weight 0 is not computed."""
         images = self.net.image_features(batch.images)
         texts = self.net.text_features(batch.texts)
-        u = toward_signs(self.net.hash_image(images).tanh(), self.straight)
-        v = toward_signs(self.net.hash_text(texts).tanh(), self.straight)
+        u, v = self._codes(self.net.hash_image(images)), self._codes(self.net.hash_text(texts))
         scale = self.log_scale.exp().clamp(max=_LARGEST_SCALE)
         terms = {"pair": info_nce(cosine_similarity(u, v), scale)}
         if self.weights["neighbour"]:
@@ -286,3 +298,9 @@ class CPH(Algorithm):
             S = label_similarity(batch.labels, batch.labels)
             terms["label"] = pairwise_nll(u, v, S, scale=self.label_scale)
         return terms
+
+    def _codes(self, outputs: Tensor) -> Tensor:
+        drawn = outputs
+        if self.spread:
+            drawn = outputs + self.spread * torch.rand_like(outputs).logit()
+        return toward_signs(outputs.tanh(), self.straight, of=drawn)

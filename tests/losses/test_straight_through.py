@@ -16,3 +16,11 @@ def test_values_move_and_the_gradient_does_not(share: float) -> None:
     torch.testing.assert_close(moved, (1 - share) * codes + share * signs)
     moved.sum().backward()
     assert torch.equal(codes.grad, torch.ones(1, 3))
+
+
+def test_signs_may_be_those_of_other_numbers() -> None:
+    codes = torch.tensor([[0.25, -0.5]], requires_grad=True)
+    moved = toward_signs(codes, 0.5, of=torch.tensor([[-3.0, 0.0]]))
+    torch.testing.assert_close(moved, torch.tensor([[-0.375, 0.25]]))
+    moved.sum().backward()
+    assert torch.equal(codes.grad, torch.ones(1, 2))

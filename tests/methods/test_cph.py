@@ -67,6 +67,31 @@ def test_without_weights_nothing_but_pairs_counts(model_of: Any, batch_of: Any) 
     assert CPH(model_of("cph"), 48, 4, label=1.0).supervised
 
 
+def test_signs_are_drawn_around_the_outputs(model_of: Any, batch_of: Any) -> None:
+    model = model_of("cph").eval()
+    batch = batch_of(model.slots)
+    algorithm = CPH(model, 48, 0, noise=0.5)
+    F = torch.tensor([-1.0, 0.0, 0.25, 2.0]).expand(20_000, 4)
+    torch.manual_seed(0)
+    drawn = algorithm._codes(F)
+    assert drawn.abs().eq(1).all()
+    torch.testing.assert_close(
+        drawn.eq(1).float().mean(dim=0), (F[0] / 0.5).sigmoid(), rtol=0, atol=0.015
+    )
+    assert algorithm.loss(batch)["pair"] != algorithm.loss(batch)["pair"]
+    algorithm.epoch_starts(3, 4)
+    shares = algorithm._codes(F).eq(1).float().mean(dim=0)
+    torch.testing.assert_close(shares, (F[0] / 0.125).sigmoid(), rtol=0, atol=0.015)
+
+
+def test_gradients_are_those_without_noise(model_of: Any) -> None:
+    algorithm = CPH(model_of("cph"), 48, 0, noise=5.0)
+    F = torch.tensor([[0.5, -2.0, 0.0]], requires_grad=True)
+    algorithm._codes(F).sum().backward()
+    assert F.grad is not None
+    torch.testing.assert_close(F.grad, 1 - F.detach().tanh().square())
+
+
 def test_the_temperature_is_learned_within_its_bound(model_of: Any, batch_of: Any) -> None:
     model = model_of("cph")
     batch = batch_of(model.slots)
@@ -136,6 +161,8 @@ def test_wrong_settings_are_refused(model_of: Any) -> None:
         CPH(model_of("cph"), 48, 0, temperature=0.0)
     with pytest.raises(ValueError, match=r"straight is in \[0, 1\]"):
         CPH(model_of("cph"), 48, 0, straight=1.5)
+    with pytest.raises(ValueError, match="noise is at least 0"):
+        CPH(model_of("cph"), 48, 0, noise=-0.1)
     with pytest.raises(ValueError, match="learns from labels"):
         CPH(model_of("cph"), 48, 0, label=1.0)
     with pytest.raises(ValueError, match="one network for both sides"):
