@@ -97,7 +97,7 @@ class HeldOut:
             for name, query, database in (("t2i", G, F), ("i2t", F, G)):
                 figures |= _recalls(f"{name}_r{{}}", symmetric_scores(query, database))
                 named = f"{name}_r{{}}_asymmetric"
-                figures |= _recalls(named, asymmetric_scores(np.tanh(query), database))
+                figures |= _recalls(named, asymmetric_scores(query, database))
                 figures |= _recalls(f"{name}_r{{}}_real", cosine_scores(query, database))
             figures["score"] = (figures["t2i_r10"] + figures["i2t_r10"]) / 2
         if self.others is not None:
