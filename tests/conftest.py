@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import io
+import json
 import os
+import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -40,6 +45,56 @@ def shared_data() -> Path:
     if not (folder / "flickr8k").is_dir():
         pytest.skip(f"needs the data folder: set CROSSHASH_DATA (looked at {folder})")
     return folder
+
+
+class _MatlabReader:
+    """What stands in for the process that reads a MATLAB file: it answers at once, here."""
+
+    def __init__(self, command: list[str], **pipes: Any) -> None:
+        from crosshash import matlab
+
+        self.stdin, self.stdout = io.BytesIO(), io.BytesIO()
+
+        def answer() -> None:
+            matlab._respond(json.loads(self.stdin.getvalue()), self.stdout)
+            self.stdout.seek(0)
+
+        self.stdin.close = answer  # type: ignore[method-assign]
+
+    def kill(self) -> None:
+        """It has answered."""
+
+    def wait(self) -> int:
+        """Its status."""
+        return 0
+
+
+@pytest.fixture
+def matlab_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MATLAB files are read in this process: it takes a second to start one for each.
+
+    ``tests/ground/test_matlab.py`` has what that process is for.
+    """
+    from crosshash import matlab
+
+    reading = SimpleNamespace(Popen=_MatlabReader, PIPE=subprocess.PIPE)
+    monkeypatch.setattr(matlab, "subprocess", reading)
+    monkeypatch.setattr(matlab, "_limit_memory", lambda size: None)
+
+
+@pytest.fixture(scope="session")
+def onnxruntime() -> Iterator[Any]:
+    """The module, with what exports to ONNX; torch lists its translations once, not per export."""
+    for name in ("onnx", "onnxscript"):
+        pytest.importorskip(name, reason="needs the extra onnx")
+    runtime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+    with pytest.MonkeyPatch.context() as patch:
+        # Some thousand functions are parsed for the list, which takes longer than a small export.
+        from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+        listed = functools.cache(ONNXRegistry.from_torchlib)
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(listed))
+        yield runtime
 
 
 MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
