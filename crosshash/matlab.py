@@ -145,7 +145,10 @@ def serve() -> None:
 
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints is no part of the answer
-    request = json.load(sys.stdin)
+    _respond(json.load(sys.stdin), out)
+
+
+def _respond(request: dict[str, Any], out: IO[bytes]) -> None:
     arrays: list[Array] = []
     try:
         answer: dict[str, Any] = {"found": _answer(Path(request["path"]), request["names"], arrays)}

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import io
+import json
 import os
+import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -42,6 +47,56 @@ def shared_data() -> Path:
     return folder
 
 
+class _MatlabReader:
+    """What stands in for the process that reads a MATLAB file: it answers at once, here."""
+
+    def __init__(self, command: list[str], **pipes: Any) -> None:
+        from crosshash import matlab
+
+        self.stdin, self.stdout = io.BytesIO(), io.BytesIO()
+
+        def answer() -> None:
+            matlab._respond(json.loads(self.stdin.getvalue()), self.stdout)
+            self.stdout.seek(0)
+
+        self.stdin.close = answer  # type: ignore[method-assign]
+
+    def kill(self) -> None:
+        """It has answered."""
+
+    def wait(self) -> int:
+        """Its status."""
+        return 0
+
+
+@pytest.fixture
+def matlab_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MATLAB files are read in this process: it takes a second to start one for each.
+
+    ``tests/ground/test_matlab.py`` has what that process is for.
+    """
+    from crosshash import matlab
+
+    reading = SimpleNamespace(Popen=_MatlabReader, PIPE=subprocess.PIPE)
+    monkeypatch.setattr(matlab, "subprocess", reading)
+    monkeypatch.setattr(matlab, "_limit_memory", lambda size: None)
+
+
+@pytest.fixture(scope="session")
+def onnxruntime() -> Iterator[Any]:
+    """The module, with what exports to ONNX; torch lists its translations once, not per export."""
+    for name in ("onnx", "onnxscript"):
+        pytest.importorskip(name, reason="needs the extra onnx")
+    runtime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+    with pytest.MonkeyPatch.context() as patch:
+        # Some thousand functions are parsed for the list, which takes longer than a small export.
+        from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+        listed = functools.cache(ONNXRegistry.from_torchlib)
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(listed))
+        yield runtime
+
+
 MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 WORDS = ["a", "dog", "runs", "on", "the", "beach", "girl"]  # after the marks
 WORDS += ["red", "blue", "circle", "square", "large", "small", "and", "grass"]
@@ -66,8 +121,11 @@ def save_tokenizer(path: Path, **options: Any) -> None:
 
 
 @pytest.fixture
-def language_model(tmp_path: Path) -> Path:
-    """A tiny BERT as it would lie in a folder: config, tokenizer, safetensors."""
+def language_model(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A tiny BERT as it would lie in a folder: config, tokenizer, safetensors.
+
+    Of two layers, or as many as a test says by ``indirect=True``.
+    """
     import torch
     from transformers import BertConfig, BertModel
 
@@ -77,7 +135,7 @@ def language_model(tmp_path: Path) -> Path:
     config = BertConfig(
         vocab_size=len(MARKS) + len(WORDS),
         hidden_size=16,
-        num_hidden_layers=2,
+        num_hidden_layers=getattr(request, "param", 2),
         num_attention_heads=2,
         intermediate_size=32,
         max_position_embeddings=32,
@@ -101,29 +159,31 @@ TEXT = {
 }
 
 
-def _dual_model(kind: str) -> tuple[Any, Any, dict[str, Any]]:
+def _dual_model(kind: str, layers: int) -> tuple[Any, Any, dict[str, Any]]:
     """A tiny model, its image processor, and options of its tokenizer."""
     import transformers as t
 
+    picture = {**PICTURE, "num_hidden_layers": layers}
+    text = {**TEXT, "num_hidden_layers": layers}
     ends = {"bos_token": "[CLS]", "eos_token": "[SEP]", "model_max_length": 16}
     crop = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
     square = {"size": {"height": 32, "width": 32}}
-    clip_text = {**TEXT, "bos_token_id": 2, "eos_token_id": 3}
+    clip_text = {**text, "bos_token_id": 2, "eos_token_id": 3}
     if kind == "clip":
-        config: Any = t.CLIPConfig(text_config=clip_text, vision_config=PICTURE, projection_dim=12)
+        config: Any = t.CLIPConfig(text_config=clip_text, vision_config=picture, projection_dim=12)
         return t.CLIPModel(config), t.CLIPImageProcessor(**crop), {**ends, "pad_token": "[SEP]"}
     if kind == "siglip":
-        config = t.SiglipConfig(text_config={**TEXT, "projection_size": 16}, vision_config=PICTURE)
+        config = t.SiglipConfig(text_config={**text, "projection_size": 16}, vision_config=picture)
         # As google/siglip-base-patch16-224 has it: no mask.
         options = {**ends, "pad_token": "[SEP]", "model_input_names": ["input_ids"]}
         return t.SiglipModel(config), t.SiglipImageProcessor(**square), options
     if kind == "vision-text-dual-encoder":
         config = t.VisionTextDualEncoderConfig.from_vision_text_configs(
-            t.ViTConfig(**PICTURE), t.BertConfig(**TEXT), projection_dim=12
+            t.ViTConfig(**picture), t.BertConfig(**text), projection_dim=12
         )
         return t.VisionTextDualEncoderModel(config), t.ViTImageProcessor(**square), {}
     if kind == "chinese_clip":
-        config = t.ChineseCLIPConfig(text_config={**TEXT}, vision_config=PICTURE, projection_dim=12)
+        config = t.ChineseCLIPConfig(text_config={**text}, vision_config=picture, projection_dim=12)
         return (
             t.ChineseCLIPModel(config),
             t.ChineseCLIPImageProcessor(**square, do_center_crop=False),
@@ -131,26 +191,26 @@ def _dual_model(kind: str) -> tuple[Any, Any, dict[str, Any]]:
         )
     assert kind == "altclip"
     config = t.AltCLIPConfig(
-        text_config={**TEXT, "project_dim": 16, "max_position_embeddings": 20},
-        vision_config=PICTURE,
+        text_config={**text, "project_dim": 16, "max_position_embeddings": 20},
+        vision_config=picture,
         projection_dim=12,
     )
     return t.AltCLIPModel(config), t.CLIPImageProcessor(**crop), {"model_max_length": 16}
 
 
 @pytest.fixture
-def dual_encoder(tmp_path: Path) -> Callable[[str], Path]:
+def dual_encoder(tmp_path: Path) -> Callable[..., Path]:
     """Makes a tiny dual encoder of a kind as it would lie in a folder.
 
     Kinds are "clip", "siglip", "vision-text-dual-encoder", "chinese_clip" and "altclip".
     """
 
-    def make(kind: str = "clip") -> Path:
+    def make(kind: str = "clip", layers: int = 3) -> Path:
         import torch
 
         path = tmp_path / f"tiny-{kind}"
         torch.manual_seed(0)
-        model, processor, options = _dual_model(kind)
+        model, processor, options = _dual_model(kind, layers)
         with torch.no_grad():
             for parameter in model.parameters():  # so that no bias or scale is an idle one
                 parameter.add_(0.05 * torch.randn_like(parameter))

@@ -30,9 +30,9 @@ def test_the_workflow_runs_the_same_checks_as_everyone_on_the_oldest_python() ->
         step.get("with", {}).get("python-version") for step in jobs["lowest"]["steps"]
     ]
     extras = {name for group in jobs["lowest"]["strategy"]["matrix"]["extras"]
-              for name in re.findall(r"\w+", group)}  # fmt: skip
+              for name in re.findall(r"[\w-]+", group)}  # fmt: skip
     section = PROJECT.partition("[project.optional-dependencies]")[2].partition("\n[")[0]
-    assert extras == set(re.findall(r"^(\w+) =", section, re.MULTILINE)) - {"dev"}
+    assert extras == set(re.findall(r"^([\w-]+) =", section, re.MULTILINE)) - {"dev"}
 
 
 def test_every_dependency_has_a_lowest_version() -> None:

@@ -17,6 +17,7 @@ from crosshash.backbones import create_image_backbone
 from crosshash.backbones.image.cnnf import CNNF
 from crosshash.backbones.matconvnet import convert_cnnf, read_matconvnet
 
+pytestmark = pytest.mark.usefixtures("matlab_here")
 Array = npt.NDArray[Any]
 Layer = dict[str, Any]
 WIDTHS = (4, 6, 5, 7, 6)

@@ -37,10 +37,9 @@ def run(*words: str) -> Any:
     return CliRunner().invoke(app, ["export", *words])
 
 
-def test_a_checkpoint_becomes_files_that_run(checkpoint: Path, tmp_path: Path) -> None:
-    for name in ("onnx", "onnxscript"):
-        pytest.importorskip(name, reason="needs the extra onnx")
-    onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+def test_a_checkpoint_becomes_files_that_run(
+    checkpoint: Path, onnxruntime: Any, tmp_path: Path
+) -> None:
     output = tmp_path / "exported"
     done = run(str(checkpoint), "-o", str(output), "--json")
     assert done.exit_code == 0, done.output

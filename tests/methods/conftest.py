@@ -16,6 +16,12 @@ from crosshash.methods.build import METHODS, build_model
 from crosshash.model.batch import Batch
 from crosshash.model.hash_model import HashModel
 
+# Of the networks that take longest to train, ones that learn a few pairs as well.
+NARROW: dict[str, dict[str, Any]] = {
+    "amgfh": {"hidden": [256, 256], "dim": 128, "kernels": [1, 3, 5]},
+    "hfah": {"feature": 128, "text_hidden": [256]},
+    "mith": {"dim": 64, "layers": 1},
+}
 PAIRS, CLASSES, IMAGE_DIM, WORDS = 48, 4, 36, 60
 
 
@@ -89,6 +95,12 @@ def take_steps(algorithm: Algorithm, batch: Batch, steps: int) -> None:
 @pytest.fixture
 def model_of() -> Callable[..., HashModel]:
     return small_model
+
+
+@pytest.fixture
+def narrow() -> Callable[[str], dict[str, Any]]:
+    """Options of a method's network that make it quick to train."""
+    return lambda method: NARROW.get(method, {})
 
 
 @pytest.fixture

@@ -348,44 +348,47 @@ def test_bits_that_cannot_be_packed_are_refused(method: str, model_of: Model) ->
 
 @pytest.fixture(scope="module")
 def real_pairs(shared_data: Path) -> Any:
-    """flickr8k's features and captions, its protocol, and a text encoder of its words."""
+    """flickr8k's captions, 512 values of its features, its protocol, an encoder of its words."""
     dataset, protocol = DATASETS["flickr8k"](shared_data / "flickr8k", images="features")
     captions = dataset.captions()
-    text = create_text_encoder("bow", size=800).fit(
-        [captions[row] for row in protocol.train[:1500]]
+    text = create_text_encoder("bow", size=500).fit(
+        [captions[row] for row in protocol.train[:1000]]
     )
-    return dataset, protocol, text, text.prepare(captions, unknown="allow")
+    images = torch.from_numpy(np.asarray(dataset.images)[:, :512])
+    return dataset, protocol, text, images, text.prepare(captions, unknown="allow")
 
 
-def test_it_learns_from_real_features(method: str, real_pairs: Any) -> None:
-    """With 1,500 pairs and its default objective it gets well above chance (0.33).
+def test_it_learns_from_real_features(
+    method: str, real_pairs: Any, narrow: Callable[[str], dict[str, Any]]
+) -> None:
+    """With 1,000 pairs and its default objective it gets well above chance (0.36).
 
-    One that does not learn from pairs ranks images for images by what their vectors have.
+    One that does not learn from pairs ranks images for images by what their vectors have. Networks
+    that have learnt nothing get 0.37, and 0.40 among images.
     """
     torch.manual_seed(0)
-    dataset, protocol, text, words = real_pairs
-    train = protocol.train[:1500]
+    dataset, protocol, text, images, words = real_pairs
+    train = protocol.train[:1000]
     kind = METHODS[method]
     model = build_model(
         method,
         bits=32,
-        backbones={slot: {"name": "features", "dim": 1280} for slot in kind.Network.slots},
+        backbones={slot: {"name": "features", "dim": 512} for slot in kind.Network.slots},
         text=copy.deepcopy(text),
-        network={"layers": 1, "dim": 64} if method == "mith" else {},  # its transformers are slow
+        network=narrow(method),
     )
-    images = torch.from_numpy(np.asarray(dataset.images))
     inputs = PairInputs(
         {slot: Features(images) for slot in kind.Network.slots},
         words,
         torch.from_numpy(np.asarray(dataset.labels)),
     )
     algorithm = kind(model, len(train), 24)
-    Trainer(algorithm, inputs.select(train), settings_of(3, 100), progress=False).run()
+    Trainer(algorithm, inputs.select(train), settings_of(3, 50), progress=False).run()
     query = encode_pairs(model, inputs.select(protocol.query[:300]))
     found = encode_pairs(model, inputs.select(protocol.retrieval[:3000]))
     labels = dataset.labels[protocol.query[:300]], dataset.labels[protocol.retrieval[:3000]]
     if not kind.paired:
-        assert mean_average_precision(query[0], found[0], *labels) > 0.36
+        assert mean_average_precision(query[0], found[0], *labels) > 0.41
         return
     assert mean_average_precision(query[0], found[1], *labels) > 0.42
     assert mean_average_precision(query[1], found[0], *labels) > 0.42

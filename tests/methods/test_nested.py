@@ -29,9 +29,11 @@ pytestmark = pytest.mark.parametrize(
 
 
 @pytest.fixture
-def nested_of(model_of: Callable[..., HashModel]) -> Callable[..., Nested]:
+def nested_of(
+    model_of: Callable[..., HashModel], narrow: Callable[[str], dict[str, Any]]
+) -> Callable[..., Nested]:
     def make(method: str, pairs: Any, lengths: tuple[int, ...] = LENGTHS) -> Nested:
-        net = model_of(method, bits=24)
+        net = model_of(method, bits=24, **narrow(method))
         net.nested = check_nested(lengths, 24)
         classes = pairs.labels.shape[1]
         return Nested(net, lambda view, bits: METHODS[method](view, len(pairs), classes))

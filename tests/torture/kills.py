@@ -51,23 +51,36 @@ def killed_at_each_call(
         context: Of :func:`server`.
         work: A function that a new process finds by its name.
         arguments: Makes everything ready, and gives what ``work`` takes.
-        step: Of so many calls one is killed at.
+        step: Of so many calls one is killed at, and at each that renames.
 
     Yields:
         After each death the call that was not made. The last ``work`` ends by itself.
     """
-    number = 1
+    before, number = 0, 1
     while True:
-        call = _killed_at(context, work, arguments(), number)
-        if call is None:
+        calls = _calls_until(context, work, arguments(), number)
+        ended = len(calls) < number
+        if not ended:
+            yield _told(calls, number)
+        between = range(before + 1, len(calls) + 1 if ended else number)
+        renames = [place for place in between if CALLS[calls[place - 1]].startswith("rename")]
+        for place in renames:
+            yield _told(_calls_until(context, work, arguments(), place), place)
+        if ended:
+            if renames:
+                _calls_until(context, work, arguments(), number)
             return
-        yield f"{CALLS[call]}, the {number}th"
-        number += step
+        before, number = number, number + step
 
 
-def _killed_at(
+def _told(calls: list[int], number: int) -> str:
+    return f"{CALLS[calls[number - 1]]}, the {number}th"
+
+
+def _calls_until(
     context: Any, work: Callable[..., None], arguments: tuple[Any, ...], number: int
-) -> int | None:
+) -> list[int]:
+    """The changing calls of a process that is killed before the last of so many, if it has them."""
     ready, theirs = context.Pipe()
     process = context.Process(target=_begin, args=(theirs, work, arguments))
     process.start()
@@ -78,7 +91,8 @@ def _killed_at(
     _ptrace(_INTERRUPT, pid, 0, 0)
     os.waitpid(pid, _WALL)
     ready.send("go")
-    seen, inside, sent = 0, False, 0
+    seen: list[int] = []
+    inside, sent = False, 0
     try:
         while True:
             _ptrace(_SYSCALL, pid, 0, sent)
@@ -87,7 +101,7 @@ def _killed_at(
             if os.WIFEXITED(status) or os.WIFSIGNALED(status):
                 assert os.WIFEXITED(status), f"died by itself: {status}"
                 assert os.WEXITSTATUS(status) == 0, "the work failed"
-                return None
+                return seen
             if os.WSTOPSIG(status) != _AT_CALL:
                 event = status >> 16
                 sent = 0 if event else os.WSTOPSIG(status)
@@ -95,11 +109,11 @@ def _killed_at(
             inside = not inside
             call = _ptrace(_PEEKUSER, pid, _ORIG_RAX, 0)
             if inside and call in CALLS:
-                seen += 1
-                if seen == number:
+                seen.append(call)
+                if len(seen) == number:
                     os.kill(pid, signal.SIGKILL)
                     os.waitpid(pid, _WALL)
-                    return call
+                    return seen
     finally:
         ready.close()
         process.join(10)

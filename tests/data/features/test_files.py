@@ -62,6 +62,7 @@ WRITERS = {
 }
 
 
+@pytest.mark.usefixtures("matlab_here")
 @pytest.mark.parametrize("name", WRITERS)
 def test_every_format_gives_names_shapes_and_values(tmp_path, name):
     path = tmp_path / name
@@ -81,6 +82,7 @@ def test_an_npy_file_is_named_by_its_file_and_mapped(tmp_path):
     assert not array.flags.owndata
 
 
+@pytest.mark.usefixtures("matlab_here")
 @pytest.mark.parametrize("name", ["5.mat", "73.mat"])
 def test_sparse_matrices_become_dense(tmp_path, name):
     tags = scipy.sparse.random(7, 5, density=0.4, random_state=0, format="csc")

@@ -7,6 +7,7 @@ import scipy.sparse
 
 from crosshash.data import DATASETS
 
+pytestmark = pytest.mark.usefixtures("matlab_here")
 features = DATASETS["features"]
 N = 40
 SMALL = {"query": 4, "train": 10}
