@@ -56,6 +56,8 @@ class Service:
         self.shelf = Shelf(checked)
         with self.shelf.use() as index:
             self.bits = index.bits
+            if len(index):  # else the first who asks waits for what is compiled and read then
+                index.search(np.ones((1, self.bits), np.float32), 1, rank="asymmetric")
         self.encoder = Encoder(model, self.bits)
         self.pictures = Pictures(settings.root, settings.max_pixels)
         self.problem = ""  # why searches would give nonsense
