@@ -22,7 +22,7 @@ pytest.importorskip("pyarrow", reason="needs the extra parquet")
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
-    os.environ["RAY_worker_niceness"] = "0"  # 15, Ray's own, waits for all other tests
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  (Ray's own 15 waits for all others)
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     yield
