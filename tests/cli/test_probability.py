@@ -25,6 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that knows of texts over images, and an index of codes ever farther from a text's."""
     path = tmp_path_factory.mktemp("probability")
     model = crosshash.load("amgfh-shapes-64")
+    del model.info.figures[KEY]
     steps = Steps(starts=[0.0, 1e-9, 0.2], heights=[0.95, 0.6, 0.05])
     tables = {"64": {"t2i": Table(hamming=HAMMING, asymmetric=steps)}}
     calibration = Calibration(relevance="labels", items=100, tables=tables)
