@@ -107,7 +107,7 @@ class _Actor:
         # Listed by each: what stands twice is known by hashes that are this process's own.
         self.begun: Begun = begin(self.model, source, folder, **options)
         self.parts: Iterator[tuple[int, list[Item]]] = iter(())
-        self.next = self.begun.header.parts
+        self.next = self.begun.header.parts  # so that the first part asked for begins
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Make the part of a row, if it is not there."""

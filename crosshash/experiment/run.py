@@ -180,10 +180,9 @@ def train(
             "pairs": len(made.rows),
             "best_epoch": trainer.best_epoch,
         }
-        compared = (
-            config.training.evaluate_every < config.training.epochs
-        )  # else no epoch is chosen
-        if compared and (validate is not None or made.selection is not None):
+        # An epoch is chosen where several are compared.
+        several = config.training.evaluate_every < config.training.epochs
+        if several and (validate is not None or made.selection is not None):
             held = len(made.selection.query) if validate is None and made.selection else 0
             told.update(held_out=held, refit=config.data.refit)
         calibration, spare = None, made.protocol.calibration

@@ -314,7 +314,7 @@ class HashModel(nn.Module):
                 features, an array (n, d); or :class:`Features`.
             output: As in :meth:`encode_image`.
             bits: As in :meth:`encode_image`.
-            unknown: Of texts without a known word: ``"raise"``, or ``"allow"`` an empty one.
+            unknown: ``"allow"`` gives texts without a known word the code of an empty text.
             batch_size: Texts that go through the network together; no code depends on it.
 
         Raises:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -13,9 +12,10 @@ from crosshash.codes import unpack
 from crosshash.data.features.parquet import import_parquet
 from crosshash.files import atomic_file
 from crosshash.search.engine import Items
+from crosshash.search.scalars import as_document
 
 Form = Literal["packed", "signs"]
-DISTANCE = "crosshash.bits"
+_BITS = "crosshash.bits"  # in the schema's metadata
 
 
 def write_parquet(blocks: Iterable[Items], bits: int, path: str | Path, form: Form) -> int:
@@ -40,11 +40,11 @@ def write_parquet(blocks: Iterable[Items], bits: int, path: str | Path, form: Fo
 
     code = pyarrow.binary(bits // 8) if form == "packed" else pyarrow.list_(pyarrow.float32(), bits)
     columns = [("id", pyarrow.string()), ("code", code), ("metadata", pyarrow.string())]
-    schema = pyarrow.schema(columns, metadata={DISTANCE: str(bits)})
+    schema = pyarrow.schema(columns, metadata={_BITS: str(bits)})
     count = 0
     with atomic_file(path) as temporary, parquet.ParquetWriter(temporary, schema) as writer:
         for items in blocks:
-            held = [None if one is None else json.dumps(one) for one in items.metadata]
+            held = [None if one is None else as_document(one) for one in items.metadata]
             arrays = [
                 pyarrow.array(_checked(items.ids), pyarrow.string()),
                 _as_array(items, bits, form),
