@@ -43,8 +43,9 @@ def main() -> None:
     values = model.encode_text(options.query, output="real")
     found = loaded.search(values, topk=5, rank="asymmetric")
     print(f"{len(loaded)} pictures, {loaded.bits} bits each; nearest to {options.query!r}:")
-    for item, distance in zip(found.ids[0], found.distances[0], strict=True):
-        print(f"{distance:3d}  {item}")
+    # Ranked by the query's real values; beside it the number of bits that differ.
+    for item, real, bits in zip(found.ids[0], found.asymmetric[0], found.distances[0], strict=True):
+        print(f"{real:6.2f} {bits:3d}  {item}")
 
     nearest = found.ids[0][0]
     loaded.remove([nearest])

@@ -120,6 +120,7 @@ def fit(
         rows.append(measure.real_row(f"{title}, before the signs", best))
     model = result.model
     told = {"pairs": len(dataset), "held_out": held, "rows": rows}
+    told["chosen"] = config.training.epochs > 1  # else there was no epoch to choose
     model.info.figures[FIGURES] = told
     dtype = round_weights(model)
     if output is not None:

@@ -149,9 +149,10 @@ def _usage(model: HashModel, source: str) -> str:
 def held_out_words(fitted: Mapping[str, Any]) -> str:
     """On what the figures of a fit were measured, and how."""
     held = f"{fitted['held_out']:,}"
+    chosen = ", whose epoch they chose" if fitted.get("chosen", True) else ""
     return (
-        f"Measured on {held} of {fitted['pairs']:,} items, held out of a first training, whose "
-        "epoch they chose; the model was then trained on all. R@k: the own partner is among the k "
+        f"Measured on {held} of {fitted['pairs']:,} items, held out of a first training{chosen}; "
+        "the model was then trained on all. R@k: the own partner is among the k "
         f"nearest of {held}. Neighbours @k: share of the k nearest vectors of the same kind that "
         "the k nearest codes hold. Asymmetric: the query's real-valued outputs against stored "
         "signs. MAP: shared labels, over all items that were trained on."

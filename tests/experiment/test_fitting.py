@@ -12,6 +12,7 @@ import torch
 import crosshash
 from crosshash.experiment.comparison import HeldOut, baselines
 from crosshash.experiment.fitting import fit, fit_config, paired_vectors
+from crosshash.hub.card import held_out_words
 
 COUNT = 160
 RNG = np.random.default_rng(0)
@@ -123,6 +124,7 @@ def test_one_kind_of_vector_alone(texts: bool) -> None:
         "ITQ, this model",
     }
     assert model.method == "itq"
+    assert "epoch they chose" not in held_out_words(model.info.figures["fit"])
     chance = 10 / 15
     assert rows["ITQ, this model"]["neighbours @10"] > chance
 
