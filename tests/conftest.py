@@ -51,15 +51,20 @@ class _MatlabReader:
     """What stands in for the process that reads a MATLAB file: it answers at once, here."""
 
     def __init__(self, command: list[str], **pipes: Any) -> None:
+        self.stdin, self.stdout = self, io.BytesIO()
+
+    def __enter__(self) -> None:
+        """Its input is open. No ``io`` class, as those close themselves once more when they end."""
+
+    def __exit__(self, *error: object) -> None:
+        """Its input is closed."""
+
+    def write(self, request: bytes) -> None:
+        """Answer the request, which comes as one piece."""
         from crosshash import matlab
 
-        self.stdin, self.stdout = io.BytesIO(), io.BytesIO()
-
-        def answer() -> None:
-            matlab._respond(json.loads(self.stdin.getvalue()), self.stdout)
-            self.stdout.seek(0)
-
-        self.stdin.close = answer  # type: ignore[method-assign]
+        matlab._respond(json.loads(request), self.stdout)
+        self.stdout.seek(0)
 
     def kill(self) -> None:
         """It has answered."""
