@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -117,6 +118,20 @@ def postgres_place(postgres: Any) -> Place:
     return Place(PostgresEngine, f"{postgres.get_uri()}&table=t{uuid.uuid4().hex}")
 
 
+# Milvus does in rounds what reads, loading and compaction wait for. In milliseconds.
+_ROUNDS = {
+    "proxy.timeTickInterval": 10,
+    "queryCoord.checkInterval": 20,
+    "queryCoord.distPullInterval": 20,
+    "queryNode.stats.publishInterval": 100,
+}
+# The same where its template of settings has no line to be set; the last is in seconds.
+_MORE_ROUNDS = {
+    "\nqueryCoord:\n": "  checkChannelInterval: 50\n  checkSegmentInterval: 50\n",
+    "\n  compaction:\n": "    check: {interval: 1}\n",
+}
+
+
 @pytest.fixture(scope="module")
 def milvus_server() -> Iterator[Any]:
     """A Milvus server, on free ports, in a folder of its own."""
@@ -131,11 +146,13 @@ def milvus_server() -> Iterator[Any]:
         tempfile.TemporaryDirectory(prefix="milvus-", ignore_cleanup_errors=True) as folder,
     ):
         server = milvus.MilvusServer(wait_for_started=False)
-        # Reads wait for the next tick, and loading for the next round.
-        ticks = {"proxy.timeTickInterval": 20, "queryCoord.checkInterval": 100}
-        ticks |= {"queryCoord.distPullInterval": 50, "queryNode.stats.publishInterval": 100}
-        for name, milliseconds in ticks.items():
+        for name, milliseconds in _ROUNDS.items():
             server.config.set(name, milliseconds)
+        for section, lines in _MORE_ROUNDS.items():
+            assert server.config.template_text.count(section) == 1
+            server.config.template_text = server.config.template_text.replace(
+                section, section + lines
+            )
         (Path(folder) / "bin").symlink_to(programs)
         server.set_base_dir(folder)
         server.start()
@@ -170,10 +187,15 @@ def _wait(server: Any, log: Path) -> None:
 
 
 @pytest.fixture
-def milvus_place(milvus_server: Any) -> Place:
+def milvus_place(milvus_server: Any, monkeypatch: pytest.MonkeyPatch) -> Place:
     """A new collection in that server."""
+    from pymilvus.client import grpc_handler
+
     from crosshash.search.milvus import MilvusEngine
 
+    # The client asks every half second whether the server is ready.
+    clock = SimpleNamespace(time=time.time, sleep=lambda seconds: time.sleep(seconds / 25))
+    monkeypatch.setattr(grpc_handler, "time", clock)
     return Place(
         MilvusEngine, f"milvus://127.0.0.1:{milvus_server.listen_port}/c{uuid.uuid4().hex}"
     )
