@@ -260,6 +260,7 @@ def test_a_dry_run_shows_the_second_training() -> None:
     assert plan(small(**{"data.refit": False}), "there").refit is None
 
 
+@pytest.mark.torture  # two processes are trained in tests/training/test_processes.py as well
 def test_two_processes_train_a_second_time_together(tmp_path: Path) -> None:
     script = tmp_path / "run.py"
     script.write_text(

@@ -82,9 +82,9 @@ def runner(onnxruntime: Any, folder: Path) -> Callable[[str, dict[str, np.ndarra
     return lambda part, rows: sessions[part].run(["codes", "packed"], rows)
 
 
-@pytest.mark.parametrize("method", NETWORKS)
-def test_programs_of_every_network(method: str) -> None:
-    model = make(method, **NARROW.get(method, {}))
+@pytest.mark.parametrize("method", ["lpdh", "mdffh"])
+def test_programs_give_the_codes(method: str) -> None:  # ONNX of every network is made of them
+    model = make(method)
     programs = {part: export_program(model, part).module() for part in ("image", "text")}
 
     def run(part: str, rows: dict[str, np.ndarray]) -> Any:
@@ -137,26 +137,7 @@ def test_attention_on_the_map_and_the_documented_way_to_run_it(
     assert found["distance"] == hamming(image, text)[0, 0]
 
 
-@pytest.mark.parametrize("language_model", [1], indirect=True)
-def test_onnx_of_a_language_model_takes_any_length(
-    language_model: Path, onnxruntime: Any, tmp_path: Path
-) -> None:
-    model = make("hfah", text=f"hf:{language_model}")
-    interface = export_onnx(model, tmp_path / "out")
-    shape = {"dtype": "int64", "shape": ["n", "length"]}
-    assert interface["text"]["inputs"] == {"input_ids": shape, "attention_mask": shape}
-    assert "text_encoder/tokenizer.json" in interface["text"]["files"]
-    assert (tmp_path / "out" / "text_encoder" / "tokenizer.json").is_file()
-    run = runner(onnxruntime, tmp_path / "out")
-    together = model.encode_text(TEXTS, output="real")
-    for places in ([0], [3], [1, 3], [0, 1, 2, 3]):
-        prepared = model.text.prepare([TEXTS[place] for place in places])
-        codes, _ = run("text", {name: value.numpy() for name, value in prepared.items()})
-        np.testing.assert_allclose(codes, together[places], atol=1e-4)
-    assert np.ptp(together, axis=0).max() > 1e-3
-
-
-@pytest.mark.parametrize("kind", ["clip", "siglip"])
+@pytest.mark.parametrize("kind", ["clip", pytest.param("siglip", marks=pytest.mark.torture)])
 def test_onnx_of_both_halves_of_a_dual_encoder(
     kind: str, dual_encoder: Callable[..., Path], onnxruntime: Any, tmp_path: Path
 ) -> None:
@@ -189,13 +170,18 @@ def test_onnx_of_tokens_takes_any_length(
     text = f"hf:{language_model}"
     # Codes that tokens have a part in.
     model = make("mith", VIT, text=text, mix=0.5, **NARROW["mith"])
-    export_onnx(model, tmp_path / "out")
+    interface = export_onnx(model, tmp_path / "out")
+    shape = {"dtype": "int64", "shape": ["n", "length"]}
+    assert interface["text"]["inputs"] == {"input_ids": shape, "attention_mask": shape}
+    assert "text_encoder/tokenizer.json" in interface["text"]["files"]
+    assert (tmp_path / "out" / "text_encoder" / "tokenizer.json").is_file()
     run = runner(onnxruntime, tmp_path / "out")
     assert_same(model, run, ["image", "text"])
     together = model.encode_text(TEXTS, output="real")
-    for place, alone in enumerate(TEXTS):
-        rows = {name: value.numpy() for name, value in model.text.prepare(alone).items()}
-        np.testing.assert_allclose(run("text", rows)[0][0], together[place], atol=1e-4)
+    for places in ([0], [3], [1, 3], [0, 1, 2, 3]):
+        prepared = model.text.prepare([TEXTS[place] for place in places])
+        codes, _ = run("text", {name: value.numpy() for name, value in prepared.items()})
+        np.testing.assert_allclose(codes, together[places], atol=1e-4)
 
 
 def test_the_model_stays_as_it_is_and_a_program_holds_its_own_side_only(tmp_path: Path) -> None:

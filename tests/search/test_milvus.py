@@ -56,7 +56,16 @@ def test_packed_codes_are_the_vectors_as_they_are(milvus_place: Any) -> None:
     assert (found.ids, found.distance.tolist()) == (["b", "a"], [1, 2])
 
 
-@pytest.mark.parametrize("change", ["insert", "replace", "delete", "info"])
+# Replacing inserts as well, and all tell what is part of the index in the same row.
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param("insert", marks=pytest.mark.torture),
+        "replace",
+        "delete",
+        pytest.param("info", marks=pytest.mark.torture),
+    ],
+)
 def test_a_change_that_is_killed_anywhere_is_whole_or_not_there(
     milvus_place: Any, change: str
 ) -> None:

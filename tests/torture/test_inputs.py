@@ -68,7 +68,7 @@ def holds(dataset: PairedDataset) -> bool:
         pytest.param(write_npy, 40, id="npy"),
         pytest.param(write_npz, 40, id="npz"),
         pytest.param(write_safetensors, 40, id="safetensors"),
-        pytest.param(write_matlab, 8, id="matlab"),  # each is read by a process of its own
+        pytest.param(write_matlab, 4, id="matlab"),  # each is read by a process of its own
         pytest.param(write_npy, 300, id="npy-long", marks=LONG),
         pytest.param(write_npz, 300, id="npz-long", marks=LONG),
         pytest.param(write_safetensors, 300, id="safetensors-long", marks=LONG),

@@ -116,7 +116,7 @@ def contents(folder: Path) -> list[tuple[str, list[int], Any]]:
 @pytest.mark.parametrize(
     "step",
     [
-        pytest.param(40, id="quick"),
+        pytest.param(80, id="quick"),
         pytest.param(1, id="long", marks=[pytest.mark.torture, pytest.mark.timeout(0)]),
     ],
 )
