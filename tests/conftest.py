@@ -30,6 +30,11 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["CROSSHASH_CACHE"] = config.stash[_CACHE].name
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores, as servers and killed processes are waited for."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove that folder at the end."""
     if _CACHE in config.stash:

@@ -114,14 +114,14 @@ def contents(folder: Path) -> list[tuple[str, list[int], Any]]:
 
 
 @pytest.mark.parametrize(
-    "step",
+    ("changes", "step"),
     [
-        pytest.param(80, id="quick"),
-        pytest.param(1, id="long", marks=[pytest.mark.torture, pytest.mark.timeout(0)]),
+        pytest.param(3, 80, id="quick"),
+        pytest.param(7, 1, id="long", marks=[pytest.mark.torture, pytest.mark.timeout(0)]),
     ],
 )
 def test_a_kept_index_killed_at_each_call_has_what_it_acknowledged(
-    step: int, context: Any, kills: ModuleType, tmp_path: Path
+    changes: int, step: int, context: Any, kills: ModuleType, tmp_path: Path
 ) -> None:
     one, before = Index(16), tmp_path / "before"
     Index.open(before, 16).close()
@@ -134,7 +134,7 @@ def test_a_kept_index_killed_at_each_call_has_what_it_acknowledged(
         return folder, change
 
     calls, acknowledged = [], 0
-    for change in range(7):
+    for change in range(changes):
         old = contents_of(one)
         with contextlib.suppress(ValueError):  # the last one saves, which this has no place for
             kills.change(one, change)
@@ -153,7 +153,7 @@ def test_a_kept_index_killed_at_each_call_has_what_it_acknowledged(
         shutil.move(folder, before)
     assert acknowledged or step > 1
     assert any("rename" in call for call in calls)
-    assert len(calls) > (60 if step == 1 else 7)  # more than the first of each change
+    assert len(calls) > (60 if step == 1 else changes)  # more than the first of each change
 
 
 def test_a_state_killed_at_each_call(context: Any, kills: ModuleType, tmp_path: Path) -> None:
