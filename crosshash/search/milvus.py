@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from crosshash.search.filters import Filter
 
 
+_SEARCHES = 5  # before hits that are taken out each time are left out
+
+
 class MilvusEngine(Engine):
     """Codes in a collection of a Milvus server; see ``docs/engines.md``.
 
@@ -42,8 +45,8 @@ class MilvusEngine(Engine):
     Milvus has no transactions. A change holds by one row that is written last, so that killed at
     any time it is whole or not there, and nothing that returned is lost (``milvus_state.Journal``).
     There is one writer at a time, whose threads may share an engine; a second one is told so where
-    it is noticed. Others may read meanwhile. One that reads in more than one step, as searches do,
-    may miss an item that is taken out meanwhile.
+    it is noticed. Others may read meanwhile; a search that found what was then taken out, before
+    its id was read, is made again.
 
     Searches are exact unless ``compact(kind="ivf")`` made an index; then ``nearest`` without a
     filter looks at an eighth of the lists.
@@ -137,14 +140,21 @@ class MilvusEngine(Engine):
 
     def nearest(self, codes: Packed, topk: int, where: Filter | None = None) -> Found:
         """The ``topk`` nearest items of each code; see the class for what is exact."""
-        among = self._among(where)
         wanted = [code.tobytes() for code in codes]
-        return self._found(self._searches.nearest(wanted, topk, among, roughly=where is None))
+
+        def search(among: Among) -> list[list[Hit]]:
+            return self._searches.nearest(wanted, topk, among, roughly=where is None)
+
+        return self._found(search, where)
 
     def within(self, codes: Packed, radius: int, where: Filter | None = None) -> Found:
         """All items within a distance, by comparing all codes, whatever index there is."""
         wanted = [code.tobytes() for code in codes]
-        return self._found(self._searches.within(wanted, radius, self._among(where), roughly=False))
+
+        def search(among: Among) -> list[list[Hit]]:
+            return self._searches.within(wanted, radius, among, roughly=False)
+
+        return self._found(search, where)
 
     def scan(self, where: Filter | None = None) -> Iterator[Items]:
         """All items, a block at a time; those added after it began are not among them."""
@@ -258,8 +268,13 @@ class MilvusEngine(Engine):
         self.exact = state.lists is None
         return Among(0, state.committed, *as_expression(where), state.lists)
 
-    def _found(self, hits: Sequence[Sequence[Hit]]) -> Found:
-        held = self._searches.rows(list({order for found in hits for _, order in found}))
+    def _found(self, search: Callable[[Among], list[list[Hit]]], where: Filter | None) -> Found:
+        for _ in range(_SEARCHES):
+            hits = search(self._among(where))
+            orders = {order for found in hits for _, order in found}
+            held = self._searches.rows(list(orders))
+            if len(held) == len(orders):
+                break
         rows: list[list[Row]] = [
             [(distance, *held[order]) for distance, order in found if order in held]
             for found in hits

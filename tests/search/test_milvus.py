@@ -139,6 +139,26 @@ def test_a_second_writer_is_told_where_it_is_noticed(
     assert [id_ for id_, _ in items(milvus_place.open())] == ["b"]
 
 
+def test_a_search_whose_hit_is_taken_out_meanwhile_is_made_again(
+    milvus_place: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, writer = milvus_place.open(16, create=True), milvus_place.open()
+    codes = random(6)
+    engine.insert(codes, list("abcdef"), None)
+    rows, gone = engine._searches.rows, ["a", "b"]
+
+    def meanwhile(orders: Any) -> Any:
+        if gone:
+            writer.delete([gone.pop(0)])
+        return rows(orders)
+
+    monkeypatch.setattr(engine._searches, "rows", meanwhile)
+    assert sorted(engine.nearest(codes[:1], 4).ids) == list("cdef")
+    assert gone == []
+    gone.append("c")
+    assert sorted(engine.within(codes[:1], 16).ids) == list("def")
+
+
 def test_more_than_a_search_gives_is_found_in_halves(
     milvus_place: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
