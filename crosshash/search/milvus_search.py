@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -14,6 +15,7 @@ from crosshash.search.rows import blocks
 from crosshash.search.scalars import from_document
 
 _LIMIT = 16384  # Milvus's own limit of hits
+_MANY = 1024  # of a code within a radius, in one answer with those of other codes
 _SPARE = 64  # hits beyond those asked for, among which ties at the cut mostly end
 Hit = tuple[int, int]
 """Distance and order."""
@@ -67,9 +69,9 @@ class MilvusSearches:
     ) -> list[list[Hit]]:
         """The ``topk`` nearest of each code; ``roughly``: as the lists give them."""
         found: dict[int, list[Hit]] = {}
-        tied: dict[int, int] = {}
+        tied: defaultdict[int, list[int]] = defaultdict(list)
         limit = topk + _SPARE
-        waiting = list(range(len(codes)))
+        waiting, few = list(range(len(codes))), list[int]()
         while waiting and limit <= among.limit:
             asked = [codes[query] for query in waiting]
             for query, hits in zip(
@@ -79,13 +81,15 @@ class MilvusSearches:
                 if len(hits) < limit or (len(kept) >= topk and hits[-1][0] > kept[topk - 1][0]):
                     found[query] = kept[:topk]
                 elif len(kept) >= topk:
-                    tied[query] = kept[topk - 1][0]
-            waiting = [query for query in waiting if query not in found and query not in tied]
+                    tied[kept[topk - 1][0]].append(query)
+                else:
+                    few.append(query)
+            waiting, few = few, []
             limit *= 4
         # Of those that are as far as the last, the earliest are wanted.
-        for query, radius in [*tied.items(), *((query, self._bits) for query in waiting)]:
-            (near,) = self.within([codes[query]], radius, among, roughly=roughly)
-            found[query] = near[:topk]
+        for radius, queries in [*tied.items(), (self._bits, waiting)]:
+            near = self.within([codes[query] for query in queries], radius, among, roughly=roughly)
+            found |= {query: hits[:topk] for query, hits in zip(queries, near, strict=True)}
         few = [query for query in found if len(found[query]) < topk]
         if roughly and few and among.lists is not None:
             again = self.nearest([codes[query] for query in few], topk, among, roughly=False)
@@ -93,22 +97,37 @@ class MilvusSearches:
         return [found[query] for query in range(len(codes))]
 
     def within(
-        self, codes: Sequence[bytes], radius: int, among: Among, *, roughly: bool
+        self,
+        codes: Sequence[bytes],
+        radius: int,
+        among: Among,
+        *,
+        roughly: bool,
+        limit: int = _MANY,
     ) -> list[list[Hit]]:
-        """All within a distance; where there are more than a search gives, half the orders each."""
-        found = []
+        """All within a distance; where there are more than a search gives, half the orders each.
+
+        ``limit`` of each code are asked for at first, before as many as a search gives.
+        """
+        limit = min(limit, among.limit)
         # With lists, Milvus's search by radius leaves some of them out, whatever nprobe says.
         asked = radius if among.lists is None else None
-        answers = self._search(codes, among.limit, among, roughly=roughly, radius=asked)
-        for code, hits in zip(codes, answers, strict=True):
-            if len(hits) < among.limit or hits[-1][0] > radius:
-                found.append(self._kept([hit for hit in hits if hit[0] <= radius], among))
-                continue
-            halves = [
-                self.within([code], radius, half, roughly=roughly)[0] for half in among.halves()
+        answers = self._search(codes, limit, among, roughly=roughly, radius=asked)
+        found: dict[int, list[Hit]] = {}
+        for place, hits in enumerate(answers):
+            if len(hits) < limit or hits[-1][0] > radius:
+                found[place] = self._kept([hit for hit in hits if hit[0] <= radius], among)
+        more = [place for place in range(len(codes)) if place not in found]
+        if more:
+            rest = [codes[place] for place in more]
+            parts = [among] if limit < among.limit else among.halves()
+            near = [
+                self.within(rest, radius, part, roughly=roughly, limit=among.limit)
+                for part in parts
             ]
-            found.append(sorted(chain.from_iterable(halves)))
-        return found
+            for place, *found_in in zip(more, *near, strict=True):
+                found[place] = sorted(chain.from_iterable(found_in))
+        return [found[place] for place in range(len(codes))]
 
     def _search(
         self,
