@@ -179,12 +179,15 @@ class MilvusSearches:
         """What is kept of items, but for those that were taken out meanwhile."""
         found: dict[int, Held] = {}
         for part in blocks(orders, BLOCK):
-            where = f"order in [{', '.join(map(str, part))}]"
-            fields = ["order", "code", "id", "metadata"]
-            for row in self._server.query(self._server.name, where, fields):
-                metadata = self._metadata(row["metadata"])
-                order = int(row["order"])
-                found[order] = (order, row["code"][0], json.loads(row["id"]), metadata)
+            # A read that waited has seen them; what one that does not wait misses is waited for.
+            for level in ("Eventually", "Strong"):
+                if left := [order for order in part if order not in found]:
+                    where = f"order in [{', '.join(map(str, left))}]"
+                    fields = ["order", "code", "id", "metadata"]
+                    for row in self._server.query(self._server.name, where, fields, level):
+                        metadata = self._metadata(row["metadata"])
+                        order = int(row["order"])
+                        found[order] = (order, row["code"][0], json.loads(row["id"]), metadata)
         return dict(sorted(found.items()))
 
     def _metadata(self, text: str) -> dict[str, Any] | None:

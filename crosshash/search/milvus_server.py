@@ -23,7 +23,8 @@ _REQUEST_BYTES = 8 << 20
 class MilvusServer:
     """A connection of its own to a Milvus server, which threads may share.
 
-    Every read waits until it sees all that was written before (consistency level ``Strong``).
+    A read waits until it sees all that was written before (consistency level ``Strong``), unless it
+    is told not to.
 
     Args:
         uri: ``milvus://host:port/collection``, with ``user:password@`` where the server asks.
@@ -123,12 +124,14 @@ class MilvusServer:
             collection.compact(timeout=_SECONDS)
             collection.wait_for_compaction_completed(timeout=_BUILD_SECONDS)
 
-    def query(self, name: str, expression: str, fields: Sequence[str]) -> list[dict[str, Any]]:
+    def query(
+        self, name: str, expression: str, fields: Sequence[str], level: str = "Strong"
+    ) -> list[dict[str, Any]]:
         """The rows that meet an expression."""
         with self.told():
             return list(
                 self.collections[name].query(
-                    expression, list(fields), timeout=_SECONDS, consistency_level="Strong"
+                    expression, list(fields), timeout=_SECONDS, consistency_level=level
                 )
             )
 
