@@ -35,8 +35,8 @@ LARGEST = 65_535
 """The weight of a query's largest value."""
 
 _BLOCK = 1 << 15  # items at a time, whose keys stay in cache
-# Pairs of a query and an item from which loading the compiled loop pays for itself.
-_WORTH_COMPILING = 1 << 20
+# Pairs of a query and an item for which loading the compiled loop takes as long as NumPy does.
+_WORTH_COMPILING = 1 << 24
 # (8, 256): bit i of each byte.
 _BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[None], axis=0, bitorder="little")
 
@@ -130,15 +130,27 @@ def compiled() -> Callable[..., None]:
     return compile_loops(_add_up)
 
 
+class _Work:
+    pairs = 0  # of this process; some are lost where threads count at once
+
+
+def expect(pairs: int) -> None:
+    """Count pairs of a query and an item that this process ranks, or will rank."""
+    _Work.pairs += pairs
+
+
 def adder(engine: Engine, pairs: int) -> Callable[..., None]:
     """The engine's :func:`add_up`; ``auto`` compiles where numba is there and it is worth it.
+
+    That is when so many pairs were ranked, or are to be, that compiling would have paid.
 
     Raises:
         ValueError: There is no such engine.
         ImportError: ``engine="numba"`` without numba.
     """
     check_choice("engine", engine, ("auto", "numpy", "numba"))
-    if engine == "numba" or (engine == "auto" and pairs >= _WORTH_COMPILING):
+    expect(pairs)
+    if engine == "numba" or (engine == "auto" and _Work.pairs >= _WORTH_COMPILING):
         try:
             return compiled()
         except ImportError:

@@ -13,6 +13,7 @@ import numpy as np
 from crosshash.codes import pack
 from crosshash.images import CorruptImageError
 from crosshash.model.hash_model import HashModel
+from crosshash.retrieval.asymmetric import expect
 from crosshash.search.filters import as_filter
 from crosshash.search.index import Index
 from crosshash.search.result import Item, SearchResult
@@ -25,6 +26,7 @@ from crosshash.serve.shelf import Shelf
 from crosshash.serve.uploads import check_picture, not_a_picture
 
 log = logging.getLogger("crosshash.serve")
+_SEARCHES = 1000  # that a service is started for, at least
 
 
 class Service:
@@ -57,6 +59,7 @@ class Service:
         with self.shelf.use() as index:
             self.bits = index.bits
             if len(index):  # else the first who asks waits for what is compiled and read then
+                expect(_SEARCHES * len(index))
                 index.search(np.ones((1, self.bits), np.float32), 1, rank="asymmetric")
         self.encoder = Encoder(model, self.bits)
         self.pictures = Pictures(settings.root, settings.max_pixels)

@@ -260,11 +260,14 @@ def test_auto_compiles_where_the_work_is_worth_it(monkeypatch: pytest.MonkeyPatc
         return module.add_up
 
     monkeypatch.setattr(module, "compiled", compiled)
+    monkeypatch.setattr(module._Work, "pairs", 0)
+    monkeypatch.setattr(module, "_WORTH_COMPILING", 350)
     queries, codes = WeightedQueries(real(2, 16)), stored(50, 16)
     nearest(queries, codes, 5)
-    assert not asked
-    monkeypatch.setattr(module, "_WORTH_COMPILING", 100)
+    module.expect(100)
     nearest(queries, codes, 5)
+    assert not asked
+    nearest(queries, codes, 5)  # the 400th pair, of those that were only expected too
     assert asked
     with pytest.raises(ValueError, match="unknown engine 'numda'"):
         nearest(queries, codes, 5, engine="numda")  # type: ignore[arg-type]
