@@ -12,7 +12,6 @@ from crosshash.cli.options import AllowUnknown, Imports, Json, settings_of
 from crosshash.cli.output import print_result
 
 if TYPE_CHECKING:
-    from crosshash.images import ImageFiles
     from crosshash.model.hash_model import HashModel
     from crosshash.search.index import Index
 
@@ -70,6 +69,7 @@ def search(
     Example: `crosshash search "two dogs run through the snow" -i photos.index -m runs/photos`
     """
     from crosshash.cli.encoding import encode_texts
+    from crosshash.cli.hit_gallery import hit_item, query_item, write_hits
     from crosshash.cli.hits import hit_rows
     from crosshash.cli.trust import check_below, named_model
     from crosshash.images import SUFFIXES
@@ -107,7 +107,10 @@ def search(
     if gallery:
         if not trust:
             check_below(root, [str(row["id"]) for row in rows])
-        _gallery(gallery, query, is_image, rows)
+        asked = query_item(query, values, gallery, is_image=is_image)
+        items = [hit_item(opened.get(row["id"]), gallery) for row in rows]
+        told = [("Model", named), ("Index", place), ("Items", len(opened)), ("Ranked by", rank)]
+        write_hits(gallery, asked, items, rows, told, opened.bits)
     least = "" if min_probability is None else f" of a probability of {min_probability} or more"
     shown = rich_table(rows) if rows else f"nothing{least}"
     print_result({"query": query, "hits": rows}, json_, shown)
@@ -141,25 +144,3 @@ def _query_picture(network: HashModel, path: str, bits: int) -> Any:
         raise ValueError(
             f"{path}: cannot be read as an image ({error.reason}); search by another picture"
         ) from None
-
-
-def _gallery(path: Path, query: str, is_image: bool, rows: list[dict[str, Any]]) -> None:
-    from crosshash.images import ImageFiles
-    from crosshash.reports.gallery import Hit, Item, write_search_gallery
-
-    files = ImageFiles([row["id"] for row in rows])
-    hits = [
-        Hit(Item(image=_small(files, place), text=Path(row["id"]).name), row["distance"])
-        for place, row in enumerate(rows)
-    ]
-    asked = Item(image=_small(ImageFiles([query]), 0) if is_image else None, text=query)
-    write_search_gallery(path, asked, hits, title=f"crosshash: {query}")
-
-
-def _small(files: ImageFiles, place: int) -> Any:
-    """A picture as the page has it, so that no more than one is held whole."""
-    from crosshash.reports.gallery import THUMBNAIL
-
-    picture = files.open(place, size=(THUMBNAIL, THUMBNAIL))
-    picture.thumbnail((THUMBNAIL, THUMBNAIL))
-    return picture

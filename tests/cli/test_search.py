@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from typer.testing import CliRunner
 import crosshash
 from crosshash.cli import app
 from crosshash.search.index import Index
+from crosshash.search.result import Item
 
 Fail = Callable[..., str]
 
@@ -393,21 +395,41 @@ def test_an_index_puts_no_picture_of_elsewhere_into_a_gallery(
 def test_a_gallery_holds_one_large_picture_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from crosshash.cli import search
-    from crosshash.reports import gallery
+    from crosshash.cli import hit_gallery
 
     Image.new("RGB", (3000, 2000), (9, 99, 9)).save(tmp_path / "a.png")
-    sizes = []
-    written = gallery.write_search_gallery
+    page, path = tmp_path / "hits.html", str(tmp_path / "a.png")
+    values = np.ones((1, 16), np.float32)
+    asked = hit_gallery.query_item(path, values, page, is_image=True)
+    hit = hit_gallery.hit_item(Item(path, np.zeros(2, np.uint8)), page)
+    assert [item.image.size for item in (asked, hit)] == [(280, 187)] * 2
 
-    def write(path: Path, query: gallery.Item, hits: list[gallery.Hit], **options: object) -> Path:
-        sizes.extend(item.image.size for item in (query, *(hit.item for hit in hits)))
-        return written(path, query, hits, **options)
 
-    monkeypatch.setattr(gallery, "write_search_gallery", write)
-    rows = [{"id": str(tmp_path / "a.png"), "distance": 1}] * 2
-    search._gallery(tmp_path / "hits.html", str(tmp_path / "a.png"), True, rows)
-    assert sizes == [(280, 187)] * 3
+def test_a_gallery_tells_what_the_index_knows_and_leads_to_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "photos").mkdir()
+    names = ["photos/a b é.png", "photos/javascript:x.png"]
+    for name in names:
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    network = crosshash.load("amgfh-shapes-64")
+    told = [{"caption": "a <red> star", "labels": ["star", "red"]}, {"label": "blue"}]
+    with Index.for_model(network, {"model": "amgfh-shapes-64", "kind": "image"}, uri="index") as i:
+        i.add(network.encode_image(np.zeros((2, 32, 32, 3), np.uint8)), names, told)
+    run("search", "a red star", "-i", "index", "-g", "pages/hits.html")
+    page = (tmp_path / "pages" / "hits.html").read_text(encoding="utf-8")
+    assert set(re.findall(r'<a href="([^"]*)"', page)) == {
+        "../photos/a%20b%20%C3%A9.png",
+        "../photos/javascript%3Ax.png",
+    }
+    assert "a &lt;red&gt; star" in page
+    assert "javascript:x.png" in page  # the name, where there is no caption
+    assert re.findall(r"<li>(\w+)</li>", page) == ["star", "red", "blue"]
+    assert page.count('class="squares"') == 3
+    assert page.count("64 bits, ") == 2
+    assert all(name in page for name in ("amgfh-shapes-64", ">index<", "asymmetric"))
+    assert "probability&nbsp;0." in page
 
 
 @pytest.mark.parametrize("workers", [0, 1])

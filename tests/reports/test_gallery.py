@@ -99,6 +99,42 @@ def test_hits_of_unknown_relevance_are_neutral(tmp_path):
     assert page.all("h2") == []
 
 
+def test_bars_show_distance_and_probability(tmp_path):
+    hits = [Hit(Item(text="x"), 16, probability=0.8125), Hit(Item(text="y"), 80, probability=0.0)]
+    page = Page(write_search_gallery(tmp_path / "s.html", Item(text="q"), hits, bits=64))
+    widths = [span["style"] for span in page.all("span") if "style" in span]
+    assert widths == ["width:25%", "width:81%", "width:100%", "width:0%"]
+    assert "probability 0.81" in page.text.replace("\xa0", " ")
+    page = Page(write_search_gallery(tmp_path / "s.html", Item(text="q"), hits[:1]))
+    assert len(page.all("span", "bar")) == 1  # of how many bits is not told
+
+
+def test_codes_are_squares_and_what_differs_is_framed(tmp_path):
+    query = Item(text="q", code=np.array([0b0000_0011, 0], np.uint8))
+    hit = Item(text="x", code=np.array([0b0000_0001, 0b1000_0000], np.uint8), labels=["a<b"])
+    page = Page(write_search_gallery(tmp_path / "s.html", query, [Hit(hit, 2)]))
+    assert [svg["aria-label"] for svg in page.all("svg")] == [
+        "Query: its code, 16 bits",
+        "Result 1: its code, 16 bits, 2 of which differ from the query's",
+    ]
+    places = {
+        kind: [re.findall(r"M(\d)[.\d]* (\d)", path["d"]) for path in page.all("path", kind)]
+        for kind in ("one", "other")
+    }
+    # Bit i of a byte is output i: column i of the byte's row.
+    assert places["one"] == [[("0", "0"), ("1", "0")], [("0", "0"), ("7", "1")]]
+    assert places["other"] == [[("1", "0"), ("7", "1")]]
+    assert "framed where" in page.text
+    assert "a<b" in page.text
+
+
+def test_a_page_says_what_one_sees_and_how_queries_were_chosen(tmp_path):
+    section = Section("Text → image", [Query(Item(text="q"), [])], note="the first <two>")
+    page = Page(write_gallery(tmp_path / "a.html", title="T", lead="One & all", sections=[section]))
+    assert "One & all" in page.text
+    assert "the first <two>" in page.text
+
+
 def test_numpy_truth_values_are_known_relevance(tmp_path):
     hits = [Hit(Item(text="x"), np.int32(4), np.True_), Hit(Item(text="y"), 5, np.False_)]
     page = Page(write_search_gallery(tmp_path / "s.html", Item(text="q"), hits))
