@@ -28,4 +28,12 @@ def test_its_index_is_of_its_checkpoint(tmp_path: Path, monkeypatch: pytest.Monk
     assert index.metadata["model_digest"]
     assert len(index) == 100
     assert len(index.search(model.encode_text("a star at night", unknown="allow"), 3).ids[0]) == 3
-    assert Path(summary.page).stat().st_size > 10_000
+    page = Path(summary.page).read_text(encoding="utf-8")
+    assert len(page) > 10_000
+    assert "saw 60 drawn scenes" in page
+    assert [page.count(f"<h2>{name}") for name in ("Text →", "Image →", "Where it fails")] == [
+        1
+    ] * 3
+    assert page.count('class="squares"') == (6 + 6 + 2) * (1 + 5)
+    first = page.index("Mean average precision of scenes that were held out, after each epoch")
+    assert first < page.index("Precision and recall by rank") < page.index("Losses by epoch")

@@ -95,6 +95,40 @@ def precision_at_plot(
     return figure
 
 
+def epochs_plot(
+    history: Sequence[Mapping[str, Any]],
+    names: Mapping[str, str],
+    title: str = "MAP by epoch",
+    *,
+    chance: float | None = None,
+) -> Figure:
+    """Figures between 0 and 1 that were measured after epochs, one line per name.
+
+    Args:
+        history: One mapping per epoch, with its number in ``epoch``; epochs without a figure are
+            passed over.
+        names: Key in the history → name of its line.
+        title: Line above the plot.
+        chance: A level to compare with, drawn dotted.
+
+    Raises:
+        ValueError: No epoch has any of the figures.
+    """
+    curves = {}
+    for key, name in names.items():
+        rows = [row for row in history if _is_number(row.get(key))]
+        if rows:
+            curves[name] = ([row["epoch"] for row in rows], [row[key] for row in rows])
+    if not curves:
+        raise ValueError(f"no epoch of the history has any of {', '.join(names)}")
+    from matplotlib.ticker import MaxNLocator
+
+    figure, axes = _curves_plot(curves, title, ("epochs", "figures"), chance)
+    axes.set(xlabel="epoch", ylim=(0, 1.02))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
 def loss_plot(history: Sequence[Mapping[str, Any]], title: str = "Loss") -> Figure:
     """Named losses over the epochs, one line per name.
 
