@@ -174,8 +174,11 @@ def change(index: Any, step: int) -> None:
         index.save()
 
 
+LAST = 6
+
+
 def changed(folder: Any, step: int) -> None:
-    """Make a change of an index that is kept, and say that it was acknowledged."""
+    """Make a change of an index that is kept, say that it was acknowledged, and make the next."""
     from pathlib import Path
 
     from crosshash.search import folder as module
@@ -185,6 +188,8 @@ def changed(folder: Any, step: int) -> None:
     with Index.open(folder) as index:
         change(index, step)
         Path(f"{folder}.done").touch()
+        if step < LAST:
+            change(index, step + 1)
 
 
 def put_aside(*arguments: Any, work: Callable[..., None]) -> None:
