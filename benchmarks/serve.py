@@ -8,19 +8,25 @@ import re
 import time
 from collections import Counter
 
-import httpx
+import aiohttp  # httpx lets some of many clients wait for others
 import numpy as np
 
 
-async def memory(client: httpx.AsyncClient) -> float:
+async def memory(session: aiohttp.ClientSession) -> float:
     """Resident memory of the service, in MB."""
-    told = (await client.get("/metrics")).raise_for_status().text
+    async with session.get("/metrics") as answer:
+        answer.raise_for_status()
+        told = await answer.text()
     found = re.search(r"^process_resident_memory_bytes (\S+)$", told, re.MULTILINE)
     return float(found[1]) / 1e6 if found else float("nan")
 
 
 async def ask(
-    client: httpx.AsyncClient, texts: list[str], until: float, seconds: list[float], seen: Counter
+    session: aiohttp.ClientSession,
+    texts: list[str],
+    until: float,
+    seconds: list[float],
+    seen: Counter,
 ) -> None:
     """Ask one search after the other: words, and the first hit of each."""
     turn, known = 0, ""
@@ -30,31 +36,35 @@ async def ask(
         begun = time.perf_counter()
         try:
             if turn % 4 == 0 and known:
-                answer = await client.post("/search/image", json={"id": known})
+                request = session.post("/search/image", json={"id": known})
             else:
-                answer = await client.post("/search/text", json={"q": text})
-            seen[str(answer.status_code)] += 1
-            if answer.status_code == 200 and answer.json()["hits"]:
-                known = answer.json()["hits"][-1]["id"]
-        except httpx.HTTPError as error:
+                request = session.post("/search/text", json={"q": text})
+            async with request as answer:
+                told = await answer.json()
+            seen[str(answer.status)] += 1
+            if answer.status == 200 and told["hits"]:
+                known = told["hits"][-1]["id"]
+        except (aiohttp.ClientError, asyncio.TimeoutError) as error:
             seen[type(error).__name__] += 1
         seconds.append(time.perf_counter() - begun)
 
 
 async def measure(url: str, clients: int, length: float, texts: list[str], key: str) -> None:
-    headers = {"X-API-Key": key} if key else {}
-    limits = httpx.Limits(max_connections=clients + 1, max_keepalive_connections=clients + 1)
-    async with httpx.AsyncClient(
-        base_url=url, headers=headers, timeout=60, limits=limits
-    ) as client:
-        before, seconds, seen = await memory(client), [], Counter()
+    session = aiohttp.ClientSession(
+        url,
+        headers={"X-API-Key": key} if key else {},
+        timeout=aiohttp.ClientTimeout(60),
+        connector=aiohttp.TCPConnector(limit=0),
+    )
+    async with session:
+        before, seconds, seen = await memory(session), [], Counter()
         begun = time.perf_counter()
         until = begun + length
         await asyncio.gather(
-            *(ask(client, texts[n:] + texts[:n], until, seconds, seen) for n in range(clients))
+            *(ask(session, texts[n:] + texts[:n], until, seconds, seen) for n in range(clients))
         )
         taken = time.perf_counter() - begun
-        after = await memory(client)
+        after = await memory(session)
     failed = sum(count for status, count in seen.items() if status != "200")
     p50, p99 = np.percentile(seconds, [50, 99]) * 1e3
     print(
