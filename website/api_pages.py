@@ -28,8 +28,10 @@ GROUPS = [
     Group(
         "models",
         "Load, make and save models",
-        ("load", "save", "publish", "create", "HashModel")
-        + ("list_models", "list_methods", "list_backbones"),
+        (
+            *("load", "save", "publish", "create", "HashModel"),
+            *("list_models", "list_methods", "list_backbones"),
+        ),
         ("hub", "model"),
     ),
     Group("data", "Read data", ("load_dataset", "list_datasets"), ("data",)),
@@ -52,7 +54,10 @@ GROUPS = [
 
 def pages() -> list[Made]:
     """The overview, and a page for each group."""
-    made = [Made(f"api/{group.uri}.md", partial(_page, group)) for group in GROUPS]
+    made = []
+    for group in GROUPS:
+        rooms = tuple(f"crosshash/{room}" for room in group.rooms if room != "methods")
+        made.append(Made(f"api/{group.uri}.md", partial(_page, group), rooms))
     return [Made("api/index.md", _index, ("crosshash/__init__.py", "crosshash")), *made]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from functools import partial
 from types import ModuleType
@@ -43,12 +44,18 @@ def room(name: str) -> ModuleType:
 
 
 def title(name: str) -> str:
-    """A method's name as papers write it."""
-    return METHODS[name].__name__
+    """A method's name as papers write it: what its docstring begins with, before a colon."""
+    word, colon, _ = _first_line(name).partition(": ")
+    return word if colon and " " not in word else METHODS[name].__name__
 
 
 def _first_line(name: str) -> str:
-    return (room(name).__doc__ or "").partition("\n")[0]
+    return _docstring(name).partition("\n")[0]
+
+
+def _docstring(name: str) -> str:
+    """The docstring of a method's module, in which addresses are links."""
+    return re.sub(r"https?://[^\s,)]+", r"<\g<0>>", inspect.getdoc(room(name)) or "")
 
 
 def _index() -> str:
@@ -68,14 +75,12 @@ def _index() -> str:
 
 def _page(name: str) -> str:
     method = METHODS[name]
-    summary, _, rest = (room(name).__doc__ or "").strip().partition("\n")
     parts = [
         f"# {title(name)}",
-        summary,
-        rest.strip(),
+        _docstring(name),
         _GRADIENTS[method.trains],
         "## Use",
-        fenced(f"crosshash train {_first_config(name)}    # or any config below", "bash"),
+        fenced(f"crosshash train {name}/wiki-64    # or any config below", "bash"),
         *_shipped(name),
         *_code(name, method),
         "## Configs",
@@ -91,10 +96,6 @@ def _page(name: str) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _first_config(name: str) -> str:
-    return f"{name}/wiki-64"
-
-
 def _shipped(name: str) -> list[str]:
     models = list_models(method=name, status="local")
     if not models:
@@ -108,8 +109,9 @@ def _code(name: str, method: type[Algorithm]) -> list[str]:
     network = method.Network
     parts = ["## Network and algorithm"]
     if not network.__module__.startswith(room(name).__name__):
-        where = f"[{network.__name__}][{network.__module__}.{network.__qualname__}]"
-        parts.append(f"The network is {where}.")
+        path = f"{network.__module__}.{network.__qualname__}"
+        parts.append(f"The network is [{network.__name__}][{path}], which other methods have too:")
+        parts.append(f"::: {path}\n    options: {{members: false, skip_local_inventory: true}}")
     return [*parts, *(f"::: {path}" for path in _defined(room(name).__name__))]
 
 
@@ -137,7 +139,7 @@ def _configs(name: str) -> list[str]:
     ]
     variants = sorted((folder / "variants").glob("*.yaml"))
     if variants:
-        parts.append(f"Variants, of each of them: `crosshash train {_first_config(name)}-VARIANT`.")
+        parts.append(f"Variants, of each of them: `crosshash train {name}/wiki-64-VARIANT`.")
     for path in variants:
         parts.append(f'??? note "`-{path.stem}`"\n\n' + _indented(fenced(path.read_text(), "yaml")))
     return parts

@@ -6,7 +6,7 @@ import re
 from functools import partial
 from itertools import groupby
 
-from page import ROOT, Made, fenced, table, text
+from page import ROOT, Made, table, text
 from result_rows import tables
 
 from crosshash import list_models
@@ -104,19 +104,16 @@ def measured() -> dict[str, list[str]]:
 def _page(model: Manifest) -> str:
     card = text(f"zoo/checkpoints/{model.name}/README.md")
     body = re.sub(r"\A---\n.*?\n---\n", "", card, flags=re.S).strip()
-    facts = [
-        ["method", f"[{model.method}](configs/{model.method})"],
-        ["data set", _dataset(model.dataset)],
-        ["bits", str(model.bits)],
-        ["size", _megabytes(model)],
-        ["config", f"`{model.config}`"],
-        ["licence", model.licence],
-    ]
-    if model.figures:
-        facts.append(["measured by", f"`{model.figures.command}`"])
     heading, _, rest = body.partition("\n")
-    load = f'import crosshash\n\nmodel = crosshash.load("{model.name}")'
-    return "\n\n".join([heading, fenced(load, "python"), table(["", ""], facts), rest.strip()])
+    head = ["method", "data set", "bits", "size", "config"]
+    facts = [
+        f"[{model.method}](configs/{model.method})",
+        _dataset(model.dataset),
+        str(model.bits),
+        _megabytes(model),
+        f"`{model.config}`",
+    ]
+    return "\n\n".join([heading, table(head, [facts]), rest.strip()])
 
 
 def _dataset(name: str) -> str:

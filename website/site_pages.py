@@ -7,6 +7,7 @@ import method_pages
 import model_pages
 import standing_pages
 from page import Made
+from repository_links import Links as Links
 
 
 def made() -> list[Made]:
