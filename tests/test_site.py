@@ -195,3 +195,7 @@ def test_the_builder_knows_the_pages(site: Any) -> None:
         'see <autoref identifier="crosshash.model.hash_model.HashModel" optional>'
         "<code>HashModel</code></autoref>"
     )
+    cell = "<td>0.5 ± 0.1</td>"
+    assert hooks.on_page_content(f"<p>a ± b</p>{cell}") == (
+        "<p>a ± b</p><td>0.5&nbsp;±&nbsp;0.1</td>"
+    )

@@ -14,6 +14,7 @@ from site_pages import expanded, made
 
 PAGES = made()
 LINKS = Links(PAGES)
+_CELL = re.compile(r"<td[^>]*>[^<]*</td>")
 # Roles of Sphinx in docstrings, as they are after Markdown: :class:`~crosshash.model.HashModel`.
 _ROLE = re.compile(r":(?:class|func|meth|mod):<code>(?P<short>~?)(?P<path>[\w.]+)</code>")
 
@@ -40,11 +41,17 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Makes links of the roles in docstrings, where the reference has what they name."""
+    """Makes links of the roles in docstrings, and keeps figures and spreads in one line.
+
+    A role is a link where the reference has what it names.
+    """
 
     def link(role: re.Match[str]) -> str:
         path = role["path"]
         shown = path.rpartition(".")[2] if role["short"] else path
         return f'<autoref identifier="{path}" optional><code>{shown}</code></autoref>'
 
-    return _ROLE.sub(link, html)
+    def whole(cell: re.Match[str]) -> str:
+        return cell[0].replace(" ± ", "&nbsp;±&nbsp;")
+
+    return _CELL.sub(whole, _ROLE.sub(link, html))

@@ -31,25 +31,26 @@ def _figure(value: float | None) -> str:
 
 
 def _megabytes(model: Manifest) -> str:
-    return f"{sum(entry.size for entry in model.files.values()) / 1e6:.1f} MB"
+    return f"{sum(entry.size for entry in model.files.values()) / 1e6:.1f}\N{NO-BREAK SPACE}MB"
 
 
 def _index() -> str:
     shipped = [
         [
-            f"[{model.name}](zoo/{model.name}.yaml)",
+            f"[`{model.name}`](zoo/{model.name}.yaml)",
             str(model.bits),
-            *(_figures(model)),
+            *_figures(model),
             _megabytes(model),
             f'`crosshash.load("{model.name}")`',
         ]
         for model in list_models(status="local")
     ]
-    head = ["model", "bits", "MAP image→text", "MAP text→image", "chance", "size", "load"]
+    head = ["model", "bits", "MAP i→t / t→i", "chance", "size", "load"]
     parts = [
         "# Models",
-        "MAP over the whole retrieval set, ties in expectation ([what that means](docs/map.md)), "
-        "of the weights that are shipped, one seed. `crosshash models` prints these tables; "
+        "MAP image→text (i→t) and text→image over the whole retrieval set, ties in expectation "
+        "([what that means](docs/map.md)), of the weights that are shipped, one seed. "
+        "`crosshash models` prints these tables; "
         "[how models are named, checked and published](docs/hub.md).",
         "## Shipped with the package",
         table(head, shipped),
@@ -79,8 +80,9 @@ def _index() -> str:
 def _figures(model: Manifest) -> list[str]:
     figures = model.figures
     if figures is None:
-        return ["—"] * 3
-    return [_figure(figures.map_i2t), _figure(figures.map_t2i), _figure(figures.chance)]
+        return ["—", "—"]
+    maps = f"{_figure(figures.map_i2t)} / {_figure(figures.map_t2i)}"
+    return [maps, _figure(figures.chance)]
 
 
 def _paper(model: Manifest) -> str:
