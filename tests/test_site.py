@@ -199,3 +199,13 @@ def test_the_builder_knows_the_pages(site: Any) -> None:
     assert hooks.on_page_content(f"<p>a ± b</p>{cell}") == (
         "<p>a ± b</p><td>0.5&nbsp;±&nbsp;0.1</td>"
     )
+
+
+def test_docstrings_name_their_own_scope_and_show_examples() -> None:
+    griffe = pytest.importorskip("griffe", reason='needs pip install "crosshash[docs]"')
+    code = '"""See :func:`f`."""\nclass C:\n    """:meth:`m`, :meth:`x`.\n\n    Example:\n'
+    code += '        >>> 1\n    """\n    def m(self):\n        """."""\ndef f():\n    """."""\n'
+    extensions = griffe.load_extensions(str(ROOT / "website" / "docstrings.py"))
+    with griffe.temporary_visited_package("p", {"__init__.py": code}, extensions=extensions) as p:
+        assert p.docstring.value == "See :func:`~p.f`."
+        assert p["C"].docstring.value.startswith(":meth:`~p.C.m`, :meth:`x`.\n\nExamples:\n")

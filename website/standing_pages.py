@@ -7,11 +7,11 @@ from functools import partial
 from pathlib import Path
 
 import yaml
-from page import ROOT, Made, fenced, table, text
+from page import ROOT, Made, fenced, section, table, text
 
 
 def pages() -> list[Made]:
-    """Results, changes, how to contribute, the examples, and how to cite."""
+    """The examples, commands, results, changes, how to contribute, and how to cite."""
     results, changes, contributing = (
         Made(uri, partial(text, path), (path,), base)
         for uri, path, base in (
@@ -26,7 +26,8 @@ def pages() -> list[Made]:
     ]
     listed = Made("examples/index.md", _list_of_examples, ("examples",))
     cite = Made("cite.md", _cite, ("CITATION.cff",))
-    return [listed, *examples, results, changes, contributing, cite]
+    commands = Made("commands.md", _commands, ("crosshash/cli",))
+    return [listed, *examples, commands, results, changes, contributing, cite]
 
 
 def _examples() -> list[Path]:
@@ -49,6 +50,10 @@ def _example(path: Path) -> str:
     # The docstring stands in the code, where its commands keep their lines.
     code = fenced(path.read_text(encoding="utf-8"), "python")
     return f"# {path.name}\n\n{_about(path)[0]}\n\n{code}"
+
+
+def _commands() -> str:
+    return f"# Command line\n\n{section(text('README.md'), 'Command line')}"
 
 
 def _cite() -> str:
