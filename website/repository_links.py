@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from page import ROOT, Made
 
 # Code is left alone: blocks between fences, and spans between backticks.
-_CODE = re.compile(r"(^(?P<fence>`{3,})[^\n]*\n.*?^(?P=fence)\s*$|`[^`\n]+`)", re.M | re.S)
+_CODE = re.compile(r"(^ *(?P<fence>`{3,})[^\n]*\n.*?^ *(?P=fence)\s*$|`[^`\n]+`)", re.M | re.S)
 _LINK = re.compile(r"(?<=\]\()(?P<path>[^)\s#:]+)(?P<anchor>#[^)\s]*)?(?=\))")
 
 
