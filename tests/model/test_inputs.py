@@ -169,7 +169,7 @@ def test_strings_of_any_collection_give_the_same_codes(
 
 
 def test_tables_of_pandas_are_read(model: HashModel, pictures: PairedDataset) -> None:
-    pandas = pytest.importorskip("pandas")
+    pandas = pytest.importorskip("pandas", reason="needs pandas, of the extra dev")
     captions = pictures.captions()
     column = pandas.Series(captions, index=range(5, 5 + len(captions)))
     np.testing.assert_array_equal(model.encode_text(column), model.encode_text(captions))

@@ -540,7 +540,10 @@ def test_progress_goes_to_standard_error(
 
 
 def test_tensorboard_events_are_written(toy: ModuleType, tmp_path: Path) -> None:
-    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator",
+        reason="needs the extra tensorboard",
+    )
     algorithm, pairs = toy.make()
     history = toy.trainer(
         algorithm, pairs, epochs=2, folder=tmp_path, tensorboard=True, validate=toy.agreement
