@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from crosshash.backbones.forward import evaluating
-from crosshash.backbones.text.static import CONFIG, TABLE, TOKENIZER
+from crosshash.backbones.text.static import CONFIG, TABLE, TOKENIZER, integer_rows
 from crosshash.backbones.text.transformer import TransformerText
 from crosshash.files import atomic_folder
 
@@ -25,6 +25,7 @@ def convert_static(
     dim: int = 256,
     sif: float | None = 1e-4,
     int8: bool = False,
+    ascii_only: bool = False,
     batch_size: int = 512,
 ) -> dict[str, Any]:
     """Make a table of token vectors of a sentence encoder, as model2vec does.
@@ -44,6 +45,9 @@ def convert_static(
         sif: a; None leaves all weights at 1.
         int8: Store a row as integers in -127…127 with its scale, in a quarter of the space. Such a
             table is read here; model2vec knows no scales of rows.
+        ascii_only: Leave out tokens with other characters than ASCII's, and marks such as
+            [unused1]: 27,628 of 30,522 tokens stay of BERT's English vocabulary. A word with such a
+            character is unknown then, but for accents that the tokenizer strips.
         batch_size: Tokens that go through the transformer together.
 
     Returns:
@@ -51,7 +55,7 @@ def convert_static(
 
     Raises:
         ValueError: The name is no ``hf:``, ``dim`` is too large, or the tokenizer is not one of the
-            library tokenizers.
+            library tokenizers, or, for ``ascii_only``, not one of WordPiece.
     """
     from safetensors.torch import save_file
     from sklearn.decomposition import PCA
@@ -63,27 +67,27 @@ def convert_static(
     if words is None:
         raise ValueError(f"{name}: its tokenizer has no tokenizer.json, which a table needs")
     tokens = len(words.get_vocab())
-    if not 1 <= dim <= min(encoder.dim, tokens):
+    vocabulary, tokenizer = list(encoder.vocabulary or []), words.to_str()
+    kept = list(range(tokens))
+    if ascii_only:
+        tokenizer, kept = _ascii_tokenizer(name, tokenizer)
+        vocabulary = [vocabulary[number] for number in kept]
+    if not 1 <= dim <= min(encoder.dim, len(kept)):
         raise ValueError(
-            f"{name}: dim is from 1 to {min(encoder.dim, tokens)}, its width or its number of "
+            f"{name}: dim is from 1 to {min(encoder.dim, len(kept))}, its width or its number of "
             f"tokens, got {dim}"
         )
-    features = token_features(encoder, tokens, batch_size)
+    features = token_features(encoder, kept, batch_size)
     pca = PCA(dim, svd_solver="full")
     rows = torch.from_numpy(pca.fit_transform(features.numpy())).float()
     if sif is not None:
-        weights = torch.ones(tokens)
-        used = [
-            number
-            for number, token in enumerate(encoder.vocabulary or [])
-            if not _MARK.match(token)
-        ]
+        weights = torch.ones(len(kept))
+        used = [number for number, token in enumerate(vocabulary) if not _MARK.match(token)]
         weights[used] = zipf_weights(len(used), sif)
         rows = rows * weights[:, None]
     tensors = {"embeddings": rows.contiguous()}
     if int8:
-        scales = rows.abs().amax(dim=1).clamp(min=1e-12) / 127
-        integers = (rows / scales[:, None]).round().to(torch.int8)
+        integers, scales = integer_rows(rows)
         tensors = {"embeddings": integers.contiguous(), "scales": scales}
     config = {
         "model_type": "model2vec",
@@ -94,16 +98,42 @@ def convert_static(
     holds = (TABLE, TOKENIZER, CONFIG)
     with atomic_folder(output, holds=holds, what="a word table") as folder:
         save_file(tensors, str(folder / TABLE))
-        (folder / TOKENIZER).write_text(words.to_str(), encoding="utf-8")
+        (folder / TOKENIZER).write_text(tokenizer, encoding="utf-8")
         (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         size = (folder / TABLE).stat().st_size
-    kept = float(pca.explained_variance_ratio_.sum())
-    return {"tokens": tokens, "dim": dim, "variance": kept, "bytes": size}
+    variance = float(pca.explained_variance_ratio_.sum())
+    return {"tokens": len(kept), "dim": dim, "variance": variance, "bytes": size}
+
+
+def _ascii_tokenizer(name: str, words: str) -> tuple[str, list[int]]:
+    """A WordPiece tokenizer without other characters and marks of no use, and who stays."""
+    tokenizer = json.loads(words)
+    vocabulary = tokenizer["model"].get("vocab")
+    if tokenizer["model"].get("type") != "WordPiece":
+        raise ValueError(
+            f"{name}: ascii_only leaves tokens out of a WordPiece vocabulary, got "
+            f"{tokenizer['model'].get('type')!r}; leave it out"
+        )
+    # Added tokens, such as [CLS], are known by content and number.
+    added = {entry["content"] for entry in tokenizer["added_tokens"]}
+    stays = [
+        (token, number)
+        for token, number in sorted(vocabulary.items(), key=lambda item: item[1])
+        if token in added or (token.isascii() and not _MARK.match(token))
+    ]
+    places = {token: place for place, (token, _) in enumerate(stays)}
+    tokenizer["model"]["vocab"] = places
+    for entry in tokenizer["added_tokens"]:
+        entry["id"] = places[entry["content"]]
+    # It adds marks by their old numbers; no text of a table has any.
+    tokenizer["post_processor"] = tokenizer["truncation"] = tokenizer["padding"] = None
+    text = json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":"))
+    return text, [number for _, number in stays]
 
 
 @torch.inference_mode()
-def token_features(encoder: TransformerText, tokens: int, batch_size: int) -> Tensor:
-    """Features (tokens, h) of each token alone, in the order of their ids."""
+def token_features(encoder: TransformerText, tokens: list[int], batch_size: int) -> Tensor:
+    """Features (len(tokens), h) of each token alone, by their ids."""
     plain = encoder.tokenizer("a", add_special_tokens=False)["input_ids"]
     marked = encoder.tokenizer("a")["input_ids"]
     place = next(i for i in range(len(marked)) if marked[i : i + len(plain)] == plain)
@@ -111,7 +141,7 @@ def token_features(encoder: TransformerText, tokens: int, batch_size: int) -> Te
     after = torch.tensor(marked[place + len(plain) :], dtype=torch.int64)
     parts = []
     with evaluating(encoder):
-        for ids in torch.arange(tokens).split(batch_size):
+        for ids in torch.tensor(tokens).split(batch_size):
             n = len(ids)
             rows = torch.cat([before.expand(n, -1), ids[:, None], after.expand(n, -1)], dim=1)
             inputs = {"input_ids": rows, "attention_mask": torch.ones_like(rows)}

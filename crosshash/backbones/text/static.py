@@ -141,6 +141,16 @@ class StaticText(TextEncoder):
         mean = total / rearrange(mask.sum(dim=1).clamp(min=1), "n -> n 1")
         return Features(functional.normalize(mean, dim=-1) if self.normalize else mean)
 
+    @torch.no_grad()
+    def quantize(self) -> None:
+        """Make the table one of ``int8`` with a scale for each row; one that is stays as it is."""
+        if not self.embeddings.is_floating_point():
+            return
+        integers, scales = integer_rows(self.embeddings.detach())
+        del self.embeddings
+        self.register_buffer("embeddings", integers)
+        self.register_buffer("scales", scales)
+
     def spec(self) -> dict[str, Any]:
         """Name, length, and the table's types and shapes; config and tokenizer are assets."""
         table = [
@@ -161,6 +171,14 @@ class StaticText(TextEncoder):
         (path / CONFIG).write_text(self._config, encoding="utf-8")
         (path / TOKENIZER).write_text(self._words, encoding="utf-8")
         return [path / CONFIG, path / TOKENIZER]
+
+
+def integer_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows (n, d) as ``int8`` in -127…127, and their scales (n,), exact in half precision."""
+    scales = (rows.abs().amax(dim=1) / 127).half().float()
+    # A scale that half precision rounds down would put the largest value beyond 127.
+    integers = (rows / scales.clamp(min=1e-12)[:, None]).round().clamp(-127, 127)
+    return integers.to(torch.int8), scales
 
 
 def _file(name: str, source: str, file: str) -> Path:

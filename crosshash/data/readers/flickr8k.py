@@ -45,7 +45,7 @@ class _Tables(NamedTuple):
 
 @DATASETS.register("flickr8k")
 def flickr8k(
-    root: str | Path = "flickr8k", *, images: str = "pixels"
+    root: str | Path = "flickr8k", *, images: str = "pixels", train: str = "split"
 ) -> tuple[PairedDataset, Protocol]:
     """Read 8,091 photographs, their captions and 24 concept labels.
 
@@ -63,13 +63,17 @@ def flickr8k(
         root: The folder, as given or below ``CROSSHASH_DATA``. With ``labels.csv`` it is one of
             tables.
         images: ``"pixels"``: the JPEG files; ``"features"``: pooled MobileNetV2 features.
+        train: ``"split"``: the 5,000 pairs of the split train; ``"searched"``: all 7,018 that are
+            searched, for a model that is to be used and not compared.
 
     Raises:
         FileNotFoundError: The folder or a file of it is missing.
-        ValueError: ``images`` is unknown, or the files disagree with each other.
+        ValueError: ``images`` or ``train`` is unknown, or the files disagree with each other.
     """
     if images not in ("pixels", "features"):
         raise ValueError(f"images={images!r} is unknown; use 'pixels' or 'features'")
+    if train not in ("split", "searched"):
+        raise ValueError(f"train={train!r} is unknown; use 'split' or 'searched'")
     folder = locate(root)
     tables = _of_tables(folder) if (folder / "labels.csv").is_file() else _official(folder)
     dataset = PairedDataset(
@@ -80,8 +84,10 @@ def flickr8k(
         labels=tables.labels,
         label_names=tables.label_names,
     )
-    rows = (np.array(tables.sets[part], dtype=np.int64) for part in _SETS)
-    protocol = Protocol("flickr8k", *rows)
+    query, retrieval, trained = (np.array(tables.sets[part], dtype=np.int64) for part in _SETS)
+    if train == "searched":
+        trained = retrieval
+    protocol = Protocol("flickr8k", query, retrieval, trained)
     protocol.check(len(dataset), dataset.ids)
     return dataset, protocol
 
