@@ -232,6 +232,8 @@ def test_filters_mean_on_a_server_what_they_mean_here(place: Any) -> None:
         {"v": []},
         {"v": {"v": 1}},
         {"v": [1]},
+        {"v": [True, "a", [0], {"v": ""}]},
+        {"v": [None, 2**53 + 1, "a", "\x00"]},
         {"V": 1},
         {"'": 1},
         {"\x00": "a"},
