@@ -79,6 +79,8 @@ def test_encode_index_and_search(run_folder: Path, pictures: Path, tmp_path: Pat
         "items": 5,
         "added": 5,
         "bits": 32,
+        "with_metadata": 0,
+        "rows_without_picture": [],
         "skipped": [],
     }
     page = tmp_path / "hits.html"
