@@ -143,13 +143,14 @@ def _found(result: Result, rows: Any, values: Any, index: Index, *, text: bool) 
     found = index.search(values, topk=HITS, rank="asymmetric")
     queries = []
     for number, row in enumerate(rows):
+        items = index.get_many(found.ids[number])
         hits = [
             Hit(
-                _item(result, place[id_], index.get(id_).code, image=text),
+                _item(result, place[item.id], item.code, image=text),
                 int(distance),
-                _relevant(result, row, place[id_]),
+                _relevant(result, row, place[item.id]),
             )
-            for id_, distance in zip(found.ids[number], found.distances[number], strict=True)
+            for item, distance in zip(items, found.distances[number], strict=True)
         ]
         asked = _item(result, row, pack(values[number : number + 1])[0], image=not text)
         queries.append(Query(asked, hits, index.bits))

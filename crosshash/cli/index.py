@@ -93,6 +93,7 @@ def build(
 
     Example: `crosshash index build runs/amgfh-flickr8k-64 photos/ -o photos.index`
     """
+    from crosshash.cli.described import described, told_lost
     from crosshash.cli.encoding import (
         codes_folder,
         encode_pictures,
@@ -100,7 +101,6 @@ def build(
         feature_cache,
         vector_file,
     )
-    from crosshash.cli.described import described, told_lost
     from crosshash.encoding.folder import read_codes
     from crosshash.hub.load import load
 

@@ -109,7 +109,7 @@ def search(
         if not trust:
             check_below(root, [str(row["id"]) for row in rows])
         asked = query_item(query, values, gallery, is_image=is_image)
-        items = [hit_item(opened.get(row["id"]), gallery) for row in rows]
+        items = [hit_item(item, gallery) for item in opened.get_many(row["id"] for row in rows)]
         told = [("Model", named), ("Index", place), ("Items", len(opened)), ("Ranked by", rank)]
         write_hits(gallery, asked, items, rows, told, opened.bits)
     least = "" if min_probability is None else f" of a probability of {min_probability} or more"
