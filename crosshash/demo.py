@@ -12,6 +12,7 @@ import numpy as np
 from crosshash.codes import Packed, pack
 from crosshash.config import ExperimentConfig, read_config
 from crosshash.experiment.run import Result, train
+from crosshash.needs import needs
 from crosshash.reports.gallery import Hit, Item, Query, Section, write_gallery
 from crosshash.reports.plots import epochs_plot, loss_plot, precision_recall_plot
 from crosshash.reports.tables import map_table
@@ -61,7 +62,12 @@ def run_demo(
         output: Folder for the run, the index and ``index.html``; a run that is there is replaced.
         overrides: ``key=value`` over the bundled config.
         progress: Show progress bars.
+
+    Raises:
+        ModuleNotFoundError: What it trains or draws with is not installed.
     """
+    with needs("matplotlib", "the demo's page"):  # before minutes of training
+        import matplotlib  # noqa: F401
     began = time.monotonic()
     output = Path(output)
     config = read_config(CONFIG, overrides or [])

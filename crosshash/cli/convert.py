@@ -55,6 +55,8 @@ def static(
 ) -> None:
     """Make a table of token vectors for the text encoder `static:`.
 
+    Needs `pip install 'crosshash[sklearn]'`.
+
     Example: `crosshash convert static hf:sentence-transformers/all-MiniLM-L6-v2 -o minilm-table`
     """
     from crosshash.backbones.distill import convert_static

@@ -35,7 +35,6 @@ IMPORTED = [
     "faiss",
     "safetensors.numpy",
     "safetensors.torch",
-    "sklearn.feature_extraction.text",
     "torch._dynamo",
 ]
 ROWS = np.random.default_rng(0).normal(size=(5, 6)).astype(np.float32)

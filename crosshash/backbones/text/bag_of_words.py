@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ from crosshash.backbones.base import (
 )
 from crosshash.backbones.text._strings import as_strings, check_unknown, raise_unknown
 from crosshash.files import locate
+from crosshash.needs import needs
 
 VOCABULARY_FILE = "vocabulary.json"
 _PATTERNS = {
@@ -43,7 +45,8 @@ class BagOfWords(TextEncoder):
         tokens: ``"words"``: runs of two or more letters and digits; ``"tags"``: whatever stands
             between spaces, so that the tags "b&w" and "x" survive whole.
         lowercase: Whether "Dog" is "dog".
-        stop_words: ``"english"`` for scikit-learn's list, or words to leave out.
+        stop_words: ``"english"`` for scikit-learn's list (needs the extra ``sklearn``), or words to
+            leave out.
         min_df: Fewest texts in which a word of the vocabulary occurs.
         vocabulary: The words in their order, where they are known already, or a text file of them,
             as given or below ``CROSSHASH_DATA``: one on each line, what follows after a space is
@@ -100,7 +103,7 @@ class BagOfWords(TextEncoder):
         self._columns = {word: column for column, word in enumerate(words)}
 
     def _split(self, text: str) -> set[str]:
-        """The different words of a text, as scikit-learn finds them, whose import takes longer."""
+        """The different words of a text, the same as scikit-learn's CountVectorizer finds."""
         return set(self._pattern.findall(text.lower() if self.lowercase else text))
 
     @property
@@ -122,30 +125,32 @@ class BagOfWords(TextEncoder):
         """Learn the vocabulary from the texts of the training set; returns itself.
 
         Raises:
+            ModuleNotFoundError: scikit-learn, whose list ``stop_words="english"`` is, is missing.
             ValueError: No text has a word that may be in the vocabulary.
         """
-        from sklearn.feature_extraction.text import CountVectorizer
-
-        counter = CountVectorizer(
-            binary=True,
-            lowercase=self.lowercase,
-            token_pattern=_PATTERNS[self.tokens],
-            stop_words=self.stop_words,
-            min_df=self.min_df,
-        )
-        try:
-            rows = counter.fit_transform(as_strings(texts))
-        except ValueError as error:
+        counts = Counter(word for text in as_strings(texts) for word in self._split(text))
+        stopped = self._stopped()
+        kept = {
+            word: count
+            for word, count in counts.items()
+            if count >= self.min_df and word not in stopped
+        }
+        if not kept:
             raise ValueError(
-                f"bow: no word can be learnt from these {len(texts)} texts ({error}); check "
-                "min_df and stop_words"
-            ) from error
-        frequencies = np.asarray(rows.sum(axis=0, dtype=np.int64)).ravel()
-        words = counter.get_feature_names_out()
-        # max_features of CountVectorizer leaves ties to the sort at hand; ours hold everywhere.
-        order = np.lexsort((words, -frequencies))[: self.size]
-        self._set_vocabulary([str(words[i]) for i in order])
+                f"bow: no word can be learnt from these {len(texts)} texts, which have "
+                f"{len(counts)}; check min_df and stop_words"
+            )
+        self._set_vocabulary(sorted(kept, key=lambda word: (-kept[word], word))[: self.size])
         return self
+
+    def _stopped(self) -> Collection[str]:
+        if not isinstance(self.stop_words, str):
+            return frozenset(self.stop_words or ())
+        with needs("sklearn", "bow: the list stop_words='english'", "crosshash[sklearn]"):
+            from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+        found: Collection[str] = ENGLISH_STOP_WORDS
+        return found
 
     def prepare(self, texts: Texts, *, unknown: str = "raise") -> Inputs:
         """Rows of words: strings, or an array (n, d) of counts or of 0 and 1.

@@ -143,6 +143,7 @@ def test_what_is_no_table_is_told(table: Path, language_model: Path) -> None:
 
 
 def test_a_table_is_made_of_a_transformer(language_model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("sklearn", reason="needs scikit-learn")
     made = convert_static(f"hf:{language_model}", tmp_path / "made", dim=16, batch_size=7, sif=None)
     assert (made["tokens"], made["dim"]) == (TOKENS, 16)
     assert made["variance"] == pytest.approx(1)
@@ -186,6 +187,7 @@ def test_the_command_writes_a_table_of_integers(language_model: Path, tmp_path: 
 
 
 def test_what_cannot_be_made_a_table_is_told(language_model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("sklearn", reason="needs scikit-learn")
     with pytest.raises(ValueError, match="made of a transformer: hf:"):
         convert_static("bow", tmp_path / "made")
     with pytest.raises(ValueError, match="dim is from 1 to 16"):

@@ -43,12 +43,11 @@ STRANGE = [
 def test_bow_agrees_with_count_vectorizer(
     lowercase: bool, stop_words: str | list[str] | None, min_df: int
 ) -> None:
-    from sklearn.feature_extraction.text import CountVectorizer
-
+    oracles = pytest.importorskip("sklearn.feature_extraction.text", reason="needs scikit-learn")
     texts = [*TEXTS, *STRANGE]
     options = {"lowercase": lowercase, "stop_words": stop_words, "min_df": min_df}
     encoder = create_text_encoder("bow", size=1000, **options).fit(texts)
-    oracle = CountVectorizer(binary=True, **options)
+    oracle = oracles.CountVectorizer(binary=True, **options)
     expected = oracle.fit_transform(texts).toarray()
     assert set(encoder.vocabulary) == set(oracle.vocabulary_)
     order = [oracle.vocabulary_[word] for word in encoder.vocabulary]
@@ -70,6 +69,7 @@ def test_vocabulary_is_the_words_of_most_texts_with_ties_by_alphabet() -> None:
     # "the" is in 4 texts; beach, brown, dog, on in 2 each; repeats in one text count once.
     assert encoder.vocabulary == ["the", "beach", "brown", "dog", "on"]
     assert encoder.dim == 5
+    pytest.importorskip("sklearn", reason="needs scikit-learn's list of stop words")
     without = create_text_encoder("bow", size=3, stop_words="english", min_df=2).fit(TEXTS)
     assert without.vocabulary == ["beach", "brown", "dog"]
 

@@ -91,6 +91,7 @@ def test_chance_is_a_third():
 
 
 def test_words_tell_the_labels_and_colours_do_not(drawn):
+    pytest.importorskip("sklearn", reason="needs scikit-learn")
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.linear_model import RidgeClassifier
     from sklearn.metrics import average_precision_score
