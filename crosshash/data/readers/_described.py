@@ -23,7 +23,7 @@ _DECIMAL = re.compile(r"-?(0|[1-9]\d{0,17})\.\d{1,18}")
 
 
 def folder_metadata(root: str | Path) -> dict[str, dict[str, Any]]:
-    """What the ``metadata.csv`` and ``metadata.jsonl`` files below a folder say of its pictures.
+    r"""What the ``metadata.csv`` and ``metadata.jsonl`` files below a folder say of its pictures.
 
     Every column but ``file_name`` is kept under its name: texts, numbers, truth values, and lists
     of these. A CSV file has texts alone, so that labels (``labels``, ``label``) are separated by
@@ -43,7 +43,9 @@ def folder_metadata(root: str | Path) -> dict[str, dict[str, Any]]:
             folder, or a file is a link that does.
 
     Example:
-        >>> folder_metadata("photos")["snow.jpg"]  # doctest: +SKIP
+        >>> rows = "file_name,text,labels\nsnow.jpg,two dogs run through the snow,dog|snow"
+        >>> _ = Path("metadata.csv").write_text(rows)
+        >>> folder_metadata(".")["snow.jpg"]
         {'text': 'two dogs run through the snow', 'labels': ['dog', 'snow']}
     """
     folder = Path(root)
