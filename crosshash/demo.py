@@ -12,6 +12,7 @@ import numpy as np
 from crosshash.codes import Packed, pack
 from crosshash.config import ExperimentConfig, read_config
 from crosshash.experiment.run import Result, train
+from crosshash.needs import needs
 from crosshash.reports.gallery import Hit, Item, Query, Section, write_gallery
 from crosshash.reports.plots import epochs_plot, loss_plot, precision_recall_plot
 from crosshash.reports.tables import map_table
@@ -61,7 +62,12 @@ def run_demo(
         output: Folder for the run, the index and ``index.html``; a run that is there is replaced.
         overrides: ``key=value`` over the bundled config.
         progress: Show progress bars.
+
+    Raises:
+        ModuleNotFoundError: What it trains or draws with is not installed.
     """
+    with needs("matplotlib", "the demo's page"):  # before minutes of training
+        import matplotlib  # noqa: F401
     began = time.monotonic()
     output = Path(output)
     config = read_config(CONFIG, overrides or [])
@@ -143,13 +149,14 @@ def _found(result: Result, rows: Any, values: Any, index: Index, *, text: bool) 
     found = index.search(values, topk=HITS, rank="asymmetric")
     queries = []
     for number, row in enumerate(rows):
+        items = index.get_many(found.ids[number])
         hits = [
             Hit(
-                _item(result, place[id_], index.get(id_).code, image=text),
+                _item(result, place[item.id], item.code, image=text),
                 int(distance),
-                _relevant(result, row, place[id_]),
+                _relevant(result, row, place[item.id]),
             )
-            for id_, distance in zip(found.ids[number], found.distances[number], strict=True)
+            for item, distance in zip(items, found.distances[number], strict=True)
         ]
         asked = _item(result, row, pack(values[number : number + 1])[0], image=not text)
         queries.append(Query(asked, hits, index.bits))

@@ -15,7 +15,7 @@ ROOT = Path(crosshash.__file__).parent
 FLOORS = [
     {"_lazy", "_version", "registry", "plugins", "config", "overlays", "sections", "settings"}
     | {"codes", "similarity", "files", "images", "rgb", "stored_picture"}
-    | {"untrusted", "tensor_header", "matlab", "yaml_files"},
+    | {"needs", "untrusted", "tensor_header", "matlab", "yaml_files"},
     {"layers", "losses", "backbones"},
     {"model"},
     {"algorithms"},
@@ -27,8 +27,8 @@ FLOORS = [
     {"__init__", "__main__", "cli", "demo", "environment", "experiment"},
 ]
 DOOR = len(FLOORS) - 1
-HEAVY = {"datasets", "faiss", "huggingface_hub", "lancedb", "matplotlib", "numba", "pyarrow"}
-HEAVY |= {"timm", "transformers", "typer"}
+HEAVY = {"accelerate", "datasets", "faiss", "huggingface_hub", "lancedb", "matplotlib", "numba"}
+HEAVY |= {"pyarrow", "scipy", "sklearn", "timm", "torch_geometric", "transformers", "typer"}
 FILES = sorted(ROOT.rglob("*.py"))
 
 

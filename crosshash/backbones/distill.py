@@ -14,6 +14,7 @@ from crosshash.backbones.forward import evaluating
 from crosshash.backbones.text.static import CONFIG, TABLE, TOKENIZER, integer_rows
 from crosshash.backbones.text.transformer import TransformerText
 from crosshash.files import atomic_folder
+from crosshash.needs import needs
 
 _MARK = re.compile(r"\[.+\]$|<.+>$")  # [CLS], [unused1], <s>
 
@@ -56,12 +57,14 @@ def convert_static(
     Raises:
         ValueError: The name is no ``hf:``, ``dim`` is too large, or the tokenizer is not one of the
             library tokenizers, or, for ``ascii_only``, not one of WordPiece.
+        ModuleNotFoundError: scikit-learn is not installed.
     """
     from safetensors.torch import save_file
-    from sklearn.decomposition import PCA
 
     if not name.startswith("hf:"):
         raise ValueError(f"{name!r}: a table is made of a transformer: hf:<name or folder>")
+    with needs("sklearn", "making a table of token vectors", "scikit-learn"):
+        from sklearn.decomposition import PCA
     encoder = TransformerText(name)
     words = getattr(encoder.tokenizer, "backend_tokenizer", None)
     if words is None:

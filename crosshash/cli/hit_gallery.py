@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from crosshash.cli.hits import caption_of, labels_of
+
 if TYPE_CHECKING:
     from crosshash.reports.gallery import Item
     from crosshash.search.result import Item as Found
-
-# Where metadata have a caption and labels; the first that is there counts.
-CAPTIONS = ("caption", "text", "title", "name")
-LABELS = ("labels", "label")
 
 
 def query_item(query: str, values: Any, page: Path, *, is_image: bool) -> Item:
@@ -44,12 +42,9 @@ def hit_item(found: Found, page: Path) -> Item:
     """
     from crosshash.reports.gallery import Item
 
-    known = found.metadata or {}
-    caption = next((str(known[name]) for name in CAPTIONS if known.get(name)), Path(found.id).name)
-    labels: Any = next((known[name] for name in LABELS if known.get(name)), [])
-    listed = labels if isinstance(labels, list) else [labels]
-    link = _address(Path(found.id), page)
-    return Item(_small(found.id), caption, [str(label) for label in listed], link, found.code)
+    caption = caption_of(found.metadata) or Path(found.id).name
+    labels, link = labels_of(found.metadata), _address(Path(found.id), page)
+    return Item(_small(found.id), caption, labels, link, found.code)
 
 
 def write_hits(

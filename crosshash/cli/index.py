@@ -73,6 +73,10 @@ def build(
         bool, typer.Option("--add", help="Add to the index that is there what it has not yet.")
     ] = False,
     bits: Bits = None,
+    metadata: Annotated[
+        bool,
+        typer.Option(help="Keep what metadata.csv or metadata.jsonl in a folder says of pictures."),
+    ] = True,
     skip_corrupt: SkipCorrupt = False,
     workers: Workers = 0,
     cache: Cache = False,
@@ -82,10 +86,14 @@ def build(
 ) -> None:
     """Build a search index of images, or of their vectors, whose ids are their row numbers.
 
+    Captions, labels and other columns of a folder's metadata are kept as the items' metadata, which
+    `crosshash search` shows and filters by.
+
     A folder of codes, of images or texts, is indexed as it is, with the model that made it.
 
     Example: `crosshash index build runs/amgfh-flickr8k-64 photos/ -o photos.index`
     """
+    from crosshash.cli.described import described, told_lost
     from crosshash.cli.encoding import (
         codes_folder,
         encode_pictures,
@@ -99,6 +107,7 @@ def build(
     codes = codes_folder(items)
     vectors = None if codes else vector_file(items)
     paths = [] if codes or vectors else image_paths(items)
+    said = described(items if metadata and paths else (), paths)
     check_place(output, add=add)
     network = load(model, imports=imports or ())
     kind = "image"
@@ -107,6 +116,7 @@ def build(
         bits, kind = codes.header.bits, codes.header.kind
     remembered = {"model": str(model), "kind": kind}
     skipped: list[str] = []
+    with_metadata = 0
     with _opened(output, network, remembered, bits, add=add) as built:
         before = len(built)
         there = built.known(map(str, paths)) if paths else []
@@ -127,19 +137,22 @@ def build(
                 progress=not quiet,
                 cache=feature_cache(cache),
             )
-            _add(built, done.codes, done.ids)
-            skipped = done.skipped
+            _add(built, done.codes, done.ids, said.metadata(done.ids))
+            skipped, with_metadata = done.skipped, sum(id_ in said.of for id_ in done.ids)
         _remember(built)
         values = {
             "index": output,
             "items": len(built),
             "added": len(built) - before,
             "bits": built.bits,
+            "with_metadata": with_metadata,
+            "rows_without_picture": said.lost,
             "skipped": skipped,
         }
     more = f", {values['added']} of them added" if add else ""
+    more += f", {with_metadata} with metadata" if said.files else ""
     line = f"{values['items']} {kind}s indexed{more}: {output}"
-    print_result(values, json_, line, *told_skipped(skipped))
+    print_result(values, json_, line, *told_lost(said.lost), *told_skipped(skipped))
 
 
 @app.command()
@@ -275,11 +288,12 @@ def _opened(
         yield index
 
 
-def _add(index: Index, codes: Any, ids: list[str]) -> None:
+def _add(index: Index, codes: Any, ids: list[str], metadata: Any = None) -> None:
     """Add what is not there yet."""
     new = [row for row, known in enumerate(index.known(ids)) if not known]
     if new:
-        index.add(codes[new], [ids[row] for row in new])
+        kept = None if metadata is None else [metadata[row] for row in new]
+        index.add(codes[new], [ids[row] for row in new], kept)
 
 
 def _remember(index: Index) -> None:

@@ -39,7 +39,7 @@ def search(
     ] = None,
     where: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option(help="A condition on metadata, `label=dog` or `year='{\">=\": 2020}'`."),
+        typer.Option(help="A condition on metadata, `labels=dog` or `year='{\">=\": 2020}'`."),
     ] = None,
     gallery: Annotated[
         Optional[Path],  # noqa: UP045
@@ -70,7 +70,7 @@ def search(
     """
     from crosshash.cli.encoding import encode_texts
     from crosshash.cli.hit_gallery import hit_item, query_item, write_hits
-    from crosshash.cli.hits import hit_rows
+    from crosshash.cli.hits import hit_rows, table_rows
     from crosshash.cli.trust import check_below, named_model
     from crosshash.images import SUFFIXES
     from crosshash.reports.tables import rich_table
@@ -101,6 +101,7 @@ def search(
         topk=topk,
         rank=rank,
         where=settings_of(where) or None,
+        metadata=True,
         query="image" if is_image else "text",
     )
     rows = hit_rows(found, min_probability, model=named)
@@ -108,11 +109,11 @@ def search(
         if not trust:
             check_below(root, [str(row["id"]) for row in rows])
         asked = query_item(query, values, gallery, is_image=is_image)
-        items = [hit_item(opened.get(row["id"]), gallery) for row in rows]
+        items = [hit_item(item, gallery) for item in opened.get_many(row["id"] for row in rows)]
         told = [("Model", named), ("Index", place), ("Items", len(opened)), ("Ranked by", rank)]
         write_hits(gallery, asked, items, rows, told, opened.bits)
     least = "" if min_probability is None else f" of a probability of {min_probability} or more"
-    shown = rich_table(rows) if rows else f"nothing{least}"
+    shown = rich_table(table_rows(rows)) if rows else f"nothing{least}"
     print_result({"query": query, "hits": rows}, json_, shown)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from crosshash.data.protocol import Protocol as Protocol
     from crosshash.data.protocol_file import read_protocol as read_protocol
     from crosshash.data.protocol_file import write_protocol as write_protocol
+    from crosshash.data.readers._described import folder_metadata as folder_metadata
 else:
     __getattr__, __dir__, __all__ = attach(
         __name__,
@@ -32,5 +33,6 @@ else:
             "crosshash.data.model_inputs": ["PairInputs", "encode_pairs", "prepare_inputs"],
             "crosshash.data.protocol": ["Protocol"],
             "crosshash.data.protocol_file": ["read_protocol", "write_protocol"],
+            "crosshash.data.readers._described": ["folder_metadata"],
         },
     )

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from crosshash.backbones.base import ASSETS, ImageBackbone, Inputs, TextEncoder
 from crosshash.files import atomic_folder, check_replaceable
 from crosshash.model.hash_model import HashModel
+from crosshash.needs import needs
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -304,11 +305,5 @@ def _difference(got: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> float:
 
 
 def _need(name: str) -> None:
-    try:
+    with needs(name, "ONNX export", "crosshash[onnx]"):
         importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        raise ModuleNotFoundError(
-            f"ONNX export needs {name}: pip install 'crosshash[onnx]'", name=name
-        ) from None

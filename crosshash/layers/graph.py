@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from crosshash.needs import needs
 from crosshash.similarity import cosine_similarity
 
 
@@ -64,6 +65,9 @@ class GraphConv(nn.Module):
         out_dim: Width of the output.
         activation: ``"relu"`` or ``"softmax"``.
         norm: BatchNorm before the activation.
+
+    Raises:
+        ModuleNotFoundError: torch-geometric is not installed.
     """
 
     def __init__(
@@ -77,7 +81,10 @@ class GraphConv(nn.Module):
         super().__init__()
         if activation not in ("relu", "softmax"):
             raise ValueError(f"activation is 'relu' or 'softmax', got {activation!r}")
-        with warnings.catch_warnings():
+        with (
+            needs("torch_geometric", "a graph convolution (GCNConv)", "torch-geometric"),
+            warnings.catch_warnings(),
+        ):
             # torch-geometric decorates by torch.jit.script, of which newer versions of torch warn.
             warnings.filterwarnings("ignore", message=".*torch.jit", category=FutureWarning)
             from torch_geometric.nn import GCNConv

@@ -12,12 +12,15 @@ import html
 import io
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from itertools import cycle
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+from crosshash.needs import needs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -121,7 +124,8 @@ def epochs_plot(
             curves[name] = ([row["epoch"] for row in rows], [row[key] for row in rows])
     if not curves:
         raise ValueError(f"no epoch of the history has any of {', '.join(names)}")
-    from matplotlib.ticker import MaxNLocator
+    with _plotting():
+        from matplotlib.ticker import MaxNLocator
 
     figure, axes = _curves_plot(curves, title, ("epochs", "figures"), chance)
     axes.set(xlabel="epoch", ylim=(0, 1.02))
@@ -155,7 +159,8 @@ def loss_plot(history: Sequence[Mapping[str, Any]], title: str = "Loss") -> Figu
         [[row[n] if _is_number(row.get(n)) else np.nan for row in history] for n in names],
         dtype=np.float64,
     )
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+    with _plotting():
+        from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     with _settings():
         figure, axes = _axes(title)
@@ -209,14 +214,20 @@ def _adapt_tag(tag: str, prefix: str) -> str:
     return re.sub(r'font-family: [^;"]*(; )?', "", tag).replace(INK, "currentColor")
 
 
+def _plotting() -> AbstractContextManager[None]:
+    return needs("matplotlib", "a plot")
+
+
 def _settings() -> Any:
-    import matplotlib
+    with _plotting():
+        import matplotlib
 
     return matplotlib.rc_context(_SETTINGS)
 
 
 def _axes(title: str) -> tuple[Figure, Axes]:
-    from matplotlib.figure import Figure
+    with _plotting():
+        from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.6, 3.7), layout="constrained")
     axes = figure.add_subplot()

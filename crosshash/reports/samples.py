@@ -11,6 +11,7 @@ from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont, ImageOps
 
 from crosshash.files import atomic_file
+from crosshash.needs import needs
 from crosshash.rgb import to_rgb
 
 _INK, _FAINT, _LABEL = (28, 30, 34), (120, 124, 132), (24, 90, 157)
@@ -115,7 +116,8 @@ def write_sample_sheet(path: str | Path, samples: Sequence[Sample], **options: A
 
 def _font(size: int) -> Any:
     """DejaVu Sans, which has Latin, Greek and Cyrillic letters and comes with Matplotlib."""
-    from matplotlib import get_data_path
+    with needs("matplotlib", "the font of a sheet of samples"):
+        from matplotlib import get_data_path
 
     path = Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
     return ImageFont.truetype(str(path), size) if path.is_file() else ImageFont.load_default()

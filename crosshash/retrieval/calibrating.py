@@ -130,10 +130,11 @@ def _isotonic(
     values: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """The nearest values, by weighted squares, that never rise."""
-    from sklearn.isotonic import isotonic_regression
+    from scipy.optimize import isotonic_regression
 
-    found: npt.NDArray[np.float64]
-    found = isotonic_regression(values, sample_weight=weights, increasing=False)
+    found: npt.NDArray[np.float64] = isotonic_regression(
+        values, weights=weights, increasing=False
+    ).x
     return np.minimum.accumulate(found)  # not by a digit either
 
 

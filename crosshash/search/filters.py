@@ -19,9 +19,10 @@ _FORM = (
 class Condition:
     """``metadata[name] operator value``; an item without that name never meets it.
 
-    Texts, numbers and truth values equal their own kind only: 1 is neither ``"1"`` nor ``True``;
-    and 1 equals 1.0. None equals None. Ordered comparisons are of two numbers or two texts, and
-    texts are ordered by code points; any other pair does not meet it.
+    A list, such as an item's labels, equals each text, number, truth value and None in it. These
+    equal their own kind only: 1 is neither ``"1"`` nor ``True``; and 1 equals 1.0. Ordered
+    comparisons are of two numbers or two texts, and texts are ordered by code points; any other
+    pair does not meet it.
     """
 
     name: str
@@ -39,13 +40,10 @@ class Condition:
             return False
         held = metadata[self.name]
         if self.operator == "in":
-            return any(_kind(held) == _kind(one) and held == one for one in self.value)
-        same = _kind(held) == _kind(self.value)
-        if self.operator == "==":
-            return same and bool(held == self.value)
-        if self.operator == "!=":
-            return not (same and held == self.value)
-        if not same:
+            return any(_equal(held, one) for one in self.value)
+        if self.operator in ("==", "!="):
+            return _equal(held, self.value) == (self.operator == "==")
+        if _kind(held) != _kind(self.value):
             return False
         return bool(_ORDERED[self.operator](held, self.value))
 
@@ -59,8 +57,8 @@ def as_filter(where: Mapping[str, Any] | None) -> Filter | None:
 
     Args:
         where: ``{"label": "dog"}``; ``{"label": ["dog", "cat"]}``: one of these;
-            ``{"year": {">=": 2020, "<": 2025}}``. All names have to match. None or empty: all
-            items.
+            ``{"year": {">=": 2020, "<": 2025}}``. All names have to match; a list in metadata
+            equals each of its values. None or empty: all items.
 
     Raises:
         TypeError: It is no such mapping, or a value is no text, number, truth value or None.
@@ -99,6 +97,12 @@ def _compared(name: str, sign: Any, value: Any) -> Condition:
     if sign in _ORDERED and _kind(value) not in ("number", "text"):
         raise TypeError(f"{sign!r} of {name!r} compares with a number or a text, got {value!r}")
     return Condition(name, sign, _scalar(name, value))
+
+
+def _equal(held: Any, asked: Any) -> bool:
+    """Whether a value of metadata is, or as a list has, what is asked for."""
+    each = held if isinstance(held, list) else [held]
+    return any(_kind(one) == _kind(asked) and one == asked for one in each)
 
 
 def _scalar(name: str, value: Any) -> Any:

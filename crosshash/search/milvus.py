@@ -228,10 +228,10 @@ class MilvusEngine(Engine):
                     f"{self.uri}: the {what} at row {row} takes {len(text):,} bytes as JSON, "
                     f"Milvus keeps {CHARACTERS:,}"
                 )
-        if 2 * len(metadata or ()) > TOKENS:
+        if (told := len(as_tokens(metadata))) > TOKENS:
             raise ValueError(
-                f"{self.uri}: the metadata at row {row} have {len(metadata or ()):,} names, Milvus "
-                f"keeps {TOKENS // 2:,} to filter by"
+                f"{self.uri}: the metadata at row {row} have {told:,} names and values, Milvus "
+                f"keeps {TOKENS:,} to filter by"
             )
 
     def _as_rows(

@@ -38,5 +38,8 @@ def _condition(condition: Condition) -> tuple[str, list[Any]]:
 
 
 def _any(name: str, values: tuple[Any, ...]) -> tuple[str, list[Any]]:
-    asked = [f"{{{as_json(name)}: {as_json(value)}}}" for value in finite(values)]
+    forms = ("{{{}: {}}}", "{{{}: [{}]}}")  # a value, and a list that has it
+    asked = [
+        form.format(as_json(name), as_json(value)) for value in finite(values) for form in forms
+    ]
     return " OR ".join([_EQUAL] * len(asked)) or "false", asked

@@ -82,19 +82,31 @@ def as_number(number: float) -> str:
 def as_filterable(metadata: Mapping[str, Any]) -> str:
     """The JSON by which a server filters: each name with its text, number, truth value or null.
 
-    A list or an object equals nothing in filters and stands as ``{}``: the name is there.
+    A list stands as the list of these in it. An object equals nothing in filters and stands as
+    ``{}``: the name is there.
     """
-    pairs = (f"{as_json(name)}: {as_json(value)}" for name, value in metadata.items())
+    pairs = (f"{as_json(name)}: {_as_json_or_list(value)}" for name, value in metadata.items())
     return f"{{{', '.join(pairs)}}}"
 
 
+def _as_json_or_list(value: Any) -> str:
+    told = ", ".join(map(as_json, comparable(value)))
+    return f"[{told}]" if isinstance(value, list) else told or "{}"
+
+
 def as_json(value: Any) -> str:
-    """A value of :func:`as_filterable`."""
+    """A text, number, truth value or null of :func:`as_filterable`."""
     if isinstance(value, str):
         return json.dumps(as_text(value), ensure_ascii=False)
     if value is None or isinstance(value, bool):
         return json.dumps(value)
-    return as_number(value) if isinstance(value, (int, float)) else "{}"
+    return as_number(value)
+
+
+def comparable(value: Any) -> list[Any]:
+    """What a value of metadata equals in filters: itself, what is in a list, an object nothing."""
+    each = value if isinstance(value, list) else [value]
+    return [one for one in each if not isinstance(one, (list, dict))]
 
 
 def finite(values: Sequence[Any]) -> list[Any]:

@@ -7,15 +7,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from crosshash.search.filters import Filter
-from crosshash.search.scalars import as_json
+from crosshash.search.scalars import as_json, comparable
 
 TOKEN_CHARACTERS = 32
 
 
 def as_tokens(metadata: Mapping[str, Any] | None) -> list[str]:
-    """The digests of an item's names and of its values: 32 hexadecimal digits each."""
-    pairs = (metadata or {}).items()
-    return [token for name, value in pairs for token in (named(name), valued(name, value))]
+    """The digests of an item's names and of its values, those in lists too: 32 digits each."""
+    told = [
+        token
+        for name, value in (metadata or {}).items()
+        for token in (named(name), *(valued(name, one) for one in comparable(value)))
+    ]
+    return list(dict.fromkeys(told))
 
 
 def named(name: str) -> str:

@@ -145,11 +145,10 @@ class Service:
         values = [self._encoded(future) for future in begun]
         metadata = [item.get("metadata") for item in items]
         with self.shelf.change() as index, _writing():
-            there = [] if replace else [id_ for id_ in ids if id_ in index]
-            if there:
-                raise Refused(
-                    409, f"the id {quoted(there[0])} is in the index; send `replace` to replace it"
-                )
+            there = [] if replace else index.known(ids)
+            if any(there):
+                known = quoted(ids[there.index(True)])
+                raise Refused(409, f"the id {known} is in the index; send `replace` to replace it")
             index.upsert(pack(np.stack(values)), ids, metadata)
             return {"added": ids, "items": len(index)}
 

@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from torch import Tensor, distributed
 
+from crosshash.needs import needs
+
 Device = Literal["auto", "cpu", "cuda"]
+# What the launchers of several processes set, as accelerate reads it.
+_LAUNCHED = ("ACCELERATE_", "LOCAL_RANK", "WORLD_SIZE", "PMI_", "OMPI_", "MV2_")
 
 
 def check_device(device: str) -> None:
@@ -31,7 +33,14 @@ def start_accelerator(device: Device, precision: str) -> Any:
 
     accelerate keeps one state for the whole Python process: without the reset, the device of an
     earlier training would stay in use, and another precision would be refused.
+
+    Raises:
+        ModuleNotFoundError: accelerate is not installed.
     """
+    with needs("accelerate", "training, or sharing work among processes,"):
+        from accelerate import Accelerator
+        from accelerate.state import AcceleratorState
+
     AcceleratorState._reset_state(reset_partial_state=True)
     return Accelerator(cpu=device == "cpu", mixed_precision=precision)
 
@@ -41,14 +50,22 @@ def own_share() -> tuple[int, int, torch.device]:
 
     Launchers are ``accelerate launch``, and ``torchrun``, which starts several on the CPU as well.
     For work in which processes need nothing of each other: the group that they formed is left, so
-    that none waits for another or ends with it.
+    that none waits for another or ends with it. Without a launcher accelerate is not asked.
+
+    Raises:
+        ModuleNotFoundError: There is a launcher, and accelerate is not installed.
     """
+    if not any(name.startswith(_LAUNCHED) for name in os.environ):
+        mps = "mps" if torch.backends.mps.is_available() else "cpu"
+        return 0, 1, torch.device("cuda" if torch.cuda.is_available() else mps)
     # accelerate takes several processes without CUDA for one each, if it is not told.
     on_cpu = "LOCAL_RANK" in os.environ and not torch.cuda.is_available()
     accelerator = start_accelerator("cpu" if on_cpu else "auto", "no")
     found = accelerator.process_index, accelerator.num_processes, accelerator.device
     if distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()
+    from accelerate.state import AcceleratorState
+
     AcceleratorState._reset_state(reset_partial_state=True)
     return found
 

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 import crosshash
 from crosshash.cli import app
+from crosshash.search.folder import FolderEngine
 from crosshash.search.index import Index
 from crosshash.search.result import Item
 
@@ -79,6 +80,8 @@ def test_encode_index_and_search(run_folder: Path, pictures: Path, tmp_path: Pat
         "items": 5,
         "added": 5,
         "bits": 32,
+        "with_metadata": 0,
+        "rows_without_picture": [],
         "skipped": [],
     }
     page = tmp_path / "hits.html"
@@ -430,6 +433,23 @@ def test_a_gallery_tells_what_the_index_knows_and_leads_to_the_files(
     assert page.count("64 bits, ") == 2
     assert all(name in page for name in ("amgfh-shapes-64", ">index<", "asymmetric"))
     assert "probability&nbsp;0." in page
+
+
+def test_a_gallery_asks_the_index_once_for_all_its_hits(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch, asked = FolderEngine.fetch, []
+
+    def counted(engine: FolderEngine, ids: list[str]) -> object:
+        asked.append(ids)
+        return fetch(engine, ids)
+
+    place = tmp_path / "index"
+    ids = [str(path) for path in sorted(pictures.iterdir())]
+    write_index(place, "amgfh-shapes-64", ids)
+    monkeypatch.setattr(FolderEngine, "fetch", counted)
+    run("search", "a star", "-i", place, "-g", tmp_path / "hits.html", "--root", pictures)
+    assert [sorted(one) for one in asked] == [ids]
 
 
 @pytest.mark.parametrize("workers", [0, 1])

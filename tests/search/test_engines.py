@@ -13,6 +13,7 @@ from crosshash.codes import Packed, hamming
 from crosshash.search.engine import Found
 from crosshash.search.filters import Condition, Filter, as_filter, meets
 from crosshash.search.folder import FolderEngine
+from crosshash.search.index import Index
 
 Metadata = dict[str, Any] | None
 Entry = tuple[str, bytes, Metadata]
@@ -202,6 +203,29 @@ def test_what_is_replaced_comes_last(place: Any) -> None:
     assert list(engine.fetch(["a", "a"]).metadata) == [{"n": 1}, {"n": 1}]
 
 
+def test_many_items_are_got_by_one_question_in_the_order_asked(
+    place: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes = random(5)
+    with Index.open(place.uri, 16) as index:
+        index.add(codes, ["a", 7, "c", "d", "e"], [{"n": 1}, None, {}, None, {"n": 2}])
+        fetch, asked = index._engine.fetch, []
+        monkeypatch.setattr(index._engine, "fetch", lambda ids: asked.append(ids) or fetch(ids))
+        found = index.get_many(iter(["e", 7, "e", "a"]))
+        assert asked == [["e", "7", "e", "a"]]
+        assert [(item.id, item.code.tolist(), item.metadata) for item in found] == [
+            ("e", codes[4].tolist(), {"n": 2}),
+            ("7", codes[1].tolist(), None),
+            ("e", codes[4].tolist(), {"n": 2}),
+            ("a", codes[0].tolist(), {"n": 1}),
+        ]
+        assert index.get_many([]) == []
+        with pytest.raises(LookupError, match="not in the index: 'x', 'y'"):
+            index.get_many(["a", "y", "x"])
+        with pytest.raises(TypeError, match="got a single string"):
+            index.get_many("ae")
+
+
 VALUES = [None, True, False, 0, 1, 1.0, 0.1, 1e23, 10**23, 2**53, 2**53 + 1, float(2**53), 1e-320]
 VALUES += [
     -0.0,
@@ -232,6 +256,8 @@ def test_filters_mean_on_a_server_what_they_mean_here(place: Any) -> None:
         {"v": []},
         {"v": {"v": 1}},
         {"v": [1]},
+        {"v": [True, "a", [0], {"v": ""}]},
+        {"v": [None, 2**53 + 1, "a", "\x00"]},
         {"V": 1},
         {"'": 1},
         {"\x00": "a"},

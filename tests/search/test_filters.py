@@ -9,7 +9,7 @@ from crosshash.search.filters import as_filter, meets
 from crosshash.search.folder import FolderEngine
 from crosshash.search.index import Index
 
-ITEM = {"label": "dog", "year": 2024, "seen": True, "none": None, "score": 0.5, "tags": ["a"]}
+ITEM = {"label": "dog", "year": 2024, "seen": True, "none": None, "score": 0.5, "tags": ["a", 1]}
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,13 @@ ITEM = {"label": "dog", "year": 2024, "seen": True, "none": None, "score": 0.5, 
         ({"year": [True, 2024]}, True),
         ({"none": None}, True),
         ({"missing": None}, False),
-        ({"tags": "a"}, False),
+        ({"tags": "a"}, True),
+        ({"tags": "1"}, False),
+        ({"tags": True}, False),
+        ({"tags": ["b", 1.0]}, True),
+        ({"tags": {"!=": "a"}}, False),
+        ({"tags": {"!=": "b"}}, True),
+        ({"tags": {">=": "a"}}, False),
         ({"label": "dog", "year": 1999}, False),
     ],
 )

@@ -159,6 +159,29 @@ def test_a_search_whose_hit_is_taken_out_meanwhile_is_made_again(
     assert sorted(engine.within(codes[:1], 16).ids) == list("def")
 
 
+def test_many_items_are_read_as_often_as_one(
+    milvus_place: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each read waits for a tick of the server."""
+    engine = milvus_place.open(16, create=True)
+    ids = [str(row) for row in range(60)]
+    engine.insert(random(60), ids, None)
+    query, reads = engine._server.query, []
+
+    def counted(*args: Any) -> Any:
+        reads.append(args[1])
+        return query(*args)
+
+    engine.fetch(ids)  # so that what a read without a wait sees is there
+    monkeypatch.setattr(engine._server, "query", counted)
+    counts = []
+    for asked in (ids[:1], ids):
+        reads.clear()
+        assert engine.fetch(asked).ids == asked
+        counts.append(len(reads))
+    assert counts[0] == counts[1] <= 3
+
+
 def test_more_than_a_search_gives_is_found_in_halves(
     milvus_place: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,7 +236,7 @@ def test_what_milvus_does_not_keep_is_refused(milvus_place: Any) -> None:
     for ids, metadata, told in (
         (["a", "x" * 65534], None, "the id at row 1 takes 65,536 bytes as JSON"),
         (["a", "b"], [None, {"n": "x" * 65530}], "the metadata at row 1 takes"),
-        (["a", "b"], [{str(n): 0 for n in range(2049)}, {}], "row 0 have 2,049 names"),
+        (["a", "b"], [{str(n): 0 for n in range(2049)}, {}], "row 0 have 4,098 names and values"),
     ):
         with pytest.raises(ValueError, match=told):
             engine.insert(random(2), ids, metadata)

@@ -60,9 +60,10 @@ def test_documents_come_back_as_they_were() -> None:
         from_document("[]", "here")
 
 
-def test_lists_and_objects_stand_as_names_only() -> None:
-    found = json.loads(as_filterable({"a": [1], "b": {"c": 1}, "\x00": 1.0, "t": True, "n": None}))
-    assert found == {"a": {}, "b": {}, "\x01\x01": 1, "t": True, "n": None}
+def test_objects_stand_as_names_only_and_lists_as_what_can_be_compared() -> None:
+    held = {"a": [1, [2], {"b": 3}, "\x00"], "b": {"c": 1}, "\x00": 1.0, "t": True, "n": None}
+    found = json.loads(as_filterable(held))
+    assert found == {"a": [1, "\x01\x01"], "b": {}, "\x01\x01": 1, "t": True, "n": None}
 
 
 def test_digests_are_equal_where_values_are() -> None:
@@ -71,6 +72,10 @@ def test_digests_are_equal_where_values_are() -> None:
         same = meets((Condition("a", "==", one),), {"a": other})
         assert (as_tokens({"a": one}) == as_tokens({"a": other})) == same, (one, other)
     assert as_tokens({"a": 1})[0] == as_tokens({"a": 2})[0] != as_tokens({"b": 1})[0]
+    assert as_tokens({"a": ["x", 1, "x", ["y"]]}) == [
+        *as_tokens({"a": "x"}), as_tokens({"a": 1})[1]
+    ]  # fmt: skip
+    assert as_tokens({"a": []}) == as_tokens({"a": {}}) == as_tokens({"a": 1})[:1]
     assert as_tokens(None) == as_tokens({}) == []
 
 

@@ -51,10 +51,13 @@ def test_the_page_searches_by_words(place: Any, listening: Any, tmp_path: Path) 
     with place.opened() as index:
         code = place.model.encode_text("a red circle")
         index.add(code, [HOSTILE], [{"caption": HOSTILE, HOSTILE: HOSTILE}])
+        index.add(code, ["several"], [{"labels": ["star"], "text": ["the first", "the second"]}])
     with listening(place.app(root=place.photos)) as address:
         page = dom(f"{address}/?q={quote('a red circle')}", tmp_path / "profile")
-    assert status(page).startswith("7 results, nearest first")
-    assert page.count('class="tile"') == 7
+    assert status(page).startswith("8 results, nearest first")
+    assert page.count('class="tile"') == 8
+    assert ">the first<" in page
+    assert "the second" not in page
     assert page.count('class="bit') >= 64
     assert "<title>crosshash: search</title>" in page
     assert "<img src=x" not in page

@@ -22,6 +22,7 @@ from crosshash.backbones.base import (
 )
 from crosshash.backbones.text._strings import as_strings, check_unknown, raise_unknown
 from crosshash.files import locate
+from crosshash.needs import needs
 
 VOCABULARY_FILE = "vocabulary.json"
 _PATTERNS = {
@@ -122,9 +123,11 @@ class BagOfWords(TextEncoder):
         """Learn the vocabulary from the texts of the training set; returns itself.
 
         Raises:
+            ModuleNotFoundError: scikit-learn is not installed.
             ValueError: No text has a word that may be in the vocabulary.
         """
-        from sklearn.feature_extraction.text import CountVectorizer
+        with needs("sklearn", "learning a vocabulary", "scikit-learn"):
+            from sklearn.feature_extraction.text import CountVectorizer
 
         counter = CountVectorizer(
             binary=True,

@@ -70,7 +70,7 @@ def read_metadata(
         if not follow_links:
             check_inside(root.resolve(), path, str(path))
         columns: _Columns | None = None
-        for where, row in _rows(path):
+        for where, row in rows_of(path):
             if columns is None:
                 columns = _columns(path, row, text_column, label_column)
                 labelled = labelled or columns.label is not None
@@ -133,7 +133,12 @@ def _present(folder: Path) -> list[Path]:
     return [folder / name for name in FILES if (folder / name).is_file()]
 
 
-def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def rows_of(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The rows of a metadata file, each with its file and line for messages.
+
+    Raises:
+        ValueError: It cannot be read as what its suffix says, or a row is none.
+    """
     try:
         # utf-8-sig: spreadsheet programs begin a CSV file with a byte-order mark.
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -212,7 +217,7 @@ def _entry(
     for column in ("file_name", columns.text, columns.label):
         if column is not None and column not in row:
             raise ValueError(f"{where}: no {column}; every row has the first row's columns")
-    file = PurePosixPath(folder.as_posix()) / _inside(row["file_name"], where)
+    file = PurePosixPath(folder.as_posix()) / inside(row["file_name"], where)
     split = folder_split
     if "split" in row:
         split = _split(row["split"], f"{where}: split")
@@ -229,7 +234,8 @@ def _entry(
     )
 
 
-def _inside(name: Any, where: str) -> PurePosixPath:
+def inside(name: Any, where: str) -> PurePosixPath:
+    """A row's ``file_name`` as a path; ValueError unless it stays below the metadata's folder."""
     if not isinstance(name, str) or not name.strip():
         raise ValueError(f"{where}: file_name is {name!r}; it is the path of an image")
     windows, posix = PureWindowsPath(name), PurePosixPath(name)

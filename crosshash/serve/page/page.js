@@ -2,7 +2,7 @@
 
 const $ = (id) => document.getElementById(id);
 const KEY = "crosshash-key";
-const CAPTIONS = ["caption", "text", "title", "name"];
+const CAPTIONS = ["caption", "text", "captions", "title", "name"];
 let about = { reads: { text: true, image: true }, shows_pictures: false, items: 0, bits: 0 };
 let last = null; // what was asked last: {q}, {id} or {file}
 let code = ""; // of the query
@@ -147,8 +147,8 @@ async function compare(hit) {
 
 function caption(hit) {
   const metadata = hit.metadata || {};
-  const name = CAPTIONS.find((one) => typeof metadata[one] === "string" && metadata[one]);
-  return name ? metadata[name] : hit.id.split("/").pop() || hit.id;
+  const first = CAPTIONS.map((name) => [metadata[name]].flat()[0]); // of several
+  return first.find((one) => typeof one === "string" && one) || hit.id.split("/").pop() || hit.id;
 }
 
 async function show(image, id) {
