@@ -26,7 +26,7 @@ def convert_static(
     dim: int = 256,
     sif: float | None = 1e-4,
     int8: bool = False,
-    ascii_only: bool = False,
+    most_tokens: int | None = None,
     batch_size: int = 512,
 ) -> dict[str, Any]:
     """Make a table of token vectors of a sentence encoder, as model2vec does.
@@ -46,9 +46,11 @@ def convert_static(
         sif: a; None leaves all weights at 1.
         int8: Store a row as integers in -127…127 with its scale, in a quarter of the space. Such a
             table is read here; model2vec knows no scales of rows.
-        ascii_only: Leave out tokens with other characters than ASCII's, and marks such as
-            [unused1]: 27,628 of 30,522 tokens stay of BERT's English vocabulary. A word with such a
-            character is unknown then, but for accents that the tokenizer strips.
+        most_tokens: Keep so many tokens at most, the first of the vocabulary, which in BERT's are
+            the most frequent; and none with other characters than ASCII's, nor marks such as
+            [unused1], of which 27,628 are left in BERT's English vocabulary. A rarer word is read
+            in pieces then; one of other characters is unknown, but for accents that the tokenizer
+            strips. Default: all tokens.
         batch_size: Tokens that go through the transformer together.
 
     Returns:
@@ -56,7 +58,7 @@ def convert_static(
 
     Raises:
         ValueError: The name is no ``hf:``, ``dim`` is too large, or the tokenizer is not one of the
-            library tokenizers, or, for ``ascii_only``, not one of WordPiece.
+            library tokenizers, or, for ``most_tokens``, not one of WordPiece.
         ModuleNotFoundError: scikit-learn is not installed.
     """
     from safetensors.torch import save_file
@@ -72,8 +74,8 @@ def convert_static(
     tokens = len(words.get_vocab())
     vocabulary, tokenizer = list(encoder.vocabulary or []), words.to_str()
     kept = list(range(tokens))
-    if ascii_only:
-        tokenizer, kept = _ascii_tokenizer(name, tokenizer)
+    if most_tokens is not None:
+        tokenizer, kept = _fewer_tokens(name, tokenizer, most_tokens)
         vocabulary = [vocabulary[number] for number in kept]
     if not 1 <= dim <= min(encoder.dim, len(kept)):
         raise ValueError(
@@ -108,14 +110,14 @@ def convert_static(
     return {"tokens": len(kept), "dim": dim, "variance": variance, "bytes": size}
 
 
-def _ascii_tokenizer(name: str, words: str) -> tuple[str, list[int]]:
-    """A WordPiece tokenizer without other characters and marks of no use, and who stays."""
+def _fewer_tokens(name: str, words: str, most: int) -> tuple[str, list[int]]:
+    """A WordPiece tokenizer of the first tokens that an English text may have, and their ids."""
     tokenizer = json.loads(words)
     vocabulary = tokenizer["model"].get("vocab")
     if tokenizer["model"].get("type") != "WordPiece":
         raise ValueError(
-            f"{name}: ascii_only leaves tokens out of a WordPiece vocabulary, got "
-            f"{tokenizer['model'].get('type')!r}; leave it out"
+            f"{name}: most_tokens shortens a WordPiece vocabulary, and this is one of "
+            f"{tokenizer['model'].get('type')}; leave it out"
         )
     # Added tokens, such as [CLS], are known by content and number.
     added = {entry["content"] for entry in tokenizer["added_tokens"]}
@@ -124,6 +126,16 @@ def _ascii_tokenizer(name: str, words: str) -> tuple[str, list[int]]:
         for token, number in sorted(vocabulary.items(), key=lambda item: item[1])
         if token in added or (token.isascii() and not _MARK.match(token))
     ]
+    always = {token for token, _ in stays if len(token.removeprefix("##")) == 1} | added
+    if most < len(always):
+        raise ValueError(
+            f"{name}: most_tokens is at least {len(always)}, the marks and single characters of "
+            f"its vocabulary, got {most}"
+        )
+    # Any word can be read in single characters, so that these stay wherever they stand.
+    others = [token for token, _ in stays if token not in always][: most - len(always)]
+    chosen = always.union(others)
+    stays = [entry for entry in stays if entry[0] in chosen]
     places = {token: place for place, (token, _) in enumerate(stays)}
     tokenizer["model"]["vocab"] = places
     for entry in tokenizer["added_tokens"]:

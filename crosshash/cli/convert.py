@@ -51,9 +51,9 @@ def static(
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write.")],
     dim: Annotated[int, typer.Option(help="Width of the vectors.")] = 256,
     int8: Annotated[bool, typer.Option(help="Store integers, in a quarter of the space.")] = False,
-    ascii_only: Annotated[
-        bool, typer.Option("--ascii", help="Only tokens of ASCII characters (English).")
-    ] = False,
+    tokens: Annotated[
+        int | None, typer.Option(help="Keep so many at most, of ASCII characters. Default: all.")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Make a table of token vectors for the text encoder `static:`.
@@ -62,7 +62,7 @@ def static(
     """
     from crosshash.backbones.distill import convert_static
 
-    made = convert_static(source, output, dim=dim, int8=int8, ascii_only=ascii_only)
+    made = convert_static(source, output, dim=dim, int8=int8, most_tokens=tokens)
     shown = (
         f"{made['tokens']:,} vectors of width {dim}, {made['bytes'] / 1e6:.1f} MB, for the text "
         f"encoder static:{output}"
