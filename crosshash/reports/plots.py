@@ -174,6 +174,27 @@ def loss_plot(history: Sequence[Mapping[str, Any]], title: str = "Loss") -> Figu
     return figure
 
 
+def ones_plot(shares: Mapping[str, npt.ArrayLike], title: str = "Share of +1 by bit") -> Figure:
+    """The share of codes in which each bit is +1, one row of marks per name.
+
+    Args:
+        shares: Name → (k,) shares in 0…1; a bit at 0 or 1 is the same in all codes.
+        title: Line above the plot.
+
+    Raises:
+        ValueError: There are none, or they are no vectors.
+    """
+    curves = {name: (np.arange(np.size(share)), share) for name, share in shares.items()}
+    figure, axes = _curves_plot(curves, title, ("bit", "share of +1"), None)
+    for line, marker in zip(axes.get_lines(), cycle("os^D"), strict=False):
+        line.set(linestyle="none", marker=marker, markersize=4, fillstyle="none")
+    with _settings():
+        axes.axhline(0.5, color=INK, linestyle=":", linewidth=1.2)
+        axes.set(xlabel="bit", ylabel="share of +1", ylim=(-0.03, 1.03))
+        _legend(axes, len(curves), inside=False)
+    return figure
+
+
 def to_svg(figure: Figure, label: str = "") -> str:
     """A figure as an ``<svg>`` element for a page; the same figure gives the same text.
 
@@ -218,7 +239,7 @@ def _settings() -> Any:
 def _axes(title: str) -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.6, 3.7), layout="constrained")
+    figure = Figure(figsize=(4.8, 3.5), layout="constrained")
     axes = figure.add_subplot()
     axes.tick_params(length=0, pad=6, labelsize=9)
     axes.set_title(title, fontsize=11, pad=10)
@@ -256,8 +277,15 @@ def _lines(axes: Axes, curves: Mapping[str, tuple[Any, Any]]) -> None:
         axes.plot(x, y, color=colour, linestyle=dash, marker=marker, label=name)
 
 
-def _legend(axes: Axes, entries: int) -> None:
-    axes.legend(loc="best", ncols=1 if entries <= 4 else 2)
+def _legend(axes: Axes, entries: int, *, inside: bool = True) -> None:
+    if inside and entries <= 4:
+        axes.legend(loc="best")
+        return
+    if (before := axes.get_legend()) is not None:
+        before.remove()
+    # Wherever a long one stood inside, it would hide lines.
+    handles, names = axes.get_legend_handles_labels()
+    axes.figure.legend(handles, names, loc="outside lower left", ncols=3)
 
 
 def _is_number(value: Any) -> bool:

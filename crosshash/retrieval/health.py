@@ -12,6 +12,7 @@ from crosshash.retrieval.ties import Floats
 
 _BLOCK = 1 << 16  # codes unpacked at a time
 
+
 @dataclass(frozen=True, eq=False)
 class CodeHealth:
     """Whether the bits of a set of codes are used.
