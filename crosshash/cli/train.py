@@ -14,7 +14,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from crosshash.cli.options import Imports, Json, Model, Overrides, Quiet
-from crosshash.cli.output import complain, headline, print_result
+from crosshash.cli.output import complain, headline, on_terminal, print_result
 
 
 def demo(
@@ -121,7 +121,7 @@ def train(
     }
     figures = ["no labels, so no figures"] if report is None else _tables(report)
     short = {**values, "figures": None if report is None else headline(report)}
-    if sys.stdout.isatty():
+    if on_terminal():
         monitor, width = result.config.training.monitor, shutil.get_terminal_size().columns
         figures = ["\n".join(epochs_chart(result.history, monitor, width=width)), *figures]
     told = [training_words(result.training), f"checkpoint: {result.folder}"]

@@ -113,6 +113,8 @@ class TrainingLog:
         self._steps: deque[float] = deque(maxlen=100)
 
     def __enter__(self) -> TrainingLog:
+        if self.folder is not None:  # of one that was killed
+            (self.folder / POSITION).unlink(missing_ok=True)
         self._bar.start()
         return self
 
