@@ -12,11 +12,11 @@ import numpy as np
 
 from crosshash.codes import sign
 from crosshash.experiment.evaluation import Encoded
-from crosshash.experiment.run_record import RunRecord, is_measured
+from crosshash.experiment.run_record import RunRecord
 from crosshash.experiment.training_gallery import gallery_sections
+from crosshash.experiment.training_plots import I2T, T2I, training_plots
 from crosshash.reports.gallery import gallery_parts
 from crosshash.reports.page import facts, figures, section, table, tiles, write_page
-from crosshash.reports.plots import epochs_plot, loss_plot, ones_plot, precision_recall_plot
 from crosshash.reports.tables import format_seconds, map_rows
 from crosshash.retrieval.evaluate import Report
 from crosshash.retrieval.health import CodeHealth, code_health
@@ -25,12 +25,9 @@ from crosshash.retrieval.record import training_words
 from crosshash.training.files import PAGE
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from crosshash.experiment.run import Result
 
 SWITCH = "CROSSHASH_PAGE"
-I2T, T2I = "image → text", "text → image"
 _HEALTH = "Entropy is 1 for a bit at one half; bits that correlate say partly the same."
 _PAIRS = 2000  # queries among which partners are looked for
 _RANKS = (1, 10)
@@ -93,11 +90,13 @@ def write_training_page(
     health = _health(result.report, encoded)
     captions, protocol = result.captions, result.protocol
     shown = [] if encoded is None else gallery_sections(result.dataset, protocol, encoded, captions)
-    curves = figures(_plots(result, record) + (_ones_plot(health) if health else []))
+    recalls = [] if result.report is not None else _recalls(encoded)
+    tables = _tables(result.report) if result.report else [table(recalls)] if recalls else []
+    curves = figures(training_plots(result, record, health))
     parts = [
-        tiles(_tiles(result, encoded)),
+        tiles(_tiles(result, recalls)),
         section("The run", [facts(_facts(result, record))]),
-        section("Figures", _tables(result.report)) if result.report else "",
+        section("Figures", tables) if tables else "",
         section("Curves", [curves]) if curves else "",
         section("Codes of what is searched", [table(_health_rows(health))], [_HEALTH])
         if health
@@ -110,7 +109,7 @@ def write_training_page(
     return write_page(path, title or name, parts, lead=told if lead is None else lead)
 
 
-def _tiles(result: Result, encoded: Encoded | None) -> list[tuple[str, str]]:
+def _tiles(result: Result, recalls: Sequence[Mapping[str, Any]]) -> list[tuple[str, Any]]:
     """The figures of the top: MAP where labels tell it, else whether pairs find each other."""
     counts, report = result.protocol.counts(), result.report
     if report is not None:
@@ -119,7 +118,11 @@ def _tiles(result: Result, encoded: Encoded | None) -> list[tuple[str, str]]:
             for name, found in ((I2T, report.i2t), (T2I, report.t2i))
         ]
     else:
-        first = _recalls(encoded)
+        first = [
+            (f"Recall@{row['first']} {row['direction']}, chance {row['chance']:.3f}", row["recall"])
+            for row in recalls
+            if row["first"] == recalls[-1]["first"]
+        ]
     return [
         *first,
         ("Codes", f"{result.config.bits} bits"),
@@ -129,19 +132,20 @@ def _tiles(result: Result, encoded: Encoded | None) -> list[tuple[str, str]]:
     ]
 
 
-def _recalls(encoded: Encoded | None) -> list[tuple[str, str]]:
+def _recalls(encoded: Encoded | None) -> list[dict[str, Any]]:
+    """How often a query's own partner is among the nearest of all queries, in both directions."""
     if encoded is None:
         return []
     images, texts = (sign(side[:_PAIRS]) for side in encoded.query)
     count = len(images)
-    found = []
+    ranks = [k for k in _RANKS if k < count]
+    rows: list[dict[str, Any]] = []
     for name, asked, searched in ((I2T, images, texts), (T2I, texts, images)):
         scores = symmetric_scores(asked, searched)
-        ranks = [k for k in _RANKS if k < count]
         for k, recall in pair_recall(scores, np.arange(count), ranks).items() if ranks else ():
-            told = f"Recall@{k} {name} among {count:,} pairs, chance {k / count:.3f}"
-            found.append((told, f"{recall:.3f}"))
-    return found
+            told = {"direction": name, "among": f"{count:,} pairs", "first": k, "recall": recall}
+            rows.append({**told, "chance": k / count})
+    return rows
 
 
 def _facts(result: Result, record: RunRecord) -> list[tuple[str, Any]]:
@@ -182,86 +186,6 @@ def _tables(report: Report) -> list[str]:
     return [table(rows), table(shorter)]
 
 
-def _plots(result: Result, record: RunRecord) -> list[tuple[str, Figure]]:
-    """Validation figures and losses after each epoch, and the ranking at the end."""
-    plots = _validation_plots(result, record)
-    report = result.report
-    if report is not None:
-        curves = {
-            name: (found.by_rank.recall, found.by_rank.precision)
-            for name, found in ((I2T, report.i2t), (T2I, report.t2i))
-        }
-        told = (
-            "How many of the nearest are relevant, from the first hit (left) to all items (right)"
-        )
-        drawn = precision_recall_plot(
-            curves, "Precision and recall by rank", chance=_chance(report)
-        )
-        plots.append((told, drawn))
-    for history, which in ((result.history, ""), (result.refit, " of the second training")):
-        plots += _loss_plots(history, record, which)
-    return plots
-
-
-def _validation_plots(result: Result, record: RunRecord) -> list[tuple[str, Figure]]:
-    names = list(dict.fromkeys(n for line in result.history for n in line))
-    names = [name for name in names if is_measured(name, record)]
-    if {"map_i2t", "map_t2i"} <= set(names):  # their mean lies between them
-        names.remove("map_mean")
-    if not names:
-        return []
-    rows = [{k: v for k, v in line.items() if k in ("epoch", *names)} for line in result.history]
-    values = [value for row in rows for key, value in row.items() if key != "epoch"]
-    if not all(0 <= value <= 1 for value in values):
-        told = "What was measured on pairs that were held out, after each epoch"
-        return [(told, loss_plot(rows, "Validation by epoch"))]
-    lines = {name: {"map_i2t": I2T, "map_t2i": T2I}.get(name, name) for name in names}
-    maps = all(name.startswith("map_") for name in names)
-    told = (
-        "Mean average precision of pairs that were held out, after each epoch"
-        if maps
-        else "What was measured on pairs that were held out, after each epoch"
-    )
-    chance = None if result.report is None or not maps else _chance(result.report)
-    title = "MAP by epoch" if maps else "Validation by epoch"
-    return [(told, epochs_plot(rows, lines, title, chance=chance))]
-
-
-def _loss_plots(
-    history: Sequence[Mapping[str, float]], record: RunRecord, which: str
-) -> list[tuple[str, Figure]]:
-    """A plot for each phase of an epoch, as the losses of different phases have nothing in common.
-
-    The name of a phase stands before its losses, as in ``image/likelihood``.
-    """
-    names = dict.fromkeys(n for line in history for n in line if n != "epoch")
-    phases: dict[str, list[str]] = {}
-    for name in names:
-        if not is_measured(name, record):
-            phases.setdefault(name.rpartition("/")[0], []).append(name)
-    plots = []
-    for phase, terms in phases.items():
-        rows = [
-            {"epoch": line["epoch"]}
-            | {name.rpartition("/")[2]: line[name] for name in terms if name in line}
-            for line in history
-        ]
-        of = f" of the phase {phase}" if phase else ""
-        told = (
-            f"What each part of the training{of} minimizes; losses of one epoch are not on one "
-            "scale"
-            if len(terms) > 1
-            else f"What the training{of} minimizes: {terms[0].rpartition('/')[2]}"
-        )
-        title = f"Losses by epoch{which}{f': {phase}' if phase else ''}"
-        plots.append((told, loss_plot(rows, title)))
-    return plots
-
-
-def _chance(report: Report) -> float:
-    return (report.i2t.chance + report.t2i.chance) / 2
-
-
 def _health(report: Report | None, encoded: Encoded | None) -> dict[str, CodeHealth]:
     if report is not None:
         return {"images": report.image_health, "texts": report.text_health}
@@ -289,8 +213,3 @@ def _health_rows(health: Mapping[str, CodeHealth]) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def _ones_plot(health: Mapping[str, CodeHealth]) -> list[tuple[str, Figure]]:
-    told = "How often each bit is +1: at one half it tells most, at 0 or 1 nothing"
-    return [(told, ones_plot({name: found.ones for name, found in health.items()}))]

@@ -121,11 +121,9 @@ def epochs_plot(
             curves[name] = ([row["epoch"] for row in rows], [row[key] for row in rows])
     if not curves:
         raise ValueError(f"no epoch of the history has any of {', '.join(names)}")
-    from matplotlib.ticker import MaxNLocator
-
     figure, axes = _curves_plot(curves, title, ("epochs", "figures"), chance)
     axes.set(xlabel="epoch", ylim=(0, 1.02))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _whole_numbers(axes, [point for points, _ in curves.values() for point in points])
     return figure
 
 
@@ -155,13 +153,13 @@ def loss_plot(history: Sequence[Mapping[str, Any]], title: str = "Loss") -> Figu
         [[row[n] if _is_number(row.get(n)) else np.nan for row in history] for n in names],
         dtype=np.float64,
     )
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     with _settings():
         figure, axes = _axes(title)
         _lines(axes, {name: (points, row) for name, row in zip(names, values, strict=True)})
         axes.set(xlabel=counter or "epoch", ylabel="loss")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _whole_numbers(axes, points)
         finite = values[np.isfinite(values)]
         span = finite.max() / finite.min() if finite.size and finite.min() > 0 else 1
         if span > 30:
@@ -186,8 +184,9 @@ def ones_plot(shares: Mapping[str, npt.ArrayLike], title: str = "Share of +1 by 
     """
     curves = {name: (np.arange(np.size(share)), share) for name, share in shares.items()}
     figure, axes = _curves_plot(curves, title, ("bit", "share of +1"), None)
-    for line, marker in zip(axes.get_lines(), cycle("os^D"), strict=False):
-        line.set(linestyle="none", marker=marker, markersize=4, fillstyle="none")
+    # The larger around the smaller, where two have the same share.
+    for line, (size, marker) in zip(axes.get_lines(), cycle(enumerate("os^D")), strict=False):
+        line.set(linestyle="none", marker=marker, markersize=3.5 + 2 * size, fillstyle="none")
     with _settings():
         axes.axhline(0.5, color=INK, linestyle=":", linewidth=1.2)
         axes.set(xlabel="bit", ylabel="share of +1", ylim=(-0.03, 1.03))
@@ -275,6 +274,15 @@ def _lines(axes: Axes, curves: Mapping[str, tuple[Any, Any]]) -> None:
         single = len(x) == 1  # A line needs two points to be seen.
         marker = "o" if single else None
         axes.plot(x, y, color=colour, linestyle=dash, marker=marker, label=name)
+
+
+def _whole_numbers(axes: Axes, points: Sequence[float]) -> None:
+    """Ticks of epochs or steps; of a single one no others."""
+    from matplotlib.ticker import FixedLocator, MaxNLocator
+
+    single = len(set(points)) == 1
+    locator = FixedLocator(points[:1]) if single else MaxNLocator(integer=True)
+    axes.xaxis.set_major_locator(locator)
 
 
 def _legend(axes: Axes, entries: int, *, inside: bool = True) -> None:

@@ -8,6 +8,7 @@ from matplotlib import rcParams
 
 from crosshash.reports.plots import (
     INK,
+    epochs_plot,
     loss_plot,
     ones_plot,
     precision_at_plot,
@@ -189,6 +190,16 @@ def test_shares_of_ones_are_marks_with_a_level_at_one_half():
     assert [text.get_text() for text in legend.get_texts()] == ["images", "texts"]
     with pytest.raises(ValueError, match="at least one"):
         ones_plot({})
+
+
+def test_a_single_epoch_has_a_single_tick():
+    for figure in (
+        loss_plot([{"epoch": 3, "loss": 1.0}]),
+        epochs_plot([{"epoch": 3, "map": 0.5}], {"map": "MAP"}),
+    ):
+        assert figure.axes[0].get_xticks().tolist() == [3]
+    figure = loss_plot([{"epoch": n, "loss": n} for n in range(1, 9)])
+    assert all(float(tick).is_integer() for tick in figure.axes[0].get_xticks())
 
 
 def test_the_names_of_many_lines_stand_below_them():
