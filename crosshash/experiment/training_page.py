@@ -209,7 +209,7 @@ def _health_rows(health: Mapping[str, CodeHealth]) -> list[dict[str, Any]]:
                 "constant bits": len(found.constant),
                 "entropy of a bit": float(found.bit_entropy.mean()),
                 "correlation of two bits": found.correlation,
-                "most alike": alike,
+                "most alike bits": alike,
             }
         )
     return rows

@@ -95,8 +95,10 @@ def _loss_plots(
         ]
         told = f"What the training minimizes: {terms[0].rpartition('/')[2]}"
         if len(terms) > 1:
-            of = f"Losses and figures of the phase {phase}" if phase else "Parts of the training"
-            told = f"{of}; those of one epoch are not on one scale"
+            of = "What the parts of the training minimize"
+            if phase:  # one that is solved has figures that it does not minimize
+                of = f"Losses and figures of the phase {phase}"
+            told = f"{of}, after each epoch; they are not on one scale"
         title = f"Losses by epoch{which}{f': {phase}' if phase else ''}"
         plots.append((told, loss_plot(rows, title)))
     return plots

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ def test_a_training_leaves_a_page_of_its_figures_and_what_it_finds(tmp_path: Pat
     assert told[0] == "Mean average precision of pairs that were held out, after each epoch"
     assert told[1].startswith("How many of the nearest are relevant")
     # Parts of different phases have nothing in common, and a plot for each.
-    assert [line.split(";")[0] for line in told[2:5]] == [
+    assert [line.split(",")[0] for line in told[2:5]] == [
         f"Losses and figures of the phase {phase}" for phase in ("image", "text", "codes")
     ]
     assert told[-1].startswith("How often each bit is +1")
@@ -232,6 +233,36 @@ def test_pages_are_drawn_unless_a_variable_or_an_argument_says_not(
     monkeypatch.setenv("CROSSHASH_PAGE", "never")
     with pytest.raises(ValueError, match="CROSSHASH_PAGE=never: expected 0"):
         page_wanted(None)
+
+
+def test_the_record_of_a_run_follows_it(tmp_path: Path) -> None:
+    seen: list[RunRecord | None] = []
+
+    def look(figures: Mapping[str, float], net: object) -> None:
+        seen.append(read_record(tmp_path))
+        if resumed:
+            return
+        raise FloatingPointError("enough")
+
+    resumed, config = False, parse_config(CONFIG)
+    options: dict[str, Any] = {"data": pairs(), "callbacks": [look], "progress": False}
+    with pytest.raises(FloatingPointError):
+        train(config, tmp_path, overrides={"data.validation": 12}, **options)
+    failed = read_record(tmp_path)
+    assert failed is not None
+    assert (failed.state, failed.error) == ("failed", "FloatingPointError: enough")
+    assert (failed.method, failed.dataset, failed.bits, failed.epochs) == ("dcmh", "things", 16, 2)
+    assert (failed.monitor, failed.overrides) == ("map_mean", ["data.validation=12"])
+    assert failed.figures == ["map_i2t", "map_t2i", "map_mean"]
+    assert seen[0] is not None
+    assert (seen[0].state, seen[0].stage) == ("running", "training")
+    resumed = True
+    result = train(config, tmp_path, **options)
+    done = read_record(tmp_path)
+    assert done is not None
+    assert (done.state, done.stage, done.error) == ("finished", "evaluation", "")
+    assert done.best_epoch == result.training["best_epoch"]
+    assert (done.config, done.overrides) == (None, [])
 
 
 def test_training_anew_takes_the_page_of_the_earlier_run_away(tmp_path: Path) -> None:
