@@ -20,6 +20,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+# Trainings of tests draw no page unless they ask for one: it takes longer than most of them.
+os.environ.setdefault("CROSSHASH_PAGE", "0")
+
 _CACHE = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 
 

@@ -35,5 +35,5 @@ def test_its_index_is_of_its_checkpoint(tmp_path: Path, monkeypatch: pytest.Monk
         1
     ] * 3
     assert page.count('class="squares"') == (6 + 6 + 2) * (1 + 5)
-    first = page.index("Mean average precision of scenes that were held out, after each epoch")
+    first = page.index("Mean average precision of pairs that were held out, after each epoch")
     assert first < page.index("Precision and recall by rank") < page.index("Losses by epoch")

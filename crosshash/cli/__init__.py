@@ -22,6 +22,7 @@ from crosshash.cli import (
     search,
     serve,
     train,
+    watch,
 )
 from crosshash.cli.output import complain
 from crosshash.cli.shell import INTERRUPTED, Shell
@@ -42,6 +43,7 @@ ZOO, DATA = "Zoo", "Data and features"
 app.command(rich_help_panel=START)(train.demo)
 app.command(rich_help_panel=START)(fit.fit)
 app.command(rich_help_panel=START)(train.train)
+app.command(rich_help_panel=START)(watch.watch)
 app.command(rich_help_panel=START)(config.config)
 app.command(rich_help_panel=START)(train.evaluate)
 app.command(rich_help_panel=START)(info.info)

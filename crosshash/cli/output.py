@@ -131,6 +131,11 @@ def print_result(
         raise typer.Exit(NOBODY_READS) from None
 
 
+def on_terminal() -> bool:
+    """Whether a person reads standard output as it comes, and no file or program."""
+    return sys.stdout.isatty()
+
+
 def complain(text: object) -> None:
     """A line on standard error, for errors and warnings, with control characters spelt out.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from crosshash.cli.options import Imports, Json, Model, Overrides, Quiet
-from crosshash.cli.output import complain, headline, print_result
+from crosshash.cli.output import complain, headline, on_terminal, print_result
 
 
 def demo(
@@ -66,10 +67,13 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read the data, build the model, say what would be.")
     ] = False,
+    no_page: Annotated[
+        bool, typer.Option("--no-page", help="Write no report.html, which takes some seconds.")
+    ] = False,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a model by a config, evaluate it and write a checkpoint.
+    """Train a model by a config, evaluate it and write a checkpoint, with a page about it.
 
     A finished run is only trained over with --overwrite; a killed one goes on with --resume.
 
@@ -77,6 +81,7 @@ def train(
     """
     from crosshash.config import read_config
     from crosshash.experiment.run import train as run
+    from crosshash.reports.chart import epochs_chart
     from crosshash.retrieval.record import training_words
 
     flags = {
@@ -87,18 +92,19 @@ def train(
         "imports": json.dumps(imports) if imports else None,
     }
     settings = [*(overrides or ()), *(f"{k}={v}" for k, v in flags.items() if v is not None)]
-    experiment = read_config(config, settings)
     folder = output or Path("runs") / run_name(config, settings)
     if dry_run:
-        _show_plan(experiment, folder, start, resume, overwrite, json_)
+        _show_plan(read_config(config, settings), folder, start, resume, overwrite, json_)
         return
     try:
         result = run(
-            experiment,
+            config,
             folder,
+            overrides=settings,
             resume=resume,
             overwrite=overwrite,
             start=start,
+            page=False if no_page else None,
             progress=not quiet,
         )
     except KeyboardInterrupt:
@@ -109,13 +115,19 @@ def train(
     report = result.report
     values = {
         "checkpoint": str(result.folder),
+        "page": None if result.page is None else str(result.page),
         "training": result.training,
         "figures": None if report is None else report.as_dict(),
     }
     figures = ["no labels, so no figures"] if report is None else _tables(report)
     short = {**values, "figures": None if report is None else headline(report)}
-    trained = training_words(result.training)
-    print_result(values, json_, *figures, trained, f"checkpoint: {result.folder}", short=short)
+    if on_terminal():
+        monitor, width = result.config.training.monitor, shutil.get_terminal_size().columns
+        figures = ["\n".join(epochs_chart(result.history, monitor, width=width)), *figures]
+    told = [training_words(result.training), f"checkpoint: {result.folder}"]
+    if result.page is not None:
+        told.append(f"page: {result.page}")
+    print_result(values, json_, *filter(None, figures), *told, short=short)
 
 
 def run_name(config: str, overrides: Sequence[str] = ()) -> str:

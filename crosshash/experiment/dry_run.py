@@ -8,9 +8,9 @@ from typing import Any
 
 from crosshash.config import ExperimentConfig
 from crosshash.experiment.assembly import assemble
-from crosshash.hub.resolve import CHECKPOINT
 from crosshash.model.hash_model import HashModel
 from crosshash.training.batches import shuffled_rows
+from crosshash.training.files import CHECKPOINT
 
 
 @dataclass(frozen=True)

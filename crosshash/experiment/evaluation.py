@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from crosshash.codes import pack
+from crosshash.codes import Packed, pack
 from crosshash.config import ExperimentConfig, Overrides, override_config, parse_config
-from crosshash.data.dataset import PairedDataset
+from crosshash.data.dataset import Labels, PairedDataset
 from crosshash.data.features.cache import FeatureCache
 from crosshash.data.model_inputs import PairInputs, encode_pairs, prepare_inputs
 from crosshash.data.protocol import Protocol
@@ -25,6 +25,35 @@ from crosshash.retrieval.calibration import Calibration, calibration_of
 from crosshash.retrieval.evaluate import Report, evaluate_both, make_record
 from crosshash.retrieval.metrics import mean_average_precision
 from crosshash.retrieval.reliability import query_errors
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """What a model makes of the queries and of the pairs that are searched.
+
+    Attributes:
+        query: Real-valued outputs ``float32`` (q, k) of the queries' images and texts.
+        retrieval: Packed codes (n, k/8) of the searched images and texts.
+    """
+
+    query: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+    retrieval: tuple[Packed, Packed]
+
+
+def encode_sets(
+    model: HashModel, inputs: PairInputs, protocol: Protocol, workers: int = 0
+) -> Encoded:
+    """Run the queries and the searched pairs through a model.
+
+    Args:
+        model: The network.
+        inputs: All pairs of the data set, as the model reads them.
+        protocol: Which pairs are queries and which are searched.
+        workers: Processes that read.
+    """
+    query = encode_pairs(model, inputs.select(protocol.query), output="real", workers=workers)
+    found = encode_pairs(model, inputs.select(protocol.retrieval), workers=workers)
+    return Encoded(query, found)
 
 
 def evaluate(
@@ -76,6 +105,7 @@ def evaluate(
     except LookupError as error:
         raise LookupError(f"{error}; {missing_parts(model.info.experiment)}") from None
     dataset, protocol = read_data(config)
+    _labels(dataset)  # before all of it is encoded
     protocol = spared(config, protocol)
     inputs = prepare_inputs(
         model,
@@ -87,12 +117,20 @@ def evaluate(
     )
     training = model.info.figures.get("record", {}).get("training", {})
     known = calibration_of(model)
-    return evaluate_inputs(model, inputs, dataset, protocol, config, training, calibration=known)
+    return evaluate_encoded(
+        encode_sets(model, inputs, protocol, config.training.workers),
+        model.nested,
+        dataset,
+        protocol,
+        config,
+        training,
+        calibration=known,
+    )
 
 
-def evaluate_inputs(
-    model: HashModel,
-    inputs: PairInputs,
+def evaluate_encoded(
+    encoded: Encoded,
+    lengths: Sequence[int],
     dataset: PairedDataset,
     protocol: Protocol,
     config: ExperimentConfig,
@@ -100,11 +138,11 @@ def evaluate_inputs(
     learned: tuple[npt.NDArray[np.int64], Tensor] | None = None,
     calibration: Calibration | None = None,
 ) -> Report:
-    """Figures of a model on prepared inputs, all directions, at every length, with their record.
+    """Figures of a model by its codes, all directions, at every length, with their record.
 
     Args:
-        model: The network.
-        inputs: All pairs of the data set, as the model reads them.
+        encoded: Of the queries and the searched pairs.
+        lengths: Shorter ones at which the first bits are codes as well.
         dataset: Has the labels.
         protocol: Which pairs are queries and which are searched.
         config: Has the conventions.
@@ -116,16 +154,11 @@ def evaluate_inputs(
     Raises:
         ValueError: The data set has no labels, or there is not one learned code for each row.
     """
-    if dataset.labels is None:
-        raise ValueError(
-            f"data set {dataset.name!r} has no labels, so nothing says which hits are relevant; "
-            "give labels, or use encode, index and search without evaluation"
-        )
-    workers = config.training.workers
-    query = encode_pairs(model, inputs.select(protocol.query), output="real", workers=workers)
-    retrieval = encode_pairs(model, inputs.select(protocol.retrieval), workers=workers)
+    known = _labels(dataset)
+    query, retrieval = encoded.query, encoded.retrieval
+    full = query[0].shape[1]
     conventions = config.evaluation.model_dump(exclude={"database"})
-    labels = dataset.labels[protocol.query], dataset.labels[protocol.retrieval]
+    labels = known[protocol.query], known[protocol.retrieval]
     record = make_record(
         dataset=dataset.name,
         protocol=protocol.name,
@@ -135,11 +168,11 @@ def evaluate_inputs(
         captions=config.data.captions,
         seed=config.seed,
         training=training,
-        bits=model.bits,
+        bits=full,
     )
     report = evaluate_both(query, retrieval, *labels, record=record, **conventions)
     nested = {}
-    for bits in model.nested:
+    for bits in lengths:
         asked = query[0][:, :bits], query[1][:, :bits]
         found = retrieval[0][:, : bits // 8], retrieval[1][:, : bits // 8]
         # A radius beyond the code's length would be refused.
@@ -151,9 +184,9 @@ def evaluate_inputs(
     if learned is None:
         return report
     rows, codes = learned
-    if codes.shape != (len(rows), model.bits):
+    if codes.shape != (len(rows), full):
         raise ValueError(
-            f"{config.method} trained on {len(rows)} pairs for {model.bits} bits, but its learned "
+            f"{config.method} trained on {len(rows)} pairs for {full} bits, but its learned "
             f"codes are {tuple(codes.shape)}; learned_codes() gives one for each pair, in order"
         )
     _, trained, places = np.intersect1d(rows, protocol.retrieval, return_indices=True)
@@ -163,6 +196,15 @@ def evaluate_inputs(
     record = replace(record, database="learned", counts=counts)
     other = evaluate_both(query, (images, texts), *labels, record=record, **conventions)
     return replace(report, learned=other)
+
+
+def _labels(dataset: PairedDataset) -> Labels:
+    if dataset.labels is None:
+        raise ValueError(
+            f"data set {dataset.name!r} has no labels, so nothing says which hits are relevant; "
+            "give labels, or use encode, index and search without evaluation"
+        )
+    return dataset.labels
 
 
 def _with_errors(

@@ -107,7 +107,12 @@ def fit(
     measure = HeldOut(dataset, selection.query, selection.train, shared=shared)
     with TemporaryDirectory() as folder:
         result = train(
-            config, folder, validate=measure, data=(dataset, protocol), progress=progress
+            config,
+            folder,
+            validate=measure,
+            data=(dataset, protocol),
+            page=False,
+            progress=progress,
         )
     best = result.history[result.training["best_epoch"] - 1]
     title = f"{config.method.upper()}, this model"

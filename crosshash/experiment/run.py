@@ -16,28 +16,24 @@ from crosshash.codes import Packed
 from crosshash.config import ExperimentConfig, Overrides, override_config, read_config
 from crosshash.data.dataset import PairedDataset
 from crosshash.data.features.cache import FeatureCache
-from crosshash.data.model_inputs import PairInputs, encode_pairs, prepare_inputs
+from crosshash.data.model_inputs import PairInputs, encode_pairs
 from crosshash.data.protocol import Protocol
 from crosshash.experiment.assembly import Assembly, assemble
 from crosshash.experiment.calibration import calibrate_rows
-from crosshash.experiment.evaluation import Validation, evaluate_inputs
+from crosshash.experiment.evaluation import encode_sets, evaluate_encoded
 from crosshash.experiment.identity import data_identity, training_identity
-from crosshash.experiment.run_folder import (
-    REFIT,
-    check_folder,
-    clear_folder,
-    has_state,
-    running_in,
-)
-from crosshash.hub.resolve import CHECKPOINT
+from crosshash.experiment.preparation import Preparation, resumed_settings
+from crosshash.experiment.run_folder import check_folder, clear_folder, has_state, running_in
+from crosshash.experiment.run_record import RunRecord, kept_record
+from crosshash.experiment.training_page import draw_page, page_wanted
 from crosshash.hub.save import save
 from crosshash.model.hash_model import HashModel, ModelInfo
+from crosshash.reports.tables import visible
 from crosshash.retrieval.calibration import KEY
 from crosshash.retrieval.evaluate import Report
 from crosshash.retrieval.record import training_words
-from crosshash.settings import TrainerSettings
 from crosshash.training.callbacks import Callback
-from crosshash.training.trainer import Trainer
+from crosshash.training.files import CHECKPOINT, REFIT
 
 
 @dataclass(frozen=True)
@@ -71,6 +67,7 @@ class Result:
         inputs: The pairs of ``dataset`` as the model reads them.
         training: What came before the figures, as the record has it.
         refit: Losses of each epoch of the second training; empty without ``data.refit``.
+        page: ``report.html`` beside the checkpoint, where it was drawn.
     """
 
     model: HashModel
@@ -84,6 +81,7 @@ class Result:
     inputs: PairInputs
     training: dict[str, Any]
     refit: list[dict[str, float]] = field(default_factory=list)
+    page: Path | None = None
 
     def codes(self) -> dict[str, Codes]:
         """Codes of both modalities of the sets ``"query"`` and ``"retrieval"``."""
@@ -108,9 +106,10 @@ def train(
     start: HashModel | str | Path | None = None,
     data: tuple[PairedDataset, Protocol] | None = None,
     cache: FeatureCache | None = None,
+    page: bool | None = None,
     progress: bool = True,
 ) -> Result:
-    """Train by a config, evaluate on the queries, and write a checkpoint.
+    """Train by a config, evaluate on the queries, and write a checkpoint and a page.
 
     With ``data.refit`` the held-out pairs only choose the number of epochs: the method is then
     built anew from the same seed, a vocabulary is learnt from all training pairs, and all of them
@@ -118,8 +117,8 @@ def train(
 
     Args:
         config: A config, its file, or the name of a bundled one (``"amgfh/flickr8k-64"``).
-        folder: For state, history and the ``checkpoint`` folder; those of a second training are in
-            ``refit`` below it.
+        folder: For state, history, the run's record and page, and the ``checkpoint`` folder; state
+            and history of a second training are in ``refit`` below it.
         overrides: Settings over the config: ``key=value`` with dotted keys, or a mapping, nested
             or with dotted keys.
         callbacks: Called after each epoch with its figures and the network; one that returns True
@@ -136,6 +135,8 @@ def train(
         data: Pairs in memory and their protocol, in place of those that the config names. Without
             queries nothing is evaluated at the end.
         cache: Features of frozen backbones; default: the user's cache folder.
+        page: Write ``report.html``: figures, curves, the health of the codes and what they find. It
+            costs some seconds. None: unless the environment variable ``CROSSHASH_PAGE`` is 0.
         progress: Show progress bars, and on standard error what is made of the labels.
 
     Raises:
@@ -147,7 +148,7 @@ def train(
             there is none.
         ValueError: ``folder`` has the state of another training, or of one with other data or
             another model to start from; or what would be trained could not be loaded again
-            (:func:`~crosshash.hub.save.check_savable`).
+            (:func:`~crosshash.hub.save.check_savable`); or ``CROSSHASH_PAGE`` is neither 0 nor 1.
 
     Example:
         >>> few = ["data.options.n=60", "data.validation=0", "training.epochs=1"]
@@ -155,6 +156,8 @@ def train(
         >>> 0 < result.report.i2t.map < 1, result.folder.name
         (True, 'checkpoint')
     """
+    drawn = page_wanted(page)
+    name = None if isinstance(config, ExperimentConfig) else str(config)
     if not isinstance(config, ExperimentConfig):
         config = read_config(config, overrides)
     elif overrides:
@@ -167,13 +170,14 @@ def train(
     config, dataset = made.config, made.dataset
     if made.supervision and progress:
         print(made.supervision, file=sys.stderr)
-    training, shared = _Training(folder, cache, progress), _resumed_settings(config)
+    training, shared = Preparation(folder, cache, progress), resumed_settings(config)
     trainer, inputs = training.prepare(made, validate=validate, callbacks=callbacks)
     shared |= data_identity(dataset)
-    with running_in(folder):
+    with running_in(folder), kept_record(folder) as keeper:
         check_folder(folder, resume=resume, overwrite=overwrite)  # as it is by now
         if not (resume and has_state(folder)):
             clear_folder(folder)
+        keeper.begin(_record(made, name, overrides, trainer.validate))
         history = trainer.run(resume=resume, settings={**shared, **training_identity(made)})
         told: dict[str, Any] = {
             "supervised": trainer.algorithm.supervised,
@@ -202,23 +206,27 @@ def train(
             told["pairs"] = len(made.rows)
             if progress:
                 print(f"training anew: {training_words(told)}", file=sys.stderr)
+            keeper.note(stage="refit", best_epoch=told["best_epoch"])
             training = replace(training, folder=folder / REFIT)
             trainer, inputs = training.prepare(made, until=told["best_epoch"])
             again = trainer.run(
                 resume=resume and has_state(training.folder),
                 settings={**shared, **training_identity(made)},
             )
-        model, report = made.model, None
+        keeper.note(stage="evaluation", best_epoch=told["best_epoch"])
+        model, report, encoded = made.model, None, None
         merge_lora(model)  # what is measured is what will be saved
+        workers = config.training.workers
         if spare is not None:
-            workers = config.training.workers
             calibration = calibrate_rows(model, inputs, spare, workers=workers)
-        if dataset.labels is not None and len(made.protocol.query):
+        if len(made.protocol.query) and (drawn or dataset.labels is not None):
+            encoded = encode_sets(model, inputs, made.protocol, workers)
+        if dataset.labels is not None and encoded is not None:
             learned = None
             if config.evaluation.database == "both" and trainer.learned_codes is not None:
                 learned = made.rows, trainer.learned_codes
-            report = evaluate_inputs(
-                model, inputs, dataset, made.protocol, config, told, learned, calibration
+            report = evaluate_encoded(
+                encoded, model.nested, dataset, made.protocol, config, told, learned, calibration
             )
         figures = {} if report is None else report.as_dict()
         if calibration is not None:
@@ -232,7 +240,7 @@ def train(
         if trainer.accelerator.is_main_process:
             save(model, folder / CHECKPOINT)
         trainer.accelerator.wait_for_everyone()
-        return Result(
+        result = Result(
             model,
             report,
             history,
@@ -245,59 +253,28 @@ def train(
             told,
             again,
         )
+        if drawn and trainer.accelerator.is_main_process:
+            result.page = draw_page(result, encoded, keeper.note())
+        return result
 
 
-@dataclass(frozen=True)
-class _Training:
-    """What the two trainings of a run share."""
-
-    folder: Path
-    cache: FeatureCache | None
-    progress: bool
-
-    def prepare(
-        self,
-        made: Assembly,
-        *,
-        validate: Callable[[nn.Module], Mapping[str, float]] | None = None,
-        callbacks: Sequence[Callback] = (),
-        until: int | None = None,
-    ) -> tuple[Trainer, PairInputs]:
-        """The trainer, and the pairs as the model reads them."""
-        config, settings = made.config, made.config.training
-        algorithm = made.algorithm()  # refuses data without labels, before features are computed
-        inputs = prepare_inputs(
-            made.model,
-            made.dataset,
-            captions=config.data.captions,
-            cache=self.cache,
-            workers=settings.workers,
-            progress=self.progress,
-        )
-        if validate is None and made.selection is not None:
-            validate = Validation(inputs, made.selection, settings.workers)
-        if until is not None:  # nothing is validated any more
-            settings = replace(settings, monitor=TrainerSettings.monitor, patience=None)
-        trainer = Trainer(
-            algorithm,
-            inputs.select(
-                made.rows,
-                augment=config.data.augment,
-                draw=config.data.captions == "each",
-            ),
-            settings,
-            validate=validate,
-            callbacks=callbacks,
-            folder=self.folder,
-            until=until,
-            seed=config.seed,
-            progress=self.progress,
-        )
-        return trainer, inputs
-
-
-def _resumed_settings(config: ExperimentConfig) -> dict[str, Any]:
-    """What a resumed training must share beside the trainer's own settings."""
-    values = config.model_dump(mode="json", exclude={"training", "paper", "evaluation", "imports"})
-    values["data"].pop("root")  # the same data, and one's own parts, may stand elsewhere
-    return values
+def _record(
+    made: Assembly, name: str | None, overrides: Overrides, validate: Callable[..., Any] | None
+) -> RunRecord:
+    """What a run is, when it begins."""
+    config = made.config
+    if isinstance(overrides, Mapping):
+        overrides = [f"{key}={value}" for key, value in overrides.items()]
+    return RunRecord(
+        # Half a character, as in an undecodable file name, has no place in JSON.
+        config=None if name is None else visible(name),
+        overrides=[visible(str(setting)) for setting in overrides],
+        method=config.method,
+        dataset=made.dataset.name,
+        bits=config.bits,
+        seed=config.seed,
+        epochs=config.training.epochs,
+        refit=config.data.refit,
+        monitor=None if validate is None else config.training.monitor,
+        figures=list(getattr(validate, "figures", ())),
+    )

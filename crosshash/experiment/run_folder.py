@@ -12,13 +12,19 @@ from filelock import FileLock, Timeout
 
 from crosshash.files import check_replaceable, recover
 from crosshash.hub.checkpoint import folder_names
-from crosshash.hub.resolve import CHECKPOINT
-from crosshash.training.log import FILE as HISTORY
-from crosshash.training.log import PRELIMINARY_FILE as PRELIMINARY
-from crosshash.training.state import FILE as STATE
+from crosshash.training.files import (
+    CHECKPOINT,
+    HISTORY,
+    LOCK,
+    PAGE,
+    POSITION,
+    PRELIMINARY,
+    RECORD,
+    REFIT,
+    STATE,
+)
 
-LOCK = ".lock"
-REFIT = "refit"  # state and history of a second training, on all training pairs
+_PATIENCE = 1.0  # seconds in which one who only looks whether the folder is held lets go of it
 
 
 @contextmanager
@@ -36,7 +42,7 @@ def running_in(folder: Path) -> Iterator[None]:
         return
     lock = FileLock(folder / LOCK)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=_PATIENCE)
     except Timeout:
         raise FileExistsError(
             f"another process is training in {folder} (it holds {folder / LOCK}): wait until it "
@@ -91,7 +97,7 @@ def clear_folder(folder: Path) -> None:
     shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
     for part in (folder, folder / REFIT):
         shutil.rmtree(part / "tensorboard", ignore_errors=True)
-        for name in (STATE, HISTORY, PRELIMINARY):
+        for name in (STATE, HISTORY, PRELIMINARY, POSITION, RECORD, PAGE):
             (part / name).unlink(missing_ok=True)
 
 

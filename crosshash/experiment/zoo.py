@@ -31,9 +31,10 @@ from crosshash.hub.manifest import (
     read_manifest,
     recipe,
 )
-from crosshash.hub.resolve import CHECKPOINT, local_folder
+from crosshash.hub.resolve import local_folder
 from crosshash.hub.save import round_weights, save
 from crosshash.retrieval.calibration import KEY
+from crosshash.training.files import CHECKPOINT
 
 CHECKPOINTS = "checkpoints"
 _GOLDEN = 4

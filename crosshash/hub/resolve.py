@@ -11,10 +11,9 @@ from crosshash.hub.contained import contained
 from crosshash.hub.download import REPOSITORY, fetch_snapshot, verify_blob, verify_file
 from crosshash.hub.errors import CheckpointError, HubError
 from crosshash.hub.manifest import Manifest, find_manifest
+from crosshash.training.files import CHECKPOINT
 
 PREFIX = "hf:"
-# Where a training leaves its checkpoint in the folder of its run.
-CHECKPOINT = "checkpoint"
 
 
 def locate_model(name: str | Path, revision: str | None = None) -> Path:

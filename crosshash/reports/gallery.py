@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image as PILImage
 
 from crosshash.reports.page import figures, tiles, write_page
+from crosshash.reports.page import section as page_section
 from crosshash.reports.squares import squares
 from crosshash.rgb import to_rgb
 
@@ -104,6 +105,16 @@ def write_gallery(
     Raises:
         ValueError: An item has neither picture nor text.
     """
+    drawn = [tiles(summary), figures(plots), *gallery_parts(sections)]
+    return write_page(path, title, drawn, lead=lead)
+
+
+def gallery_parts(sections: Iterable[Section]) -> list[str]:
+    """Pieces of HTML for a page: how to read the hits, and each section.
+
+    Raises:
+        ValueError: An item has neither picture nor text.
+    """
     parts = list(sections)
     queries = [query for part in parts for query in part.queries]
     hits = [hit for query in queries for hit in query.hits]
@@ -113,8 +124,7 @@ def write_gallery(
         _LEGEND_CODE if any(query.item.code is not None for query in queries) else "",
     ]
     legend = f'<p class="legend">{"".join(told)}</p>' if any(told) else ""
-    drawn = [tiles(summary), figures(plots), legend, *(_section(part) for part in parts)]
-    return write_page(path, title, drawn, lead=lead)
+    return [legend, *(_section(part) for part in parts)]
 
 
 def write_search_gallery(
@@ -148,12 +158,8 @@ def write_search_gallery(
 
 def _section(section: Section) -> str:
     known = [h.relevant for q in section.queries for h in q.hits if h.relevant is not None]
-    note = f'<p class="note">{sum(known)} of {len(known)} results are relevant</p>' if known else ""
-    heading = f"<h2>{escape(section.heading)}</h2>" if section.heading else ""
-    note += f'<p class="note">{escape(section.note)}</p>' if section.note else ""
-    header = f"<header>{heading}{note}</header>" if heading or note else ""
-    queries = "\n".join(_query(query) for query in section.queries)
-    return f"<section>{header}\n{queries}\n</section>"
+    found = f"{sum(known)} of {len(known)} results are relevant" if known else ""
+    return page_section(section.heading, map(_query, section.queries), (found, section.note))
 
 
 def _query(query: Query) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 from string import Template
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from crosshash.files import atomic_file
 from crosshash.reports.plots import to_svg
-from crosshash.reports.tables import format_value
+from crosshash.reports.tables import Row, format_value, is_numeric
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,6 +55,47 @@ def figures(plots: Iterable[tuple[str, Figure]]) -> str:
     return f'<div class="plots">{drawn}</div>' if drawn else ""
 
 
+def section(heading: str, parts: Iterable[str], notes: Iterable[str] = ()) -> str:
+    """Pieces of HTML under a heading, if it has a text, with words on them beside it."""
+    title = f"<h2>{escape(heading)}</h2>" if heading else ""
+    told = "".join(f'<p class="note">{escape(note)}</p>' for note in notes if note)
+    header = f"<header>{title}{told}</header>" if title or told else ""
+    inner = "\n".join(filter(None, parts))
+    return f"<section>{header}\n{inner}\n</section>"
+
+
+def table(rows: Sequence[Row], *, digits: int = 3) -> str:
+    """A table, one mapping per row; a key that a row lacks leaves its cell empty.
+
+    Columns of numbers stand right-aligned; the first column names the rows.
+    """
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    if not names:
+        return ""
+    kinds = {name: ' class="number"' if is_numeric(rows, name) else "" for name in names}
+    head = "".join(f'<th scope="col"{kinds[name]}>{escape(name)}</th>' for name in names)
+    lines = []
+    for row in rows:
+        cells = [escape(format_value(row.get(name), digits)) for name in names]
+        first = f'<th scope="row"{kinds[names[0]]}>{cells[0]}</th>'
+        rest = [f"<td{kinds[n]}>{c}</td>" for n, c in zip(names[1:], cells[1:], strict=True)]
+        lines.append(f"<tr>{first}{''.join(rest)}</tr>")
+    # Focusable, so that one without a mouse can move what is wider than the page.
+    return (
+        f'<div class="table" tabindex="0"><table><thead><tr>{head}</tr></thead>\n'
+        f"<tbody>{''.join(lines)}</tbody></table></div>"
+    )
+
+
+def facts(told: Iterable[tuple[str, Any]]) -> str:
+    """(name, value) pairs one below the other, for what is read and not compared."""
+    rows = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(format_value(value))}</dd></div>"
+        for name, value in told
+    )
+    return f'<dl class="facts-list">{rows}</dl>' if rows else ""
+
+
 _STYLE = """
 :root {
   color-scheme: light dark;
@@ -97,6 +138,23 @@ dt { color: var(--quiet); font-size: 0.8rem; }
 dd {
   font-size: 1.3rem; font-weight: 600; font-variant-numeric: tabular-nums; overflow-wrap: anywhere;
 }
+.facts-list, .table { background: var(--card); border: 1px solid var(--line); border-radius: 12px; }
+.facts-list { padding: 0.4rem 1rem; }
+.facts-list > div {
+  display: grid; grid-template-columns: minmax(6rem, 11rem) 1fr; gap: 0 1rem; padding: 0.4rem 0;
+}
+.facts-list > div + div { border-top: 1px solid var(--line); }
+.facts-list dt { font-size: 0.9rem; }
+.facts-list dd { font-size: 0.95rem; font-weight: 400; white-space: pre-line; }
+.table { margin-top: 0.75rem; padding: 0.4rem 1rem; overflow-x: auto; }
+.table:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
+table { border-collapse: collapse; width: 100%; font-size: 0.92rem; }
+th, td { padding: 0.4rem 1.75rem 0.4rem 0; text-align: left; white-space: nowrap; }
+thead th { color: var(--quiet); font-size: 0.8rem; font-weight: 400; }
+tbody th { font-weight: 500; }
+tbody tr { border-top: 1px solid var(--line); }
+.number { text-align: right; font-variant-numeric: tabular-nums; }
+.number:last-child { padding-right: 0; }
 .plots {
   display: grid; gap: 0.75rem; margin-top: 0.75rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr));
@@ -164,6 +222,8 @@ img { display: block; width: 100%; aspect-ratio: 1; object-fit: contain; backgro
 .hits .caption { padding: 0.45rem 0.6rem 0; }
 .query .caption { margin-top: 0.5rem; }
 @media (max-width: 40rem) {
+  .facts-list > div { grid-template-columns: 1fr; }
+  th, td { padding-right: 1.1rem; }
   article { grid-template-columns: 1fr; }
   .query { border-right: 0; border-bottom: 1px solid var(--line); padding: 0 0 1rem; }
   .query img { max-width: 14rem; }

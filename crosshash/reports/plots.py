@@ -124,12 +124,9 @@ def epochs_plot(
             curves[name] = ([row["epoch"] for row in rows], [row[key] for row in rows])
     if not curves:
         raise ValueError(f"no epoch of the history has any of {', '.join(names)}")
-    with _plotting():
-        from matplotlib.ticker import MaxNLocator
-
     figure, axes = _curves_plot(curves, title, ("epochs", "figures"), chance)
     axes.set(xlabel="epoch", ylim=(0, 1.02))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _whole_numbers(axes, [point for points, _ in curves.values() for point in points])
     return figure
 
 
@@ -160,13 +157,13 @@ def loss_plot(history: Sequence[Mapping[str, Any]], title: str = "Loss") -> Figu
         dtype=np.float64,
     )
     with _plotting():
-        from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     with _settings():
         figure, axes = _axes(title)
         _lines(axes, {name: (points, row) for name, row in zip(names, values, strict=True)})
         axes.set(xlabel=counter or "epoch", ylabel="loss")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _whole_numbers(axes, points)
         finite = values[np.isfinite(values)]
         span = finite.max() / finite.min() if finite.size and finite.min() > 0 else 1
         if span > 30:
@@ -176,6 +173,28 @@ def loss_plot(history: Sequence[Mapping[str, Any]], title: str = "Loss") -> Figu
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.yaxis.set_minor_formatter(NullFormatter())
         _legend(axes, len(names))
+    return figure
+
+
+def ones_plot(shares: Mapping[str, npt.ArrayLike], title: str = "Share of +1 by bit") -> Figure:
+    """The share of codes in which each bit is +1, one row of marks per name.
+
+    Args:
+        shares: Name → (k,) shares in 0…1; a bit at 0 or 1 is the same in all codes.
+        title: Line above the plot.
+
+    Raises:
+        ValueError: There are none, or they are no vectors.
+    """
+    curves = {name: (np.arange(np.size(share)), share) for name, share in shares.items()}
+    figure, axes = _curves_plot(curves, title, ("bit", "share of +1"), None)
+    # The larger around the smaller, where two have the same share.
+    for line, (size, marker) in zip(axes.get_lines(), cycle(enumerate("os^D")), strict=False):
+        line.set(linestyle="none", marker=marker, markersize=3.5 + 2 * size, fillstyle="none")
+    with _settings():
+        axes.axhline(0.5, color=INK, linestyle=":", linewidth=1.2)
+        axes.set(xlabel="bit", ylabel="share of +1", ylim=(-0.03, 1.03))
+        _legend(axes, len(curves), inside=False)
     return figure
 
 
@@ -229,7 +248,7 @@ def _axes(title: str) -> tuple[Figure, Axes]:
     with _plotting():
         from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.6, 3.7), layout="constrained")
+    figure = Figure(figsize=(4.8, 3.5), layout="constrained")
     axes = figure.add_subplot()
     axes.tick_params(length=0, pad=6, labelsize=9)
     axes.set_title(title, fontsize=11, pad=10)
@@ -267,8 +286,24 @@ def _lines(axes: Axes, curves: Mapping[str, tuple[Any, Any]]) -> None:
         axes.plot(x, y, color=colour, linestyle=dash, marker=marker, label=name)
 
 
-def _legend(axes: Axes, entries: int) -> None:
-    axes.legend(loc="best", ncols=1 if entries <= 4 else 2)
+def _whole_numbers(axes: Axes, points: Sequence[float]) -> None:
+    """Ticks of epochs or steps; of a single one no others."""
+    from matplotlib.ticker import FixedLocator, MaxNLocator
+
+    single = len(set(points)) == 1
+    locator = FixedLocator(points[:1]) if single else MaxNLocator(integer=True)
+    axes.xaxis.set_major_locator(locator)
+
+
+def _legend(axes: Axes, entries: int, *, inside: bool = True) -> None:
+    if inside and entries <= 4:
+        axes.legend(loc="best")
+        return
+    if (before := axes.get_legend()) is not None:
+        before.remove()
+    # Wherever a long one stood inside, it would hide lines.
+    handles, names = axes.get_legend_handles_labels()
+    axes.figure.legend(handles, names, loc="outside lower left", ncols=3)
 
 
 def _is_number(value: Any) -> bool:

@@ -109,7 +109,7 @@ def rich_table(
     )
     cells = {name: [visible(format_value(row.get(name), digits)) for row in rows] for name in names}
     for name in names:
-        if _is_numeric(rows, name):
+        if is_numeric(rows, name):
             whole = max(map(len, cells[name]))
             table.add_column(Text(visible(name)), justify="right", overflow="fold", min_width=whole)
         else:
@@ -154,7 +154,7 @@ def markdown_table(
     cells = [[_escape(name) for name in names]]
     cells += [[_escape(format_value(row.get(name), digits)) for name in names] for row in rows]
     widths = [max(3, *(len(line[column]) for line in cells)) for column in range(len(names))]
-    right = [_is_numeric(rows, name) for name in names]
+    right = [is_numeric(rows, name) for name in names]
     rule = ["-" * (w - 1) + ":" if r else "-" * w for w, r in zip(widths, right, strict=True)]
     lines = [
         [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(line, widths, right, strict=True)]
@@ -176,6 +176,24 @@ def format_value(value: Any, digits: int = 3) -> str:
     return str(value)
 
 
+def format_seconds(seconds: float) -> str:
+    """A span of time as people say it, by its two largest units.
+
+    Example:
+        >>> format_seconds(0.012), format_seconds(83.4), format_seconds(7260)
+        ('12 ms', '1 min 23 s', '2 h 1 min')
+    """
+    if seconds < 1:
+        return f"{1000 * max(seconds, 0):.0f} ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for unit, size, lesser, part in (("d", 86400, "h", 3600), ("h", 3600, "min", 60)):
+        if whole >= size:
+            return f"{whole // size} {unit} {whole % size // part} {lesser}"
+    return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{whole} s"
+
+
 def _columns(rows: Sequence[Row], columns: Sequence[str] | None) -> list[str]:
     present = list(dict.fromkeys(name for row in rows for name in row))
     if columns is None:
@@ -186,7 +204,7 @@ def _columns(rows: Sequence[Row], columns: Sequence[str] | None) -> list[str]:
     return list(columns)
 
 
-def _is_numeric(rows: Sequence[Row], name: str) -> bool:
+def is_numeric(rows: Sequence[Row], name: str) -> bool:
     """Whether a column holds numbers, or numbers written out, and nothing else."""
     values = [row[name] for row in rows if row.get(name) not in (None, "")]
     return bool(values) and all(_is_number(value) for value in values)

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from crosshash.codes import as_packed, unpack
+from crosshash.codes import Packed, as_packed, unpack
 from crosshash.retrieval.ties import Floats
+
+_BLOCK = 1 << 16  # codes unpacked at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +24,10 @@ class CodeHealth:
         unique: Number of different codes.
         bit_entropy: (k,) entropy of each bit in bits, at most 1.
         code_entropy: Entropy of whole codes in bits, at most log2(n) and k.
+        correlation: Mean over all pairs of bits of how far they correlate, in 0…1; a constant bit
+            has no part in it. 0 where there are no pairs.
+        most_alike: The two bits that correlate most, and how far, with its sign: ±1 where one says
+            the other; None where there are no pairs.
     """
 
     items: int
@@ -30,6 +36,13 @@ class CodeHealth:
     unique: int
     bit_entropy: Floats
     code_entropy: float
+    correlation: float
+    most_alike: tuple[int, int, float] | None
+
+    @property
+    def ones(self) -> Floats:
+        """(k,) share of codes in which each bit is +1."""
+        return (1 + self.balance) / 2
 
     @property
     def unique_fraction(self) -> float:
@@ -46,6 +59,8 @@ class CodeHealth:
             "unique_fraction": self.unique_fraction,
             "bit_entropy": self.bit_entropy.tolist(),
             "code_entropy": self.code_entropy,
+            "correlation": self.correlation,
+            "most_alike": None if self.most_alike is None else list(self.most_alike),
         }
 
 
@@ -63,7 +78,8 @@ def code_health(codes: Any) -> CodeHealth:
     packed = as_packed(codes)
     if not len(packed):
         raise ValueError("there are no codes; give at least one")
-    balance = unpack(packed).mean(axis=0, dtype=float)
+    balance, products = _moments(packed)
+    correlation, most_alike = _correlation(balance, products)
     _, counts = np.unique(packed, axis=0, return_counts=True)
     ones = (1 + balance) / 2
     return CodeHealth(
@@ -73,7 +89,35 @@ def code_health(codes: Any) -> CodeHealth:
         unique=len(counts),
         bit_entropy=_information(ones) + _information(1 - ones),
         code_entropy=float(_information(counts / len(packed)).sum()),
+        correlation=correlation,
+        most_alike=most_alike,
     )
+
+
+def _moments(packed: Packed) -> tuple[Floats, Floats]:
+    """Means (k,) of the bits as ±1, and of the products (k, k) of each two."""
+    bits = packed.shape[1] * 8
+    total, products = np.zeros(bits), np.zeros((bits, bits))
+    for start in range(0, len(packed), _BLOCK):
+        # Sums of so many ±1 are whole numbers that float32 holds exactly.
+        block = unpack(packed[start : start + _BLOCK]).astype(np.float32)
+        total += block.sum(axis=0)
+        products += block.T @ block
+    return total / len(packed), products / len(packed)
+
+
+def _correlation(mean: Floats, products: Floats) -> tuple[float, tuple[int, int, float] | None]:
+    """Mean size of the correlations of two bits each, and the pair with the largest."""
+    used = np.flatnonzero(np.abs(mean) < 1)
+    if len(used) < 2:
+        return 0.0, None
+    spread = np.sqrt(1 - mean[used] ** 2)
+    covariance = products[np.ix_(used, used)] - np.outer(mean[used], mean[used])
+    first, second = np.triu_indices(len(used), 1)
+    values = np.clip(covariance[first, second] / (spread[first] * spread[second]), -1, 1)
+    place = int(np.argmax(np.abs(values)))
+    pair = int(used[first[place]]), int(used[second[place]]), float(values[place])
+    return float(np.abs(values).mean()), pair
 
 
 def _information(probability: Floats) -> Floats:

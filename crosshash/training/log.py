@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import median
 from types import TracebackType
 from typing import Any
 
@@ -12,9 +15,9 @@ import torch
 from torch import Tensor
 
 from crosshash.files import atomic_file
+from crosshash.training.files import HISTORY, POSITION, PRELIMINARY
 
-FILE = "history.jsonl"
-PRELIMINARY_FILE = "preliminary.jsonl"
+_OFTEN = 1.0  # seconds between two positions
 
 
 class TermMeans:
@@ -48,6 +51,10 @@ class TermMeans:
 
 class TrainingLog:
     """Progress on the terminal and one line of figures per epoch on disk.
+
+    While a training runs, ``position.json`` says for those who watch it where it is, written at
+    most once a second: ``epoch``, how many are done, with a fraction; ``seconds`` since it began or
+    was resumed; ``epoch_seconds`` and ``step_seconds``, medians of the last ones, where known.
 
     Args:
         folder: Where ``history.jsonl`` goes, and ``preliminary.jsonl`` where something is trained
@@ -101,8 +108,13 @@ class TrainingLog:
         self._task = self._bar.add_task(
             "training", total=epochs, completed=len(history), figures=""
         )
+        self._began = self._told = self._epoch_began = self._stepped = time.monotonic()
+        self._epochs: deque[float] = deque(maxlen=5)
+        self._steps: deque[float] = deque(maxlen=100)
 
     def __enter__(self) -> TrainingLog:
+        if self.folder is not None:  # of one that was killed
+            (self.folder / POSITION).unlink(missing_ok=True)
         self._bar.start()
         return self
 
@@ -113,12 +125,17 @@ class TrainingLog:
         trace: TracebackType | None,
     ) -> None:
         self._bar.stop()
+        if self.folder is not None and kind is None:  # what breaks off leaves where it was
+            (self.folder / POSITION).unlink(missing_ok=True)
         if self._writer is not None:
             self._writer.close()
 
     def advance(self, epochs: float) -> None:
-        """Move the bar to a (fractional) number of epochs."""
-        self._bar.update(self._task, completed=epochs)
+        """A step is done, which was so far (in epochs, with a fraction) into the training."""
+        now = time.monotonic()
+        self._steps.append(now - self._stepped)
+        self._stepped = now
+        self._move(epochs, now)
 
     def pass_done(self, figures: Mapping[str, float], *, left: int) -> None:
         """Store the figures of a pass before the first epoch; ``left`` are to come."""
@@ -129,7 +146,8 @@ class TrainingLog:
             figures, list(figures)[:3], f"before training ({phase}, pass {number}/{number + left})"
         )
         self._scalars(figures, number)
-        self._write(PRELIMINARY_FILE, self.preliminary)
+        self._write(PRELIMINARY, self.preliminary)
+        self._stepped = self._epoch_began = time.monotonic()
 
     def epoch(self, figures: Mapping[str, float]) -> None:
         """Store the figures of an epoch that is done."""
@@ -137,9 +155,25 @@ class TrainingLog:
         # The bar has one line: validation figures where there are some, else the first losses.
         names = [name for name in figures if "map" in name] or list(figures)[1:4]
         self._show(figures, names, "training")
-        self.advance(figures["epoch"])
         self._scalars(figures, int(figures["epoch"]))
-        self._write(FILE, self.history)
+        self._write(HISTORY, self.history)
+        now = time.monotonic()
+        self._epochs.append(now - self._epoch_began)
+        self._stepped = self._epoch_began = now
+        self._move(figures["epoch"], now)
+
+    def _move(self, epochs: float, now: float) -> None:
+        """Move the bar, and tell those who watch, but not each step."""
+        self._bar.update(self._task, completed=epochs)
+        if self.folder is None or now - self._told < _OFTEN:
+            return
+        self._told = now
+        place: dict[str, float] = {"epoch": epochs, "seconds": now - self._began}
+        for name, last in (("epoch_seconds", self._epochs), ("step_seconds", self._steps)):
+            if last:
+                place[name] = median(last)
+        with atomic_file(self.folder / POSITION) as path:
+            path.write_text(json.dumps(place))
 
     def _show(self, figures: Mapping[str, float], names: list[str], what: str) -> None:
         text = "  ".join(f"{name} {figures[name]:.3f}" for name in names)

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from crosshash.backbones.base import digest_of
 from crosshash.files import atomic_file
+from crosshash.training.files import STATE
 
-FILE = "state.pt"
 CHECKSUM = "sha256"
 _ANEW = "remove it to start training anew"
 
@@ -95,7 +95,7 @@ def restore_state(module: nn.Module, state: Mapping[str, Tensor], frozen: set[st
 def write_state(folder: Path, state: Mapping[str, Any]) -> None:
     """Write the state beside its place and rename it, so that a kill leaves the old one."""
     # A file of Python's: torch's own does not say what was wrong with the disk.
-    with atomic_file(folder / FILE) as path, path.open("wb") as file:
+    with atomic_file(folder / STATE) as path, path.open("wb") as file:
         torch.save({**state, CHECKSUM: _checksum(state)}, file)
 
 
@@ -126,7 +126,7 @@ def read_state(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any] | No
         ValueError: The state cannot be read, is damaged, or was made with other settings or data;
             names them.
     """
-    path = folder / FILE
+    path = folder / STATE
     if not path.exists():
         return None
     try:

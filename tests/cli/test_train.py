@@ -95,8 +95,8 @@ def test_flags_are_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     seen: list[tuple[ExperimentConfig, Path]] = []
 
-    def train(config: ExperimentConfig, folder: Path, **_: object) -> None:
-        seen.append((config, folder))
+    def train(config: str, folder: Path, *, overrides: list[str], **_: object) -> None:
+        seen.append((read_config(config, overrides), folder))
         raise ValueError
 
     monkeypatch.setattr(experiment, "train", train)

@@ -18,7 +18,7 @@ from crosshash.data.protocol import Protocol
 from crosshash.experiment.assembly import assemble
 from crosshash.experiment.identity import data_identity, training_identity
 from crosshash.experiment.run import train
-from crosshash.experiment.run_folder import LOCK
+from crosshash.training.files import LOCK
 
 PAIRS = 40
 

@@ -14,7 +14,7 @@ import crosshash
 from crosshash.backbones import create_text_encoder
 from crosshash.config import ConfigError, ExperimentConfig, bundled, parse_config, read_config
 from crosshash.data.features.cache import FeatureCache
-from crosshash.experiment import assembly, run
+from crosshash.experiment import assembly, preparation
 from crosshash.experiment.assembly import build, read_data
 from crosshash.experiment.run import train
 from crosshash.retrieval.metrics import mean_average_precision
@@ -196,7 +196,7 @@ def test_callbacks_are_handed_to_the_trainer(
     def trainer(*_: object, callbacks: object, **__: object) -> None:
         raise RuntimeError(callbacks)
 
-    monkeypatch.setattr(run, "Trainer", trainer)
+    monkeypatch.setattr(preparation, "Trainer", trainer)
     with pytest.raises(RuntimeError) as stopped:
         train(tiny(), tmp_path, callbacks=["mine"], progress=False)
     assert stopped.value.args == (["mine"],)

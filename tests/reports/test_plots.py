@@ -8,7 +8,9 @@ from matplotlib import rcParams
 
 from crosshash.reports.plots import (
     INK,
+    epochs_plot,
     loss_plot,
+    ones_plot,
     precision_at_plot,
     precision_recall_plot,
     to_svg,
@@ -175,6 +177,35 @@ def test_a_curve_of_many_points_stays_small():
     ranks = np.arange(1, 18_016)
     precision = 0.33 + 0.5 * np.exp(-ranks / 4000)
     assert len(to_svg(precision_at_plot({"image → text": (ranks, precision)}))) < 60_000
+
+
+def test_shares_of_ones_are_marks_with_a_level_at_one_half():
+    figure = ones_plot({"images": [0.1, 0.5, 1.0], "texts": [0, 0.2, 0.4]})
+    images, texts, half = figure.axes[0].get_lines()
+    assert images.get_xdata().tolist() == [0, 1, 2]
+    assert (images.get_linestyle(), texts.get_linestyle()) == ("None", "None")
+    assert images.get_marker() != texts.get_marker()  # told apart without colour
+    assert set(half.get_ydata()) == {0.5}
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["images", "texts"]
+    with pytest.raises(ValueError, match="at least one"):
+        ones_plot({})
+
+
+def test_a_single_epoch_has_a_single_tick():
+    for figure in (
+        loss_plot([{"epoch": 3, "loss": 1.0}]),
+        epochs_plot([{"epoch": 3, "map": 0.5}], {"map": "MAP"}),
+    ):
+        assert figure.axes[0].get_xticks().tolist() == [3]
+    figure = loss_plot([{"epoch": n, "loss": n} for n in range(1, 9)])
+    assert all(float(tick).is_integer() for tick in figure.axes[0].get_xticks())
+
+
+def test_the_names_of_many_lines_stand_below_them():
+    figure = loss_plot([{"epoch": n, **{f"loss-{m}": m for m in range(7)}} for n in (1, 2)])
+    assert figure.axes[0].get_legend() is None
+    assert len(figure.legends[0].get_texts()) == 7
 
 
 def test_plots_change_no_global_state():

@@ -190,6 +190,24 @@ def test_health_tells_constant_balanced_and_repeated_codes() -> None:
     json.dumps(health.as_dict(), allow_nan=False)
 
 
+def test_health_tells_bits_that_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    bits = np.random.default_rng(0).choice([-1, 1], (500, 8))
+    bits[:, 5] = -bits[:, 2]  # says what another says
+    bits[:, 7] = 1  # says nothing
+    health = code_health(bits)
+    assert health.most_alike == (2, 5, pytest.approx(-1))
+    found = np.corrcoef(bits[:, :7].T)[np.triu_indices(7, 1)]
+    assert health.correlation == pytest.approx(np.abs(found).mean())
+    assert health.ones == pytest.approx((bits == 1).mean(axis=0))
+    monkeypatch.setattr("crosshash.retrieval.health._BLOCK", 64)
+    assert code_health(bits).correlation == pytest.approx(health.correlation)
+
+
+def test_health_of_bits_that_are_all_constant_has_no_pairs() -> None:
+    health = code_health(np.ones((4, 8)))
+    assert (health.correlation, health.most_alike) == (0.0, None)
+
+
 def test_health_of_all_different_codes() -> None:
     codes = np.arange(256, dtype=np.uint8)[:, None]
     health = code_health(codes)

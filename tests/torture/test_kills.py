@@ -18,10 +18,11 @@ import pytest
 import torch
 
 import crosshash
-from crosshash.experiment.run_folder import LOCK
 from crosshash.hub.save import save
 from crosshash.search.index import Index
-from crosshash.training.state import FILE, write_state
+from crosshash.training.files import LOCK, POSITION, RECORD
+from crosshash.training.files import STATE as FILE
+from crosshash.training.state import write_state
 
 # What a training imports late would be imported by each process anew.
 IMPORTED = [
@@ -218,5 +219,6 @@ def test_a_training_killed_at_any_time_ends_as_one_that_was_not(
             kills.run(context, work, folder)
         assert (folder / "checkpoint" / "model.safetensors").read_bytes() == weights
         left = {path.name for path in folder.iterdir()}
-        assert left <= {"checkpoint", "history.jsonl", "preliminary.jsonl", FILE, LOCK}
+        known = {"checkpoint", "history.jsonl", "preliminary.jsonl", FILE, LOCK, RECORD, POSITION}
+        assert left <= known
         shutil.rmtree(folder)

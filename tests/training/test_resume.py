@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import crosshash
-from crosshash.training.state import FILE
+from crosshash.training.files import STATE as FILE
 
 
 def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:

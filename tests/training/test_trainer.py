@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -515,6 +515,49 @@ def test_history_is_written_line_by_line(toy: ModuleType, tmp_path: Path) -> Non
     lines = (tmp_path / "run" / "history.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == history
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"history.jsonl", "state.pt"}
+
+
+def test_while_it_runs_its_position_can_be_read(
+    toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crosshash.training.log._OFTEN", 0.0)
+    seen = []
+
+    def read(figures: Mapping[str, float], net: object) -> None:
+        seen.append(json.loads((tmp_path / "position.json").read_text()))
+
+    algorithm, pairs = toy.make()
+    toy.trainer(algorithm, pairs, folder=tmp_path, epochs=3, callbacks=[read]).run()
+    assert [int(place["epoch"]) for place in seen] == [0, 1, 2]  # steps of the epoch that is done
+    assert all(place["seconds"] > 0 and place["step_seconds"] > 0 for place in seen)
+    assert ["epoch_seconds" in place for place in seen] == [False, True, True]
+    assert not (tmp_path / "position.json").exists()
+
+
+def test_a_training_that_breaks_off_leaves_its_position(
+    toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crosshash.training.log._OFTEN", 0.0)
+
+    def breaks(figures: Mapping[str, float], net: object) -> None:
+        raise RuntimeError("enough")
+
+    algorithm, pairs = toy.make()
+    with pytest.raises(RuntimeError, match="enough"):
+        toy.trainer(algorithm, pairs, folder=tmp_path, epochs=3, callbacks=[breaks]).run()
+    assert 0 < json.loads((tmp_path / "position.json").read_text())["epoch"] < 1
+
+
+def test_positions_are_not_written_at_every_step(
+    toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crosshash.training.log._OFTEN", 1000.0)
+
+    def none_yet(figures: Mapping[str, float], net: object) -> None:
+        assert not (tmp_path / "position.json").exists()
+
+    algorithm, pairs = toy.make()
+    toy.trainer(algorithm, pairs, folder=tmp_path, epochs=2, callbacks=[none_yet]).run()
 
 
 def test_without_a_folder_nothing_is_written(
