@@ -91,6 +91,8 @@ class EvaluationConfig(Section):
             their label-learned B, as in the shallow literature, others are encoded.
         asymmetric: Measure MAP by asymmetric distance too, of the queries' real values and the
             searched signs.
+        partners: Measure too how often a query finds its own other side among the queries: R@1, 5
+            and 10.
     """
 
     ties: Literal["expected", "best", "worst", "index"] = "expected"
@@ -102,3 +104,4 @@ class EvaluationConfig(Section):
     f1_average: Literal["query", "curve"] = "query"
     database: Literal["encoded", "both"] = "encoded"
     asymmetric: bool = False
+    partners: bool = False

@@ -22,26 +22,18 @@ def named_model(opened: Index, place: str, *, trust: bool) -> str:
     Raises:
         ValueError: It names none, or one that is not in the zoo.
     """
+    from crosshash.hub.resolve import has_checkpoint, in_zoo
+
     made = opened.metadata.get("model")
     if not made:
         raise ValueError(f"{place} does not say its model; name it with --model")
     # A folder of the same name would be loaded in the zoo's place.
-    if not trust and (not _in_zoo(str(made)) or Path(str(made)).exists()):
+    if not trust and (not in_zoo(str(made)) or has_checkpoint(Path(str(made)))):
         raise ValueError(
             f"{place} was built with {made}, which is no model of the zoo and is not loaded on an "
             "index's word; name the model with --model, or pass --trust where the index is your own"
         )
     return str(made)
-
-
-def _in_zoo(name: str) -> bool:
-    from crosshash.hub.manifest import find_manifest
-
-    try:
-        find_manifest(name)
-    except LookupError:
-        return False
-    return True
 
 
 def check_below(root: Path, ids: Iterable[str]) -> None:

@@ -17,11 +17,10 @@ from crosshash.methods.build import METHODS, build_model
 from crosshash.model.hash_model import HashModel
 from crosshash.retrieval.metrics import mean_average_precision
 from crosshash.retrieval.neighbours import (
-    asymmetric_scores,
     cosine_scores,
     neighbour_recall,
     pair_recall,
-    symmetric_scores,
+    partner_recall,
 )
 from crosshash.settings import TrainerSettings
 from crosshash.training.trainer import Trainer
@@ -94,10 +93,8 @@ class HeldOut:
         if self.shared:
             figures["score"] = figures[f"neighbours_{min(10, self.ranks[-1])}"]
         else:
+            figures |= partner_recall(F, G, [1, 10])
             for name, query, database in (("t2i", G, F), ("i2t", F, G)):
-                figures |= _recalls(f"{name}_r{{}}", symmetric_scores(query, database))
-                named = f"{name}_r{{}}_asymmetric"
-                figures |= _recalls(named, asymmetric_scores(query, database))
                 figures |= _recalls(f"{name}_r{{}}_real", cosine_scores(query, database))
             figures["score"] = (figures["t2i_r10"] + figures["i2t_r10"]) / 2
         if self.others is not None:

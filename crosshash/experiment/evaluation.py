@@ -22,9 +22,11 @@ from crosshash.hub.load import load
 from crosshash.model.hash_model import HashModel
 from crosshash.plugins import import_parts, missing_parts
 from crosshash.retrieval.calibration import Calibration, calibration_of
-from crosshash.retrieval.evaluate import Report, evaluate_both, make_record
+from crosshash.retrieval.evaluate import evaluate_both, make_record
 from crosshash.retrieval.metrics import mean_average_precision
+from crosshash.retrieval.neighbours import partner_recall
 from crosshash.retrieval.reliability import query_errors
+from crosshash.retrieval.report import Report
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +159,7 @@ def evaluate_encoded(
     known = _labels(dataset)
     query, retrieval = encoded.query, encoded.retrieval
     full = query[0].shape[1]
-    conventions = config.evaluation.model_dump(exclude={"database"})
+    conventions = config.evaluation.model_dump(exclude={"database", "partners"})
     labels = known[protocol.query], known[protocol.retrieval]
     record = make_record(
         dataset=dataset.name,
@@ -171,6 +173,8 @@ def evaluate_encoded(
         bits=full,
     )
     report = evaluate_both(query, retrieval, *labels, record=record, **conventions)
+    if config.evaluation.partners:
+        report = replace(report, partners=partner_recall(*query))
     nested = {}
     for bits in lengths:
         asked = query[0][:, :bits], query[1][:, :bits]
@@ -179,6 +183,8 @@ def evaluate_encoded(
         radii = [radius for radius in conventions["radii"] if radius <= bits]
         own = {**conventions, "radii": radii, "record": replace(record, bits=bits)}
         shorter = evaluate_both(asked, found, *labels, **own)
+        if config.evaluation.partners:
+            shorter = replace(shorter, partners=partner_recall(*asked))
         nested[bits] = _with_errors(shorter, calibration, asked, found, labels)
     report = _with_errors(replace(report, nested=nested), calibration, query, retrieval, labels)
     if learned is None:

@@ -30,8 +30,8 @@ from crosshash.hub.save import save
 from crosshash.model.hash_model import HashModel, ModelInfo
 from crosshash.reports.tables import visible
 from crosshash.retrieval.calibration import KEY
-from crosshash.retrieval.evaluate import Report
 from crosshash.retrieval.record import training_words
+from crosshash.retrieval.report import Report
 from crosshash.training.callbacks import Callback
 from crosshash.training.files import CHECKPOINT, REFIT
 

@@ -8,9 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from crosshash.codes import sign
 from crosshash.experiment.evaluation import Encoded
 from crosshash.experiment.run_record import RunRecord
 from crosshash.experiment.training_gallery import gallery_sections
@@ -18,10 +15,10 @@ from crosshash.experiment.training_plots import I2T, T2I, training_plots
 from crosshash.reports.gallery import gallery_parts
 from crosshash.reports.page import facts, figures, section, table, tiles, write_page
 from crosshash.reports.tables import format_seconds, map_rows
-from crosshash.retrieval.evaluate import Report
 from crosshash.retrieval.health import CodeHealth, code_health
-from crosshash.retrieval.neighbours import pair_recall, symmetric_scores
+from crosshash.retrieval.neighbours import partner_recall
 from crosshash.retrieval.record import training_words
+from crosshash.retrieval.report import Report
 from crosshash.training.files import PAGE
 
 if TYPE_CHECKING:
@@ -136,16 +133,21 @@ def _recalls(encoded: Encoded | None) -> list[dict[str, Any]]:
     """How often a query's own partner is among the nearest of all queries, in both directions."""
     if encoded is None:
         return []
-    images, texts = (sign(side[:_PAIRS]) for side in encoded.query)
+    images, texts = (side[:_PAIRS] for side in encoded.query)
     count = len(images)
-    ranks = [k for k in _RANKS if k < count]
-    rows: list[dict[str, Any]] = []
-    for name, asked, searched in ((I2T, images, texts), (T2I, texts, images)):
-        scores = symmetric_scores(asked, searched)
-        for k, recall in pair_recall(scores, np.arange(count), ranks).items() if ranks else ():
-            told = {"direction": name, "among": f"{count:,} pairs", "first": k, "recall": recall}
-            rows.append({**told, "chance": k / count})
-    return rows
+    found = partner_recall(images, texts, _RANKS)
+    return [
+        {
+            "direction": words,
+            "among": f"{count:,} pairs",
+            "first": k,
+            "recall": found[f"{way}_r{k}"],
+            "chance": k / count,
+        }
+        for way, words in (("i2t", I2T), ("t2i", T2I))
+        for k in _RANKS
+        if k < count
+    ]
 
 
 def _facts(result: Result, record: RunRecord) -> list[tuple[str, Any]]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from crosshash.experiment.run_record import RunRecord, is_measured
 from crosshash.reports.plots import epochs_plot, loss_plot, ones_plot, precision_recall_plot
-from crosshash.retrieval.evaluate import Report
 from crosshash.retrieval.health import CodeHealth
+from crosshash.retrieval.report import Report
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,7 +11,8 @@ from crosshash.files import sha256
 from crosshash.hub.checkpoint import CARD, files_of, read_checkpoint
 from crosshash.hub.golden import has_golden
 from crosshash.hub.manifest import find_manifest
-from crosshash.hub.resolve import PREFIX, locate_model
+from crosshash.hub.resolve import PREFIX, has_checkpoint, locate_model, named_length
+from crosshash.model.prefix import shortened
 from crosshash.plugins import import_parts
 
 _LICENCE = re.compile(r"^license: *(\S+)", re.MULTILINE)
@@ -38,6 +39,8 @@ def about(name: str | Path, *, imports: Sequence[str | Path] = ()) -> dict[str, 
     import_parts(imports)
     folder = locate_model(name)
     model = read_checkpoint(folder)
+    if (length := named_length(name)) is not None:
+        model = shortened(model, length)
     figures = model.info.figures
     record = figures.get("record", {})
     words = model.text.vocabulary
@@ -66,7 +69,7 @@ def about(name: str | Path, *, imports: Sequence[str | Path] = ()) -> dict[str, 
 
 def _licence(name: str | Path, folder: Path) -> str | None:
     """From the manifest of a zoo model, else from the card's front matter."""
-    if not str(name).startswith(PREFIX) and not Path(name).is_dir():
+    if not str(name).startswith(PREFIX) and not has_checkpoint(Path(name)):
         return find_manifest(str(name)).licence
     if not (folder / CARD).is_file():
         return None

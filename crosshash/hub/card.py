@@ -174,7 +174,31 @@ def _table(figures: Mapping[str, Any]) -> str:
         ]
         head = "| MAP of the first bits | image → text | text → image |\n| ---: | --- | --- |"
         parts.append("\n".join([head, *rows]))
+    if figures.get("partners"):
+        parts.append(_partners(figures, nested or {}))
     return "\n\n".join(parts)
+
+
+def _partners(figures: Mapping[str, Any], nested: Mapping[str, Any]) -> str:
+    """R@k of the queries' own other sides, a row for each length."""
+    rows = []
+    for found in [*nested.values(), figures]:
+        ks = sorted({int(name[5:]) for name in found["partners"] if name[5:].isdigit()})
+        for way, words in (("t2i", "text → image"), ("i2t", "image → text")):
+            values = [
+                f"{found['partners'][f'{way}_r{k}{kind}']:.3f}"
+                for kind in ("", "_asymmetric")
+                for k in ks
+            ]
+            rows.append(f"| {found['t2i']['bits']} | {words} | {' | '.join(values)} |")
+    heads = " | ".join([*(f"R@{k}" for k in ks), *(f"R@{k} asymmetric" for k in ks)])
+    head = f"| bits | | {heads} |\n| ---: | --- |{' --- |' * 2 * len(ks)}"
+    told = (
+        "R@k: a query's own other side is among the k nearest of all "
+        f"{figures['t2i']['queries']:,} queries. "
+        "Asymmetric: the query's real-valued outputs against stored signs."
+    )
+    return f"{told}\n\n" + "\n".join([head, *rows])
 
 
 def _reliability(figures: Mapping[str, Any]) -> list[str]:

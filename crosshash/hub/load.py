@@ -10,8 +10,9 @@ import torch
 from crosshash.hub.checkpoint import read_checkpoint
 from crosshash.hub.golden import check_golden, has_golden
 from crosshash.hub.manifest import list_models
-from crosshash.hub.resolve import locate_model
+from crosshash.hub.resolve import locate_model, named_length
 from crosshash.model.hash_model import HashModel
+from crosshash.model.prefix import shortened
 from crosshash.plugins import import_parts
 
 __all__ = ["list_models", "load"]
@@ -24,6 +25,7 @@ def load(
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     verify: bool = True,
+    bits: int | None = None,
     imports: Sequence[str | Path] = (),
 ) -> HashModel:
     """A trained model, ready to encode.
@@ -38,11 +40,14 @@ def load(
         dtype: Floating type of the weights, to which inputs are brought; default: float32.
         verify: Compare every file with its SHA-256 in ``config.json``, and the model's codes with
             the golden ones, where they are stored; False skips it, for files that you changed.
+        bits: Load a nested model as one of a shorter length, which has no other codes; default: all
+            bits, or those of a short name, as ``photos-64``.
         imports: Python files or modules with parts of one's own that the model is built from. They
             are run; what a checkpoint says it was trained with is told, never imported by itself.
 
     Raises:
-        ValueError: torch does not see that device, or the type is not floating; nothing is read.
+        ValueError: torch does not see that device, or the type is not floating; nothing is read. Or
+            the model has no codes of that length.
         LookupError: There is no such name and no such folder, with the nearest names; or the model
             is a recipe that must be trained, with the command.
         HubError: Files cannot be fetched: no connection, no such repository, no access.
@@ -64,6 +69,8 @@ def load(
     model = read_checkpoint(folder, verify=verify)
     if verify and has_golden(folder):
         check_golden(model, folder)
+    length = named_length(name) if bits is None else bits
+    model = model if length is None else shortened(model, length)
     return model.to(device=place, dtype=dtype)
 
 

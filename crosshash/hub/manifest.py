@@ -21,6 +21,7 @@ from crosshash.yaml_files import read_yaml
 
 Status = Literal["published", "local", "recipe"]
 _CONFIG = re.compile(r"(?P<dataset>.+)-(?P<bits>\d+)")
+_ALIAS = re.compile(r"(?P<short>[a-z][a-z0-9]*)(-(?P<bits>\d{1,4}))?")
 _FILE = re.compile(r"[\w./-]+")  # no character that a pattern of names would read
 
 
@@ -67,6 +68,8 @@ class Manifest(_Strict):
     Attributes:
         status: ``"published"``: on the Hub; ``"local"``: its folder is beside the manifest;
             ``"recipe"``: there is only its config, perhaps with figures, and it must be trained.
+        alias: A short name, ``photos``, under which it is known too; ``photos-64`` are then its
+            first 64 bits, where they are codes.
         config: Name of the config that trains it.
         repository: On the Hugging Face Hub, of a published model.
         revision: The commit of the repository.
@@ -82,6 +85,7 @@ class Manifest(_Strict):
     bits: int
     variant: str | None = None
     status: Status
+    alias: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9]*$")
     config: str
     repository: str | None = Field(default=None, pattern=f"^{REPOSITORY.pattern}$")
     revision: str | None = Field(default=None, pattern=f"^{COMMIT.pattern}$")
@@ -176,6 +180,7 @@ def find_manifest(name: str) -> Manifest:
     Raises:
         LookupError: There is neither; the message has the nearest names.
     """
+    name, _ = resolve_alias(name)
     path = bundled("zoo") / f"{name}.yaml"
     if "/" not in name and "\\" not in name and path.is_file():
         return read_manifest(path)
@@ -190,6 +195,26 @@ def find_manifest(name: str) -> Manifest:
         f"no model {name!r}: it is no folder and not in the zoo, {nearest(name, known)} "
         "(`crosshash models` lists them; hf:organisation/name is any repository)"
     )
+
+
+def resolve_alias(name: str) -> tuple[str, int | None]:
+    """The name of the model that a short name means, and the length that it says.
+
+    ``photos`` is ``cph-photos-128``, and ``photos-64`` the same at 64 bits. Other names are given
+    back as they are.
+    """
+    said = _ALIAS.fullmatch(name)
+    for manifest in _aliased() if said else ():
+        if said and manifest.alias == said["short"]:
+            return manifest.name, int(said["bits"]) if said["bits"] else None
+    return name, None
+
+
+def _aliased() -> list[Manifest]:
+    """Models that have a short name; few manifests are read."""
+    found = bundled("zoo").glob("*.yaml")
+    marked = (path for path in sorted(found) if "\nalias:" in path.read_text(encoding="utf-8"))
+    return [read_manifest(path) for path in marked]
 
 
 def list_models(

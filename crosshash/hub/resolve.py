@@ -10,7 +10,7 @@ from crosshash.hub.checkpoint import FILES, OPTIONAL, files_of
 from crosshash.hub.contained import contained
 from crosshash.hub.download import REPOSITORY, fetch_snapshot, verify_blob, verify_file
 from crosshash.hub.errors import CheckpointError, HubError
-from crosshash.hub.manifest import Manifest, find_manifest
+from crosshash.hub.manifest import Manifest, find_manifest, resolve_alias
 from crosshash.training.files import CHECKPOINT
 
 PREFIX = "hf:"
@@ -21,7 +21,8 @@ def locate_model(name: str | Path, revision: str | None = None) -> Path:
 
     Args:
         name: A checkpoint folder, or the folder of a run that has one in it;
-            ``hf:organisation/name``, with ``@revision`` if wanted; or a zoo name.
+            ``hf:organisation/name``, with ``@revision`` if wanted; or a zoo name. A folder of
+            something else does not hide the model of its name: ``photos`` may be one's pictures.
         revision: Commit, branch or tag, for what comes from the Hub; default: the manifest's
             commit, or the main branch.
 
@@ -35,8 +36,7 @@ def locate_model(name: str | Path, revision: str | None = None) -> Path:
     text = str(name)
     if text.startswith(PREFIX):
         return _repository(text, revision)
-    recover(Path(name))
-    if Path(name).is_dir():
+    if _is_folder(name):
         if revision is not None:
             raise ValueError(f"{name} is a folder, which has no revision {revision!r}")
         return checkpoint_folder(Path(name))
@@ -51,6 +51,35 @@ def locate_model(name: str | Path, revision: str | None = None) -> Path:
             raise ValueError(f"{name} comes with the package, which has no revision {revision!r}")
         return local_folder(manifest, bundled("zoo"))
     return _published(manifest, revision)
+
+
+def named_length(name: str | Path) -> int | None:
+    """The length that a model's short name says: 64 of ``photos-64``; None where it says none."""
+    return None if _is_folder(name) else resolve_alias(str(name))[1]
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a folder has a file of a checkpoint, or one of a run in it."""
+    recover(folder)
+    recover(folder / CHECKPOINT)
+    places = (folder, folder / CHECKPOINT)
+    return any((place / name).is_file() for place in places for name in FILES)
+
+
+def _is_folder(name: str | Path) -> bool:
+    recover(Path(name))
+    if not Path(name).is_dir():
+        return False
+    return has_checkpoint(Path(name)) or not in_zoo(str(name))
+
+
+def in_zoo(name: str) -> bool:
+    """Whether a model of the zoo, or a recipe, has the name."""
+    try:
+        find_manifest(name)
+    except LookupError:
+        return False
+    return True
 
 
 def checkpoint_folder(folder: Path) -> Path:

@@ -29,6 +29,15 @@ class HashHead(nn.Module):
         """(bits, dim), of the linear layer."""
         return self.linear.weight
 
+    @torch.no_grad()
+    def cut(self, bits: int) -> None:
+        """Keep the first ``bits`` outputs alone."""
+        kept = self.linear
+        self.linear = nn.Linear(kept.in_features, bits)
+        self.linear.to(kept.weight)
+        self.linear.weight.copy_(kept.weight[:bits])
+        self.linear.bias.copy_(kept.bias[:bits])
+
     def forward(self, x: Tensor) -> Tensor:
         """Real-valued codes."""
         codes = self.linear(x)

@@ -1,4 +1,4 @@
-"""A network that gives the first bits of another's codes, by its very layers."""
+"""Networks that give the first bits of another's codes: by its very layers, or on their own."""
 
 from __future__ import annotations
 
@@ -69,6 +69,36 @@ def prefix_view(net: HashModel, bits: int) -> HashModel:
     view.bits = bits
     view.nested = ()
     return view
+
+
+def shortened(net: HashModel, bits: int) -> HashModel:
+    """A network of its own whose codes are the first bits of another's, to be kept and saved.
+
+    Args:
+        net: A nested network; it stays as it is.
+        bits: One of its ``lengths``.
+
+    Returns:
+        A copy without the other outputs; the network itself at its full length.
+
+    Raises:
+        ValueError: It has no codes of that length, or its bits come from tokens of their own (MITH)
+            and cannot be taken off.
+    """
+    if net.check_length(bits) == net.bits:
+        return net
+    short = copy.deepcopy(net)
+    if any(isinstance(module, TokenHead) for module in short.modules()):
+        raise ValueError(
+            f"{net.method.upper()} makes each bit of a token of its own, and cannot be cut: load "
+            f"the whole model, and ask it for shorter codes (encode_image(…, bits={bits}))"
+        )
+    for module in short.modules():
+        if isinstance(module, HashHead) and len(module.weight) == net.bits:
+            module.cut(bits)
+    short.bits = bits
+    short.nested = tuple(length for length in net.nested if length < bits)
+    return short
 
 
 def _cut(module: nn.Module, whole: int, bits: int) -> nn.Module:

@@ -72,6 +72,35 @@ def pair_recall(scores: Scores, partners: Any, ks: Sequence[int] = (1, 10)) -> d
     return {k: float(_some_of(right, tied, k - above).mean()) for k in ks}
 
 
+def partner_recall(images: Any, texts: Any, ks: Sequence[int] = (1, 5, 10)) -> dict[str, float]:
+    """How often pairs find each other among themselves by their codes.
+
+    ``t2i_r10`` is the share of texts whose own image is among the 10 nearest of all images by
+    Hamming distance, ``i2t_r10`` that of images with their text, and ``…_asymmetric`` the same by
+    the inner product of the query's real-valued outputs with stored signs.
+
+    Args:
+        images: (n, k) real-valued outputs of the pairs' images.
+        texts: (n, k) of their texts.
+        ks: Cuts; those of n or more are left out.
+
+    Returns:
+        By name, in 0…1.
+    """
+    count = len(images)
+    ks = [k for k in ks if k < count]
+    found: dict[str, float] = {}
+    for name, query, database in (("t2i", texts, images), ("i2t", images, texts)):
+        for way, scores in (("", symmetric_scores), ("_asymmetric", asymmetric_scores)):
+            sums = dict.fromkeys(ks, 0.0)
+            for rows in _blocks(count, count) if ks else ():
+                part = scores(query[rows], database)
+                for k, recall in pair_recall(part, np.arange(count)[rows], ks).items():
+                    sums[k] += recall * len(part)
+            found |= {f"{name}_r{k}{way}": total / count for k, total in sums.items()}
+    return found
+
+
 def neighbour_recall(
     codes: Any,
     vectors: Any,
