@@ -13,8 +13,8 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from crosshash.cli.options import Imports, Json, Model, Overrides, Quiet
-from crosshash.cli.output import complain, headline, on_terminal, print_result
+from crosshash.cli.options import Imports, Json, Model, Overrides, Quiet, Workers
+from crosshash.cli.output import complain, headline, on_terminal, print_result, told_skipped
 
 
 def demo(
@@ -22,13 +22,31 @@ def demo(
         "crosshash-demo"
     ),
     epochs: Annotated[Optional[int], typer.Option(help="Train for so many epochs.")] = None,  # noqa: UP045
+    photos: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Search this folder's pictures by texts instead; nothing is trained."),
+    ] = None,
+    query: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--query", help="With --photos: a text to search by; may come several times."),
+    ] = None,
+    workers: Workers = 0,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Train AMGFH on drawn scenes, evaluate, index and show it: a few minutes on a CPU.
 
-    Example: `crosshash demo --output /tmp/demo`
+    With `--photos FOLDER`, index one's own pictures with the model `photos` that comes with the
+    package, 8 bytes each, and write a page of what texts find among them. The index is kept: the
+    next time only new pictures are encoded, and `crosshash search` takes it.
+
+    Example: `crosshash demo --photos ~/Pictures --query "children on a beach"`
     """
+    if photos is not None:
+        _show_photos(photos, output, query or [], workers, json_, quiet, epochs)
+        return
+    if query:
+        raise ValueError("--query is a text to search photographs by; give --photos FOLDER too")
     from crosshash.demo import run_demo
 
     overrides = [f"training.epochs={epochs}"] if epochs else []
@@ -39,6 +57,33 @@ def demo(
         summary.table(),
         f"page: {summary.page}\ncheckpoint: {summary.checkpoint}\nindex: {summary.index}\n"
         f"{summary.seconds:.0f} seconds",
+    )
+
+
+def _show_photos(
+    photos: Path,
+    output: Path,
+    queries: list[str],
+    workers: int,
+    json_: int,
+    quiet: bool,
+    epochs: int | None,
+) -> None:
+    from crosshash.cli.own_photos import MODEL, show_photos
+
+    if epochs is not None:
+        raise ValueError("--photos trains nothing; leave --epochs out")
+    # Beside the demo of drawn scenes, if that is there.
+    output = output / "photos"
+    done = show_photos(photos, output, queries, workers=workers, progress=not quiet)
+    print_result(
+        done,
+        json_,
+        f"{done['items']:,} pictures, {done['added']:,} new, in {done['seconds']:.0f} seconds",
+        f"page: {done['page']}\nindex: {done['index']}\n"
+        f'more: crosshash search "…" -i {shlex.quote(done["index"])} -m {MODEL} '
+        f"--gallery hits.html --root {shlex.quote(str(photos))}",
+        *told_skipped(done["skipped"]),
     )
 
 
