@@ -58,7 +58,7 @@ def convert_static(
 
     Raises:
         ValueError: The name is no ``hf:``, ``dim`` is too large, or the tokenizer is not one of the
-            library tokenizers, or, for ``most_tokens``, not one of WordPiece.
+            library tokenizers, or, for ``most_tokens``, not one of words or WordPiece.
         ModuleNotFoundError: scikit-learn is not installed.
     """
     from safetensors.torch import save_file
@@ -111,12 +111,12 @@ def convert_static(
 
 
 def _fewer_tokens(name: str, words: str, most: int) -> tuple[str, list[int]]:
-    """A WordPiece tokenizer of the first tokens that an English text may have, and their ids."""
+    """A tokenizer of the first tokens that an English text may have, and their ids."""
     tokenizer = json.loads(words)
     vocabulary = tokenizer["model"].get("vocab")
-    if tokenizer["model"].get("type") != "WordPiece":
+    if tokenizer["model"].get("type") not in ("WordPiece", "WordLevel"):
         raise ValueError(
-            f"{name}: most_tokens shortens a WordPiece vocabulary, and this is one of "
+            f"{name}: most_tokens shortens a vocabulary of words or WordPiece, and this is one of "
             f"{tokenizer['model'].get('type')}; leave it out"
         )
     # Added tokens, such as [CLS], are known by content and number.

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from crosshash.backbones.text.static import StaticText
 from crosshash.config import read_config
 from crosshash.data.dataset import PairedDataset
 from crosshash.experiment.assembly import read_data
@@ -213,6 +214,9 @@ def _store(
 ) -> Manifest:
     """The trained model as a folder in half precision, with figures of the rounded weights."""
     model = result.model
+    # A table that came as integers, or is to go as such, was floating only to be trained.
+    if isinstance(model.text, StaticText) and result.config.text.options.get("dequantize"):
+        model.text.quantize()
     dtype = round_weights(model)
     if result.report is not None:
         report = evaluate(model, progress=progress)

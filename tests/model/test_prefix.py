@@ -12,7 +12,7 @@ from torch import nn
 import crosshash
 from crosshash.codes import check_nested, pack
 from crosshash.model.hash_model import HashModel
-from crosshash.model.prefix import prefix_view
+from crosshash.model.prefix import prefix_view, shortened
 
 WORDS = ["a red circle", "a blue square"]
 
@@ -103,3 +103,39 @@ def test_a_length_that_was_not_trained_is_refused_with_those_that_were() -> None
         with pytest.raises(ValueError, match=rf"codes of {said} bits, not of 24"):
             net.encode_image(np.zeros((1, 6), np.float32), bits=24)
     assert "32 bits, nested 8, 16, " in repr(network())
+
+
+@pytest.mark.parametrize("method", ["hfah", "dmsfh", "mdffh", "amgfh"])
+def test_a_shortened_model_has_the_first_bits_and_is_saved_and_loaded(
+    method: str, tmp_path: Any
+) -> None:
+    net = network(method)
+    short = shortened(net, 16)
+    assert (short.bits, short.nested, short.lengths) == (16, (8,), (8, 16))
+    expected = net.encode_text(WORDS, bits=16)
+    assert np.array_equal(short.encode_text(WORDS), expected)
+    assert np.array_equal(short.encode_text(WORDS, bits=8), net.encode_text(WORDS, bits=8))
+    crosshash.save(short, tmp_path / "short")
+    again = crosshash.load(tmp_path / "short")
+    assert again.lengths == (8, 16)
+    assert np.array_equal(again.encode_text(WORDS), expected)
+    assert (net.bits, net.nested) == (32, (8, 16))
+    crosshash.save(net, tmp_path / "whole")
+    loaded = crosshash.load(tmp_path / "whole", bits=16)
+    assert np.array_equal(loaded.encode_text(WORDS), expected)
+    with pytest.raises(ValueError, match="24"):
+        crosshash.load(tmp_path / "whole", bits=24)
+
+
+def test_a_shortened_model_is_one_of_its_own() -> None:
+    net = network()
+    short = shortened(net, 8)
+    assert not {*short.parameters()} & {*net.parameters()}
+    assert shortened(net, 32) is net
+
+
+def test_bits_of_tokens_cannot_be_taken_off() -> None:
+    backbones = {"image": {"name": "features", "dim": 6}}
+    net = crosshash.create("mith", bits=16, nested=[8], backbones=backbones, texts=WORDS)
+    with pytest.raises(ValueError, match=r"each bit of a token of its own.*bits=8"):
+        shortened(net, 8)

@@ -13,6 +13,7 @@ from crosshash.retrieval.neighbours import (
     cosine_scores,
     neighbour_recall,
     pair_recall,
+    partner_recall,
     symmetric_scores,
 )
 
@@ -103,3 +104,23 @@ def test_what_cannot_be_measured_is_refused() -> None:
         neighbour_recall(np.ones((3, 8)), np.ones((3, 2)), ks=[10])
     with pytest.raises(ValueError, match="2 codes for 3 vectors"):
         neighbour_recall(np.ones((2, 8)), np.ones((3, 2)), ks=[1])
+
+
+def test_partners_are_looked_for_among_all_pairs_both_ways(monkeypatch) -> None:
+    rng = np.random.default_rng(4)
+    images = rng.normal(size=(30, 16)).astype(np.float32)
+    texts = images + rng.normal(size=(30, 16)).astype(np.float32)
+    found = partner_recall(images, texts, [1, 5, 30])
+    assert set(found) == {f"{w}_r{k}{a}" for w in ("t2i", "i2t") for k in (1, 5) for a in WAYS}
+    for way, asked, stored in (("t2i", texts, images), ("i2t", images, texts)):
+        for ending, scores in (("", symmetric_scores), ("_asymmetric", asymmetric_scores)):
+            whole = pair_recall(scores(asked, stored), np.arange(30), [1, 5])
+            for k, recall in whole.items():
+                assert found[f"{way}_r{k}{ending}"] == pytest.approx(recall)
+    assert found["t2i_r5_asymmetric"] > found["t2i_r1_asymmetric"] > 1 / 30
+    monkeypatch.setattr("crosshash.retrieval.neighbours._BLOCK", 70)  # two queries at a time
+    assert partner_recall(images, texts, [1, 5]) == pytest.approx(found)
+    assert partner_recall(images[:1], texts[:1]) == {}
+
+
+WAYS = ("", "_asymmetric")

@@ -38,7 +38,8 @@ class StaticText(TextEncoder):
         name: ``static:`` and a name on the Hub or a folder.
         weights: ``"pretrained"``, or ``"random"`` vectors (the files are read all the same).
         max_length: Most tokens of a text; what comes after is cut off.
-        dequantize: Take a table of ``int8`` as floating numbers, which can be trained.
+        dequantize: Take a table of ``int8`` as floating numbers, which can be trained;
+            ``crosshash zoo build`` stores it as ``int8`` again.
         table: Name, type and shape of each of its tensors, as a checkpoint has them.
         assets: Folder where ``save_assets`` has written config and tokenizer.
 

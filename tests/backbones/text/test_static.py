@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -161,6 +162,71 @@ def test_a_table_is_made_of_a_transformer(language_model: Path, tmp_path: Path) 
     assert weighted["bytes"] == made["bytes"]
     static = create_text_encoder(f"static:{tmp_path / 'weighted'}")
     assert static(static.prepare("dog")).pooled.norm().item() == pytest.approx(1)
+
+
+def test_a_shorter_table_has_the_first_tokens_and_reads_texts_by_their_new_numbers(
+    language_model: Path, tmp_path: Path
+) -> None:
+    whole, short = tmp_path / "whole", tmp_path / "short"
+    options = {"dim": 8, "sif": None}
+    convert_static(f"hf:{language_model}", whole, **options)
+    made = convert_static(f"hf:{language_model}", short, most_tokens=12, **options)
+    assert made["tokens"] == 12
+    known = json.loads((whole / "tokenizer.json").read_text())["model"]["vocab"]
+    kept = json.loads((short / "tokenizer.json").read_text())["model"]["vocab"]
+    assert list(kept) == sorted(known, key=known.get)[:12]
+    assert sorted(kept.values()) == list(range(12))
+    encoder = create_text_encoder(f"static:{short}")
+    lost = set(known) - set(kept)
+    text = "a dog runs on the beach and grass"
+    assert lost & set(text.split())
+    ids = encoder.prepare(text)["input_ids"][0].tolist()
+    assert ids == [kept[word] for word in text.split() if word in kept]
+
+
+def test_a_shorter_table_has_every_character_and_neither_marks_nor_other_scripts(
+    language_model: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(language_model, folder)
+    words = json.loads((folder / "tokenizer.json").read_text())
+    vocabulary = words["model"]["vocab"]
+    last = max(vocabulary, key=vocabulary.get)
+    for new in ("é", "##z", "[unused0]"):  # in the place of others, as the model has no more rows
+        old = next(w for w in ("grass", "beach", "girl") if w in vocabulary)
+        vocabulary[new] = vocabulary.pop(old)
+    (folder / "tokenizer.json").write_text(json.dumps(words))
+    made = convert_static(f"hf:{folder}", tmp_path / "made", dim=4, most_tokens=7)
+    kept = json.loads((tmp_path / "made" / "tokenizer.json").read_text())["model"]["vocab"]
+    assert made["tokens"] == len(kept) == 7
+    assert "##z" in kept
+    assert not {"é", "[unused0]", last} & set(kept)
+    with pytest.raises(ValueError, match="most_tokens is at least .*, got 2"):
+        convert_static(f"hf:{folder}", tmp_path / "none", dim=8, most_tokens=2)
+    words["model"] = {"type": "BPE", "vocab": vocabulary, "merges": [], "unk_token": "[UNK]"}
+    (folder / "tokenizer.json").write_text(json.dumps(words))
+    with pytest.raises(ValueError, match="words or WordPiece, and this is one of BPE"):
+        convert_static(f"hf:{folder}", tmp_path / "none", dim=8, most_tokens=9)
+
+
+def test_a_trained_table_becomes_one_of_integers(table: Path, tmp_path: Path) -> None:
+    encoder = create_text_encoder(f"static:{table}", dequantize=True)
+    inputs = encoder.prepare(TEXTS)
+    before = encoder(inputs).pooled.detach()
+    encoder.quantize()
+    after = encoder(inputs).pooled
+    assert encoder.embeddings.dtype == torch.int8
+    assert encoder.scales is not None
+    assert torch.equal(encoder.scales, encoder.scales.half().float())
+    assert not list(encoder.parameters())
+    torch.testing.assert_close(after, before, rtol=0, atol=0.02)
+    state = {name: value.clone() for name, value in encoder.state_dict().items()}
+    encoder.quantize()
+    assert all(torch.equal(value, state[name]) for name, value in encoder.state_dict().items())
+    encoder.save_assets(tmp_path)
+    again = create_text_encoder(**encoder.spec(), assets=tmp_path)
+    again.load_state_dict(state)
+    assert torch.equal(again(inputs).pooled, after)
 
 
 def test_weights_of_tokens_follow_zipf() -> None:
