@@ -24,7 +24,7 @@ def demo(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train AMGFH on drawn scenes, evaluate, index and show it: a few minutes on a CPU.
+    """Train AMGFH on drawn scenes, evaluate, index and show it: a minute on a CPU.
 
     Example: `crosshash demo --output /tmp/demo`
     """
