@@ -201,7 +201,7 @@ def parse_config(values: Mapping[str, Any], where: str = "config") -> Experiment
 
 
 def bundled(kind: Literal["configs", "zoo"]) -> Path:
-    """The folder ``configs`` or ``zoo``: inside an installed package, beside it in a checkout."""
+    """A folder that comes with the package: inside it where installed, beside it in a checkout."""
     package = Path(__file__).resolve().parent
     inside = package / kind
     return inside if inside.is_dir() else package.parent / kind

@@ -17,9 +17,10 @@ from crosshash.search.index import Index
 
 CONFIG = "amgfh/shapes-64"
 _LEAD = (
-    "A network saw {train:,} drawn scenes with their captions, and learnt to give a scene and a "
-    "text that tells of the same things codes of {bits} bits that differ in few of them. Each "
-    "query below found its nearest among {retrieval:,} others by these codes alone."
+    "A network that knew shapes from other scenes saw {train:,} drawn scenes with their captions, "
+    "and learnt to give a scene and a text that tells of the same things codes of {bits} bits that "
+    "differ in few of them. Each query below found its nearest among {retrieval:,} others by these "
+    "codes alone."
 )
 
 

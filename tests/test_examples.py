@@ -13,18 +13,23 @@ import pytest
 from huggingface_hub import constants
 from PIL import Image
 
+from crosshash.backbones import create_image_backbone
+from crosshash.backbones.weights import weight_file
+from crosshash.config import read_config
+
 pytestmark = pytest.mark.filterwarnings("ignore")
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SMALL = {
     "search.py": [],
+    "shapes_backbone.py": ["--scenes", "600"],
     "finetune.py": ["--size", "150", "--epochs", "1"],
     "swap_backbone.py": ["--size", "120", "--epochs", "1"],
     "own_parts.py": ["--size", "150", "--epochs", "1"],
     "clip_head.py": ["--epochs", "1", "--bits", "16"],
     "hash_your_embeddings.py": ["--size", "300", "--epochs", "2", "--bits", "16"],
 }
-# Examples that need a folder of one's own have tests of their own below.
-ALONE = sorted(set(SMALL) - {"clip_head.py", "swap_backbone.py"})
+# The others have tests of their own below.
+ALONE = sorted(set(SMALL) - {"clip_head.py", "shapes_backbone.py", "swap_backbone.py"})
 
 
 Run = Callable[[str, list[str]], str]
@@ -73,6 +78,17 @@ def test_an_example_runs(name: str, run: Run) -> None:
         "hash_your_embeddings.py": "300 vectors as 16 bits each by a model of 0.",
     }[name]
     assert expected in done
+
+
+def test_the_backbone_that_is_made_is_that_of_the_recipes(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "w.safetensors"
+    done = run("shapes_backbone.py", [*SMALL["shapes_backbone.py"], "-o", str(file)])
+    assert "average precision of labels 0." in done
+    part = read_config("amgfh/shapes-64").backbones["image"]
+    options = {**part.options, "weights": file}
+    made, shipped = (create_image_backbone(part.name, **o) for o in (options, part.options))
+    assert made.spec() == shipped.spec()
+    assert file.stat().st_size == weight_file(part.options["weights"]).stat().st_size
 
 
 def test_backbones_are_swapped_and_words_for_a_language_model(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import yaml
+
+from crosshash.config import bundled
 
 ROOT = Path(__file__).parents[1]
 PROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
@@ -33,6 +36,15 @@ def test_the_workflow_runs_the_same_checks_as_everyone_on_the_oldest_python() ->
               for name in re.findall(r"[\w-]+", group)}  # fmt: skip
     section = PROJECT.partition("[project.optional-dependencies]")[2].partition("\n[")[0]
     assert extras == set(re.findall(r"^([\w-]+) =", section, re.MULTILINE)) - {"dev"}
+
+
+def test_every_folder_that_comes_with_the_package_is_in_wheel_and_archive() -> None:
+    folders = set(get_args(get_type_hints(bundled)["kind"]))
+    _, _, wheel = PROJECT.partition("[tool.hatch.build.targets.wheel.force-include]")
+    wheel, _, archive = wheel.partition("[tool.hatch.build.targets.sdist]")
+    assert set(re.findall(r'^(\w+) = "crosshash/\1"$', wheel, re.MULTILINE)) == folders
+    assert folders <= set(re.findall(r'"([^"]+)"', archive.partition("\n[")[0]))
+    assert all(bundled(name).is_dir() for name in folders)
 
 
 def test_every_dependency_has_a_lowest_version() -> None:

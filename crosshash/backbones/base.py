@@ -16,7 +16,6 @@ from PIL import Image as PILImage
 from torch import Tensor, nn
 from torch.nn import functional
 
-from crosshash.files import locate
 from crosshash.registry import Registry
 
 Texts = str | Sequence[str] | npt.NDArray[Any] | Tensor
@@ -190,57 +189,6 @@ def fingerprint(module: ImageBackbone | TextEncoder) -> str:
     return digest_of(module.spec(), module.state_dict().items())
 
 
-def load_weight_file(module: nn.Module, path: str | Path, *, drop: Sequence[str] = ()) -> None:
-    """Load a safetensors file into a module; every tensor must find its place.
-
-    Args:
-        module: Takes the weights; floating tensors are cast to its type.
-        path: As ``crosshash.files.locate`` takes it.
-        drop: Names of submodules that the module has lost (its classifier); their tensors in the
-            file are left out.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is no safetensors file, or tensors are missing, left over or of another
-            shape; the message names them.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        file = locate(path)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"weights: {error}; or say 'pretrained' or 'random'") from None
-    try:
-        found = load_file(file)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(
-            f"{file}: not a safetensors file ({error}); convert the weights with "
-            "safetensors.torch.save_file"
-        ) from error
-    prefixes = tuple(f"{name}." for name in drop)
-    found = {key: value for key, value in found.items() if not key.startswith(prefixes)}
-    wanted = module.state_dict()
-    # Files written by tools that keep parameters only lack this counter, which eval never reads.
-    missing = [k for k in wanted if k not in found and not k.endswith("num_batches_tracked")]
-    problems = {
-        "missing": missing,
-        "unexpected": [k for k in found if k not in wanted],
-        "of another shape": [
-            f"{k} {tuple(found[k].shape)}, expected {tuple(wanted[k].shape)}"
-            for k in wanted
-            if k in found and found[k].shape != wanted[k].shape
-        ],
-    }
-    told = [f"{kind}: {_some(names)}" for kind, names in problems.items() if names]
-    if told:
-        raise ValueError(
-            f"{file} does not fit {type(module).__name__}; tensors {'; '.join(told)}. Give the "
-            "file of this very architecture, with the same image size and model options"
-        )
-    module.load_state_dict(found, strict=False)
-
-
 def check_features(rows: Any, dim: int, what: str) -> Tensor:
     """Precomputed features as a ``float32`` tensor (n, d) on the CPU.
 
@@ -301,8 +249,3 @@ def _numbers(rows: Any, what: str) -> npt.NDArray[Any]:
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{what}: expected an array of numbers (n, d), got {array.dtype}")
     return np.ascontiguousarray(array, dtype=np.float32)
-
-
-def _some(names: Sequence[str], most: int = 5) -> str:
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

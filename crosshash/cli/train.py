@@ -34,7 +34,7 @@ def demo(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train AMGFH on drawn scenes, evaluate, index and show it: a few minutes on a CPU.
+    """Train AMGFH on drawn scenes, evaluate, index and show it: a minute on a CPU.
 
     With `--photos FOLDER`, index one's own pictures with the model `photos` that comes with the
     package, 8 bytes each, and write a page of what texts find among them. The index is kept: the

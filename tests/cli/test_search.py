@@ -357,7 +357,9 @@ def test_an_index_chooses_no_model_but_one_of_the_zoo(
     monkeypatch.chdir(tmp_path)
     if named == "amgfh-shapes-64":
         run("search", "a red circle", "-i", index)
-        (tmp_path / named).mkdir()  # which would be loaded in its place
+        (tmp_path / named).mkdir()
+        run("search", "a red circle", "-i", index)
+        (tmp_path / named / "config.json").write_text("{}")  # which would be loaded in its place
 
     def load(*_: object, **__: object) -> None:
         raise AssertionError("loaded")

@@ -90,7 +90,7 @@ def test_models_stand_in_the_order_of_their_lengths() -> None:
 def test_rows_have_what_was_measured_and_what_was_printed() -> None:
     rows = {row["name"]: row for row in model_rows(list_models())}
     assert rows["amgfh-shapes-64"]["status"] == "local"
-    assert 0.3 < rows["amgfh-shapes-64"]["MAP i→t"] < 1
+    assert 0.8 < rows["amgfh-shapes-64"]["MAP i→t"] < 1
     assert rows["mdffh-mirflickr-64"]["status"] == "recipe"
     assert rows["mdffh-mirflickr-64"]["MAP i→t"] is None
     assert rows["mdffh-mirflickr-64"]["paper i→t"] == 0.7879

@@ -8,8 +8,8 @@ from crosshash import HashModel
 
 def test_a_model_says_what_it_is_in_a_line_or_two(model: HashModel) -> None:
     assert repr(model) == (
-        "AMGFHNet(amgfh, 64 bits, image: resnet10t, text: bow of 143 words (frozen), "
-        "float32 on cpu)"
+        "AMGFHNet(amgfh, 64 bits, image: resnet10t (frozen), text: bow of 143 words "
+        "(frozen), float32 on cpu)"
     )
     other = crosshash.load("mdffh-wiki-64", dtype=torch.bfloat16)
     assert str(other) == (

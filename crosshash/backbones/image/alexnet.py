@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from crosshash.backbones.base import IMAGE_BACKBONES, Features, ImageBackbone, load_weight_file
+from crosshash.backbones.base import IMAGE_BACKBONES, Features, ImageBackbone
 from crosshash.backbones.image.pixels import pixel_config, pixel_transform
+from crosshash.backbones.weights import load_weight_file
 
 _IMAGENET: dict[str, Any] = {
     "mean": (0.485, 0.456, 0.406),

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from crosshash.backbones.base import IMAGE_BACKBONES, Features, ImageBackbone, load_weight_file
+from crosshash.backbones.base import IMAGE_BACKBONES, Features, ImageBackbone
 from crosshash.backbones.image.pixels import pixel_config, pixel_transform
+from crosshash.backbones.weights import load_weight_file
 
 # The side of the published network's input and mean image, and of the map that fc6 reads.
 SIDE = 224

@@ -11,10 +11,11 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from crosshash.backbones.base import IMAGE_BACKBONES, Features, ImageBackbone, load_weight_file
+from crosshash.backbones.base import IMAGE_BACKBONES, Features, ImageBackbone
 from crosshash.backbones.forward import evaluating
 from crosshash.backbones.image._blocks import freeze_all_but_last
 from crosshash.backbones.image.pixels import pixel_config, pixel_transform
+from crosshash.backbones.weights import load_weight_file
 from crosshash.registry import nearest
 
 # With what timm's constructors meet options of the wrong kind: few of them are checked.
@@ -40,8 +41,9 @@ class TimmBackbone(ImageBackbone):
 
     Args:
         name: A timm name, with or without a pretrained tag.
-        weights: ``"pretrained"`` (timm downloads them from the Hub), ``"random"``, or the path of
-            a safetensors file in timm's names.
+        weights: ``"pretrained"`` (timm downloads them from the Hub), ``"random"``, the path of a
+            safetensors file in timm's names, or the name of weights that come with the package
+            (``"shapes-resnet10t"``).
         image_size: Height and width, or one number for both; default: the model's own.
         preprocess: Replaces parts of the model's own preprocessing: ``mean``, ``std`` (of pixels
             in [0, 1]), ``interpolation``, ``crop_pct``, ``crop_mode``.

@@ -201,7 +201,7 @@ def test_a_shorter_table_has_every_character_and_neither_marks_nor_other_scripts
     assert made["tokens"] == len(kept) == 7
     assert "##z" in kept
     assert not {"é", "[unused0]", last} & set(kept)
-    with pytest.raises(ValueError, match="most_tokens is at least .*, got 2"):
+    with pytest.raises(ValueError, match=r"most_tokens is at least .*, got 2"):
         convert_static(f"hf:{folder}", tmp_path / "none", dim=8, most_tokens=2)
     words["model"] = {"type": "BPE", "vocab": vocabulary, "merges": [], "unk_token": "[UNK]"}
     (folder / "tokenizer.json").write_text(json.dumps(words))
