@@ -88,6 +88,7 @@ class ExperimentConfig(Section):
         without_labels: Settings that lie over all others where the data set has no labels.
         seed: Of weights, order and dropout.
         paper: The paper's own figures.
+        limits: What a model of this config has seen and what it cannot do, for its card.
     """
 
     method: str
@@ -105,6 +106,7 @@ class ExperimentConfig(Section):
     # Multiplied by a million for each epoch's own; NumPy takes none below 0.
     seed: int = Field(default=0, ge=0, lt=2**32)
     paper: dict[str, Any] = Field(default_factory=dict)
+    limits: str = ""
 
     @field_validator("bits")
     @classmethod

@@ -15,6 +15,7 @@ import numpy as np
 from crosshash.backbones.text.static import StaticText
 from crosshash.config import read_config
 from crosshash.data.dataset import PairedDataset
+from crosshash.data.load import load_dataset
 from crosshash.experiment.assembly import read_data
 from crosshash.experiment.evaluation import evaluate
 from crosshash.experiment.run import Result, train
@@ -39,6 +40,7 @@ from crosshash.training.files import CHECKPOINT
 
 CHECKPOINTS = "checkpoints"
 _GOLDEN = 4
+_DRAWN = "shapes"  # a data set that comes with the package
 
 
 @dataclass(frozen=True)
@@ -225,6 +227,7 @@ def _store(
         model.info.figures = {**report.as_dict(), **kept}
     folder = output / CHECKPOINTS / name
     inputs = _golden_inputs(result.dataset, result.protocol.query, result.captions)
+    alias = find_manifest(name).alias
     save(model, folder, dtype=dtype, golden=inputs)
     load(folder)  # checks its golden codes
     known = recipe(config)
@@ -235,6 +238,7 @@ def _store(
         bits=known.bits,
         variant=known.variant,
         status="local",
+        alias=alias,
         config=known.config,
         folder=f"{CHECKPOINTS}/{name}",
         files=file_entries(folder, files_of(folder)),
@@ -247,6 +251,10 @@ def _store(
 
 
 def _golden_inputs(dataset: PairedDataset, query: Any, captions: str) -> tuple[Any, Any]:
+    """A few queries; where these are pictures of others, which stay with them, drawn scenes."""
+    if not isinstance(dataset.images, np.ndarray) and dataset.name != _DRAWN:
+        dataset, protocol = load_dataset(_DRAWN, n=3 * _GOLDEN, query=_GOLDEN, train=_GOLDEN)
+        query = protocol.query
     few = dataset.select(np.asarray(query)[:_GOLDEN])
     images: Any = few.images
     if not isinstance(images, np.ndarray):

@@ -264,6 +264,7 @@ def _shown(text: Any) -> str:
 
 
 def _limits(model: HashModel, dataset: str) -> str:
+    own = str(model.info.experiment.get("limits") or "")
     limits = ["The codes rank items by the labels above"]
     if dataset:
         limits[0] += f", measured on {_shown(dataset)} only"
@@ -277,4 +278,4 @@ def _limits(model: HashModel, dataset: str) -> str:
         limits.append(
             "It reads features, not pictures: they must be computed exactly as for its training."
         )
-    return " ".join(limits)
+    return " ".join([*limits, *([_shown(own)] if own else [])])
