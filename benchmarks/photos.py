@@ -6,8 +6,8 @@ Each MODEL is a run, a checkpoint or a model of the zoo that reads photographs a
 on the 1,000 query photographs, which no training has seen, at each of its lengths: R@k of a
 photograph's first caption and the photograph itself among the 1,000, also before the signs; and
 the first ten hits of the 40 queries in unseen_words.csv, whose words are in no caption of any
-other photograph (this is checked). A hit counts if one of its five captions has a word of what is meant.
-Texts are ranked by asymmetric distance. --words prints each query.
+other photograph (this is checked). A hit counts if one of its five captions has a word of what is
+meant. Texts are ranked by asymmetric distance. --words prints each query.
 """
 
 from __future__ import annotations

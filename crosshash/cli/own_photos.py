@@ -29,7 +29,7 @@ QUERIES = (
     "someone riding a bicycle",
     "a crowd in a city street",
 )
-HITS = 6
+HITS = 5
 _LEAD = (
     "{items:,} pictures of {folder}, each as a code of {bits} bits: {bytes} bytes. A text becomes "
     "such a code as well, and the pictures whose codes differ from it in the fewest bits that it "

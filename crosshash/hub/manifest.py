@@ -260,10 +260,11 @@ def list_models(
 
 
 def model_rows(manifests: list[Manifest]) -> list[dict[str, Any]]:
-    """Rows of the table that ``crosshash models`` shows: name, status, measured and printed MAP."""
+    """Rows of the table that ``crosshash models`` shows: names, status, measured and printed MAP."""
     return [
         {
             "name": manifest.name,
+            "alias": manifest.alias,
             "status": manifest.status,
             "bits": manifest.bits,
             "MAP i→t": manifest.figures and manifest.figures.map_i2t,
