@@ -13,7 +13,8 @@ from pathlib import Path
 
 import crosshash
 from crosshash.data.readers.shapes import shapes
-from crosshash.images import SUFFIXES
+from crosshash.images import SUFFIXES, as_image_source
+from crosshash.reports.samples import Sample, sample_sheet
 
 
 def main() -> None:
@@ -22,6 +23,7 @@ def main() -> None:
     parser.add_argument("--model", default="amgfh-shapes-64")
     parser.add_argument("--pictures", type=Path)
     parser.add_argument("--index", type=Path, help="where to keep the index")
+    parser.add_argument("--sheet", type=Path, help="a picture file, to show what is found")
     options = parser.parse_args()
 
     # %% A model has two hash functions. It reads pictures from files or from arrays.
@@ -51,6 +53,14 @@ def main() -> None:
     # Ranked by the query's real values; beside it the number of bits that differ.
     for item, real, bits in zip(found.ids[0], found.asymmetric[0], found.distances[0], strict=True):
         print(f"{real:6.2f} {bits:3d}  {item}")
+
+    # %% What it found, side by side.
+    source = as_image_source(pictures)
+    shown = [Sample(item, source[ids.index(item)]) for item in found.ids[0]]
+    sheet = sample_sheet(shown, columns=5, width=160, lines=1, title=options.query)
+    if options.sheet:
+        sheet.save(options.sheet)
+    # %show sheet
 
     # %% An item is taken out by its name.
     nearest = found.ids[0][0]

@@ -61,6 +61,7 @@ def test_every_line_of_a_script_is_in_its_notebook_but_the_parser(generator: Any
         code = script.read_text(encoding="utf-8").partition('"""\n\n')[2]
         lost = [line.strip() for line in code.splitlines() if line.strip() not in lines]
         lost = [line for line in lost if line and line.removeprefix("# ").strip("% ") not in words]
+        lost = [line for line in lost if line.removeprefix("# %show ") not in lines]
         allowed = (r"from __future__ .*|import argparse|def main\(\).*|main\(\)|if __name__ .*"
                    r"|parser\..*|.*parser\.parse_args\(\)|parser = .*")  # fmt: skip
         assert [line for line in lost if not re.fullmatch(allowed, line)] == []
@@ -118,4 +119,6 @@ def test_a_notebook_runs(
             assert set(SMALL[path.stem]) <= set(vars(names["options"]))
             vars(names["options"]).update(SMALL[path.stem])
     assert re.search(PRINTED[path.stem], capsys.readouterr().out, re.DOTALL)
+    if path.stem == "search":
+        assert names["sheet"].size == (16 + 5 * (160 + 16), names["sheet"].height)
     assert list(tmp_path.iterdir()) == []

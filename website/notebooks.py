@@ -1,8 +1,9 @@
 """Notebooks made of example scripts: ``python website/notebooks.py`` writes them.
 
 A comment ``# %%`` in ``main`` begins a cell; its words, and those of the lines right below it,
-stand above the cell. The parser's options become a cell of names and their defaults. An example
-without such a comment has no notebook.
+stand above the cell. ``# %show NAME`` is a line ``NAME``, by which a notebook shows what the script
+saves. The parser's options become a cell of names and their defaults. An example without any
+``# %%`` has no notebook.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ def notebook(path: Path) -> str:
     cells += map(_code, others)
     cells += [_words("What the script takes as arguments:"), _code(_options(parser))]
     for words, lines in zip(parts[::2], parts[1::2], strict=True):
-        cells += [_words(re.sub(r"\n *# ", " ", words)), _code(dedent(lines))]
+        code = re.sub(r"^# %show (?=\w+$)", "", dedent(lines), flags=re.MULTILINE)
+        cells += [_words(re.sub(r"\n *# ", " ", words)), _code(code)]
     for number, cell in enumerate(cells):
         cell["id"] = f"{path.stem}-{number}".replace("_", "-")  # else random ones
     about = {
@@ -99,7 +101,7 @@ def _about(module: ast.Module, name: str) -> str:
     parts = [f"# {title}", rest[:1].upper() + rest[1:]]
     parts += [" ".join(text.split()) for text in others if not text.startswith("python ")]
     told = re.sub(r"--(\w+)", r"`options.\1`", "\n\n".join(parts)).replace("``", "`")
-    needs = "crosshash is to be [installed](../../docs/install.md)."
+    needs = "[Install](../../docs/install.md) crosshash first."
     return f"{told}\n\nThe same as a script: [{name}](../{name}). {needs}"
 
 
