@@ -45,7 +45,6 @@ class Drawn:
     """All that is known of a method's network and training.
 
     Attributes:
-        inputs: Shapes of an item that comes in, by source: image slots and ``"text"``.
         boxes: Of the two hash functions, by path, in order.
         sides: Which function each of them is in: ``"image"``, ``"text"``, or ``"both"``.
         ends: From which boxes the codes F and G come.
@@ -56,7 +55,6 @@ class Drawn:
         names: Names of the encoders by path.
     """
 
-    inputs: dict[str, str]
     boxes: dict[str, Box]
     sides: dict[str, str]
     ends: dict[str, set[str]]
@@ -77,13 +75,13 @@ def drawn(method: str) -> Drawn:
     config = read_config(ROOT / "configs" / method / "base.yaml", {"data": "mirflickr"})
     with torch.device("meta"):
         net = _network(config)
-    inputs, boxes, sides, ends = _flow(net)
+    boxes, sides, ends = _flow(net)
     widths = {slot: net.backbone(slot).dim for slot in net.slots}
     training, steps = _training(config, widths, set(boxes))
     frozen = {f"backbones.{slot}" for slot in net.slots if config.backbones[slot].frozen}
     names = {f"backbones.{slot}": config.backbones[slot].name for slot in net.slots}
     names["text"] = config.text.name
-    return Drawn(inputs, boxes, sides, ends, net.bits, training, steps, frozen, names)
+    return Drawn(boxes, sides, ends, net.bits, training, steps, frozen, names)
 
 
 def _network(config: ExperimentConfig, widths: dict[str, int] | None = None) -> HashModel:
@@ -97,7 +95,7 @@ def _network(config: ExperimentConfig, widths: dict[str, int] | None = None) -> 
         else:
             backbones[slot] = {"name": part.name, **part.options, "weights": "random"}
     if config.text.name == "bow":
-        size = config.text.options["size"]
+        size = config.text.options.get("size", VECTOR)
         words = {"name": "bow", "vocabulary": [f"word{number}" for number in range(size)]}
     else:
         words = {"name": config.text.name, "dim": VECTOR, **config.text.options}
@@ -110,20 +108,16 @@ def _network(config: ExperimentConfig, widths: dict[str, int] | None = None) -> 
     )
 
 
-def _flow(
-    net: HashModel,
-) -> tuple[dict[str, str], dict[str, Box], dict[str, str], dict[str, set[str]]]:
+def _flow(net: HashModel) -> tuple[dict[str, Box], dict[str, str], dict[str, set[str]]]:
     """Sends pictures and texts without numbers through a network."""
-    pictures, inputs = {}, {}
+    pictures = {}
     for slot in net.slots:
         backbone = net.backbone(slot)
         size = backbone.spec().get("image_size", ())
         size = (size, size) if isinstance(size, int) else size
         shape = (3, *size) if backbone.reads_pixels else (backbone.dim,)
         pictures[slot] = torch.empty(2, *shape, device="meta")
-        inputs[slot] = "×".join(f"{n:,}" for n in shape)
     rows = {net.text.name: torch.empty(2, net.text.dim, device="meta")}
-    inputs["text"] = f"{net.text.dim:,}"
     net.eval()
     image, text = Trace(net), Trace(net)
     with torch.no_grad():
@@ -141,7 +135,7 @@ def _flow(
         widths = boxes[path].widths
         made = dict(zip(("pooled", "map"), widths[-1].split(" + "), strict=False))
         widths[-1] = " + ".join(made[part] for part in parts if part in made)
-    return inputs, boxes, sides, ends
+    return boxes, sides, ends
 
 
 def _training(
