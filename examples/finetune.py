@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="folder for the run")
     options = parser.parse_args()
 
+    # %% The model to start from, and what is to change in the config by which it was trained.
     start = crosshash.load(options.model)
     drawn = {"name": "shapes", "options": {"n": options.size, "seed": 1}, "validation": 0}
     own = {"name": "imagefolder", "root": options.root, "validation": 0}
@@ -39,6 +40,7 @@ def main() -> None:
     # The model carries the config it was trained by; here is what differs.
     config = parse_config(merge(start.info.experiment, changes))
 
+    # %% The same training twice: from the model's weights, and from random ones.
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for name, model in {"fine-tuned": start, "from scratch": None}.items():
@@ -49,6 +51,7 @@ def main() -> None:
                 row |= {"MAP i→t": result.report.i2t.map, "MAP t→i": result.report.t2i.map}
                 row["chance"] = result.report.i2t.chance
             rows.append(row)
+    # %% MAP is the mean average precision in both directions; `chance` is what random codes get.
     print(markdown_table(rows))
 
 

@@ -37,11 +37,14 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
 
+    # %% Row i of both files is a pair.
     if options.images and options.texts:
         images, texts = read_vectors(options.images), read_vectors(options.texts)
     else:
         images, texts = made_up(options.size)
 
+    # %% Some pairs are held out; the table says how well their codes find each other, beside codes
+    # that are made without training.
     with tempfile.TemporaryDirectory() as folder:
         place = options.output or Path(folder) / "model"
         crosshash.fit(
@@ -51,6 +54,7 @@ def main() -> None:
         size = sum(file.stat().st_size for file in place.iterdir())
     print(markdown_table(model.info.figures["fit"]["rows"]))
 
+    # %% Codes of all images are searched by one text.
     index = crosshash.Index.for_model(model)
     index.add(model.encode_image(images), range(len(images)))
     values = model.encode_text(texts[:1], output="real")  # the signs alone find less

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import crosshash
 from crosshash.data.readers.shapes import shapes
-from crosshash.images import SUFFIXES
+from crosshash.images import SUFFIXES, as_image_source
+from crosshash.reports.samples import Sample, sample_sheet
 
 
 def main() -> None:
@@ -22,8 +23,10 @@ def main() -> None:
     parser.add_argument("--model", default="amgfh-shapes-64")
     parser.add_argument("--pictures", type=Path)
     parser.add_argument("--index", type=Path, help="where to keep the index")
+    parser.add_argument("--sheet", type=Path, help="a picture file, to show what is found")
     options = parser.parse_args()
 
+    # %% A model has two hash functions. It reads pictures from files or from arrays.
     model = crosshash.load(options.model)
     if options.pictures:
         pictures = sorted(p for p in options.pictures.rglob("*") if p.suffix.lower() in SUFFIXES)
@@ -32,6 +35,8 @@ def main() -> None:
         dataset, _ = shapes(n=300, seed=7)
         pictures, ids = dataset.images, list(dataset.ids)
 
+    # %% Pictures become codes, and the index keeps them with their names. It is a folder, and knows
+    # by which model its codes were made.
     index = crosshash.Index.for_model(model, {"model": options.model})
     index.add(model.encode_image(pictures), ids)
     with tempfile.TemporaryDirectory() as folder:
@@ -39,6 +44,8 @@ def main() -> None:
         index.save(place)
         loaded = crosshash.Index.load(place)
 
+    # %% A question is a sentence. Its code is left as real numbers, by which items at one distance
+    # are told apart.
     loaded.check_model(model)  # a model trained again has other codes, and is refused
     values = model.encode_text(options.query, output="real")
     found = loaded.search(values, topk=5, rank="asymmetric")
@@ -47,6 +54,15 @@ def main() -> None:
     for item, real, bits in zip(found.ids[0], found.asymmetric[0], found.distances[0], strict=True):
         print(f"{real:6.2f} {bits:3d}  {item}")
 
+    # %% What it found, side by side.
+    source = as_image_source(pictures)
+    shown = [Sample(item, source[ids.index(item)]) for item in found.ids[0]]
+    sheet = sample_sheet(shown, columns=5, width=160, lines=1, title=options.query)
+    if options.sheet:
+        sheet.save(options.sheet)
+    # %show sheet
+
+    # %% An item is taken out by its name.
     nearest = found.ids[0][0]
     loaded.remove([nearest])
     print(f"without {nearest}: {loaded.search(values, topk=1, rank='asymmetric').ids[0][0]}")

@@ -47,6 +47,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="folder for the runs")
     options = parser.parse_args()
 
+    # %% What all trials have in common, and what each has of its own.
     drawn = {"n": options.size} if options.data == "shapes" else {}
     base: dict[str, Any] = {
         "method": options.method,
@@ -63,6 +64,7 @@ def main() -> None:
             "backbones": {"image": backbone(options.cnn)},
             "text": {"name": options.text, "frozen": True},
         }
+    # %% A training for each.
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for number, (name, parts) in enumerate(trials.items()):
@@ -72,6 +74,7 @@ def main() -> None:
                 raise SystemExit("a table of MAP needs labels; see --data and --root")
             maps = {"MAP i→t": result.report.i2t.map, "MAP t→i": result.report.t2i.map}
             rows.append({"encoders": name, **maps, "chance": result.report.i2t.chance})
+    # %% MAP is the mean average precision in both directions; `chance` is what random codes get.
     print(markdown_table(rows))
 
 

@@ -20,7 +20,7 @@ from crosshash.config import read_config
 pytestmark = pytest.mark.filterwarnings("ignore")
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SMALL = {
-    "search.py": [],
+    "search.py": ["--sheet", "found.png"],
     "shapes_backbone.py": ["--scenes", "600"],
     "finetune.py": ["--size", "150", "--epochs", "1"],
     "swap_backbone.py": ["--size", "120", "--epochs", "1"],
@@ -69,7 +69,7 @@ def test_every_example_is_run_here() -> None:
 
 
 @pytest.mark.parametrize("name", ALONE)
-def test_an_example_runs(name: str, run: Run) -> None:
+def test_an_example_runs(name: str, run: Run, tmp_path: Path) -> None:
     done = run(name, SMALL[name])
     expected = {
         "search.py": "scene-",
@@ -78,6 +78,9 @@ def test_an_example_runs(name: str, run: Run) -> None:
         "hash_your_embeddings.py": "300 vectors as 16 bits each by a model of 0.",
     }[name]
     assert expected in done
+    if name == "search.py":
+        with Image.open(tmp_path / "found.png") as sheet:
+            assert sheet.size[0] > 5 * 160  # five pictures side by side
 
 
 def test_the_backbone_that_is_made_is_that_of_the_recipes(run: Run, tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ import sys
 from functools import partial
 from types import ModuleType
 
+from network_figure import figure
+from networks import CLASSES, VECTOR, Drawn, Step, drawn
 from page import ROOT, Made, fenced, section, table, text
 from result_rows import rows_of
 
@@ -82,6 +84,8 @@ def _page(name: str) -> str:
         "## Use",
         fenced(f"crosshash train {name}/wiki-64    # or any config below", "bash"),
         *_shipped(name),
+        "## Figure",
+        *_figure(name),
         *_code(name, method),
         "## Configs",
         *_configs(name),
@@ -102,6 +106,49 @@ def _shipped(name: str) -> list[str]:
         return ["No checkpoint comes with the package: the command trains one."]
     links = ", ".join(f"[{model.name}](zoo/{model.name}.yaml)" for model in models)
     return [f"Trained already: {links}."]
+
+
+def _figure(name: str) -> list[str]:
+    """The network as a figure, and what its training does in a table."""
+    found = drawn(name)
+    caption = (
+        f"The network that <code>configs/{name}/base.yaml</code> makes, with the modules' names in "
+        "a checkpoint, their classes, and the shapes of one item."
+    )
+    if "features" in found.names.values():
+        caption += f" The vectors' {VECTOR} values are an example."
+    if found.training:
+        caption += " Dashed boxes are not kept"
+        caption += f"; labels are {CLASSES}, as MIRFLICKR-25K's." if _labels(found) else "."
+    drawing = figure(title(name), found)
+    rows = [_step(number, step) for number, step in enumerate(found.steps, 1)]
+    steps = table(
+        ["step of training", "what it changes", "its terms, and what they come from"], rows
+    )
+    return [
+        f'<figure class="network">\n{drawing}\n<figcaption>{caption}</figcaption>\n</figure>',
+        f'<div class="steps" markdown>\n\n{steps}\n\n</div>',
+    ]
+
+
+def _labels(found: Drawn) -> bool:
+    """Whether a figure shows the number of labels."""
+    return any(str(CLASSES) in " ".join(box.widths) for box in found.training.values())
+
+
+def _step(number: int, step: Step) -> list[str]:
+    when = "<br>before the first epoch" if step.once else ""
+    changed = ", ".join(f"`{path}`" for path in step.trains)
+    terms = [
+        f"`{term}`: " + ", ".join(f"`{path}`" for path in sorted(reads))
+        for term, reads in step.terms.items()
+    ]
+    solved = step.solves.replace("|", "\\|")
+    return [
+        f"{number}. {step.phase}{when}",
+        changed or "in closed form",
+        "<br>".join(terms) or solved,
+    ]
 
 
 def _code(name: str, method: type[Algorithm]) -> list[str]:

@@ -14,8 +14,9 @@ class Made:
     """A page that does not stand in ``docs``.
 
     Attributes:
-        uri: Its place among the pages: ``"methods/dcmh.md"``.
-        write: Gives its Markdown, whose links are relative to ``base``.
+        uri: Its place among the pages: ``"methods/dcmh.md"``. What does not end in ``.md`` is a
+            file to download, which no navigation shows.
+        write: Gives its text, Markdown whose links are relative to ``base``.
         stands_for: Files and folders of the repository; links to them lead to this page.
         base: Folder of the repository that its links are relative to.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import api_pages
 import method_pages
 import model_pages
+import notebook_pages
 import standing_pages
 from page import Made
 from repository_links import Links as Links
@@ -12,12 +13,14 @@ from repository_links import Links as Links
 
 def made() -> list[Made]:
     """In the order in which the navigation shows those of a folder."""
-    rooms = (method_pages, model_pages, api_pages, standing_pages)
+    rooms = (method_pages, model_pages, api_pages, standing_pages, notebook_pages)
     return [page for room in rooms for page in room.pages()]
 
 
 def expanded(nav: list[object], uris: list[str]) -> list[object]:
     """A navigation in which each ``folder/*`` is all pages of that folder that are made.
+
+    Files that are no pages, such as notebooks to download, have no place in it.
 
     Args:
         nav: As in ``mkdocs.yml``.
@@ -29,7 +32,7 @@ def expanded(nav: list[object], uris: list[str]) -> list[object]:
             found.append({k: expanded(v, uris) if isinstance(v, list) else v
                           for k, v in entry.items()})  # fmt: skip
         elif isinstance(entry, str) and entry.endswith("/*"):
-            found += [uri for uri in uris if uri.startswith(entry[:-1])]
+            found += [u for u in uris if u.startswith(entry[:-1]) and u.endswith(".md")]
         else:
             found.append(entry)
     return found

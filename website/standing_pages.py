@@ -49,7 +49,11 @@ def _list_of_examples() -> str:
 def _example(path: Path) -> str:
     # The docstring stands in the code, where its commands keep their lines.
     code = fenced(path.read_text(encoding="utf-8"), "python")
-    return f"# {path.name}\n\n{_about(path)[0]}\n\n{code}"
+    parts = [f"# {path.name}", _about(path)[0]]
+    notebook = f"examples/notebooks/{path.stem}.ipynb"
+    if (ROOT / notebook).is_file():
+        parts.append(f"The same in cells: [{path.stem}.ipynb]({notebook}).")
+    return "\n\n".join([*parts, code])
 
 
 def _commands() -> str:
