@@ -260,7 +260,7 @@ def list_models(
 
 
 def model_rows(manifests: list[Manifest]) -> list[dict[str, Any]]:
-    """Rows of the table that ``crosshash models`` shows: names, status, measured and printed MAP."""
+    """Rows of the table that ``crosshash models`` shows: names, status, measured, printed MAP."""
     return [
         {
             "name": manifest.name,

@@ -60,7 +60,9 @@ def test_every_manifest_is_whole() -> None:
             folder = bundled("zoo") / str(manifest.folder)
             names = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
             assert names == {*manifest.files, CARD}
-            assert sum(path.stat().st_size for path in folder.iterdir()) < 2_000_000
+            # The model of photographs has its image network with it.
+            most = 18_000_000 if manifest.alias == "photos" else 2_000_000
+            assert sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) < most
             for name, entry in manifest.files.items():
                 assert sha256(folder / name) == entry.sha256
 
