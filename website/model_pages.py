@@ -41,9 +41,10 @@ def _index() -> str:
             str(model.bits),
             *_figures(model),
             _megabytes(model),
-            f'`crosshash.load("{model.name}")`',
+            f'`crosshash.load("{model.alias or model.name}")`',
         ]
-        for model in list_models(status="local")
+        # What reads anyone's data comes first.
+        for model in sorted(list_models(status="local"), key=lambda model: model.alias is None)
     ]
     head = ["model", "bits", "MAP i→t / t→i", "chance", "size", "load"]
     parts = [
