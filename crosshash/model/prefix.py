@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -98,7 +100,20 @@ def shortened(net: HashModel, bits: int) -> HashModel:
             module.cut(bits)
     short.bits = bits
     short.nested = tuple(length for length in net.nested if length < bits)
+    short.info.figures = _figures(short.info.figures, bits)
     return short
+
+
+def _figures(figures: Mapping[str, Any], bits: int) -> dict[str, Any]:
+    """Those of a shorter length, and what is known of all lengths, as their calibration."""
+    nested = figures.get("nested", {})
+    measured = {"learned", "nested"}.union(*nested.values())
+    shorter = {k: found for k, found in nested.items() if int(k) < bits}
+    return {
+        **{name: value for name, value in figures.items() if name not in measured},
+        **nested.get(str(bits), {}),
+        **({"nested": shorter} if shorter else {}),
+    }
 
 
 def _cut(module: nn.Module, whole: int, bits: int) -> nn.Module:

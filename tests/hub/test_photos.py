@@ -64,6 +64,11 @@ def test_it_is_one_model_at_three_lengths(photos: crosshash.HashModel, bits: int
     assert short.lengths == tuple(k for k in (32, 64, 128) if k <= bits)
     text = "a dog in the snow"
     assert np.array_equal(short.encode_text(text), photos.encode_text(text, bits=bits))
+    whole, own = photos.info.figures, short.info.figures
+    assert own["calibration"] == whole["calibration"]
+    assert own["map_i2t"] == (whole if bits == 128 else whole["nested"][str(bits)])["map_i2t"]
+    assert own["record"]["bits"] == bits
+    assert set(own.get("nested", {})) == {str(k) for k in short.nested}
 
 
 def test_short_names_are_of_that_model_alone() -> None:
