@@ -75,16 +75,14 @@ class ExperimentConfig(Section):
         nested: Shorter lengths at which the first bits are to be codes as well, each with what its
             ``algorithm`` has otherwise, and ``weight``, that of its losses beside those of all bits
             (1 by default); ``nested: [16, 32]`` is short for lengths without.
-        backbones: One for each image slot of the method; ``backbones: resnet50`` is short for the
-            slot ``image``.
+        backbones: One for each image slot; ``backbones: resnet50`` is that of the slot ``image``.
         text: The text encoder.
         network: Keyword arguments of the method's network.
         algorithm: Keyword arguments of the method's algorithm.
         data: The data set.
         training: Optimisation.
         evaluation: Conventions of the figures.
-        imports: Modules, and files (``*.py``, relative to the config that names them), that
-            register parts of one's own.
+        imports: Modules, and files beside the config, that register parts of one's own.
         without_labels: Settings that lie over all others where the data set has no labels.
         seed: Of weights, order and dropout.
         paper: The paper's own figures.

@@ -82,18 +82,17 @@ def partner_recall(images: Any, texts: Any, ks: Sequence[int] = (1, 5, 10)) -> d
     Args:
         images: (n, k) real-valued outputs of the pairs' images.
         texts: (n, k) of their texts.
-        ks: Cuts; those of n or more are left out.
+        ks: Cuts; beyond n, all are found.
 
     Returns:
         By name, in 0…1.
     """
     count = len(images)
-    ks = [k for k in ks if k < count]
     found: dict[str, float] = {}
     for name, query, database in (("t2i", texts, images), ("i2t", images, texts)):
         for way, scores in (("", symmetric_scores), ("_asymmetric", asymmetric_scores)):
             sums = dict.fromkeys(ks, 0.0)
-            for rows in _blocks(count, count) if ks else ():
+            for rows in _blocks(count, count):
                 part = scores(query[rows], database)
                 for k, recall in pair_recall(part, np.arange(count)[rows], ks).items():
                     sums[k] += recall * len(part)

@@ -110,7 +110,7 @@ def test_partners_are_looked_for_among_all_pairs_both_ways(monkeypatch) -> None:
     rng = np.random.default_rng(4)
     images = rng.normal(size=(30, 16)).astype(np.float32)
     texts = images + rng.normal(size=(30, 16)).astype(np.float32)
-    found = partner_recall(images, texts, [1, 5, 30])
+    found = partner_recall(images, texts, [1, 5])
     assert set(found) == {f"{w}_r{k}{a}" for w in ("t2i", "i2t") for k in (1, 5) for a in WAYS}
     for way, asked, stored in (("t2i", texts, images), ("i2t", images, texts)):
         for ending, scores in (("", symmetric_scores), ("_asymmetric", asymmetric_scores)):
@@ -120,7 +120,7 @@ def test_partners_are_looked_for_among_all_pairs_both_ways(monkeypatch) -> None:
     assert found["t2i_r5_asymmetric"] > found["t2i_r1_asymmetric"] > 1 / 30
     monkeypatch.setattr("crosshash.retrieval.neighbours._BLOCK", 70)  # two queries at a time
     assert partner_recall(images, texts, [1, 5]) == pytest.approx(found)
-    assert partner_recall(images[:1], texts[:1]) == {}
+    assert set(partner_recall(images[:4], texts[:4], [4, 10]).values()) == {1.0}
 
 
 WAYS = ("", "_asymmetric")
