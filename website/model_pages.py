@@ -68,8 +68,8 @@ def _index() -> str:
                 model.method,
                 str(model.bits),
                 " / ".join(found.get(model.config, ["—"])),
-                _paper(model),
-                f"`crosshash train {model.config}`",
+                paper_figures(model),
+                f"[`crosshash train {model.config}`](configs/{model.config}.yaml)",
             ]
             for model in group
         ]
@@ -86,7 +86,8 @@ def _figures(model: Manifest) -> list[str]:
     return [maps, _figure(figures.chance)]
 
 
-def _paper(model: Manifest) -> str:
+def paper_figures(model: Manifest) -> str:
+    """The paper's MAP in both directions; a dash where it says nothing."""
     values = [model.paper.get(key) for key in ("map_i2t", "map_t2i")]
     return " / ".join(map(_figure, values)) if any(values) else "—"
 
@@ -111,7 +112,7 @@ def _page(model: Manifest) -> str:
     head = ["method", "data set", "bits", "size", "config"]
     facts = [
         f"[{model.method}](configs/{model.method})",
-        _dataset(model.dataset),
+        data_page(model.dataset),
         str(model.bits),
         _megabytes(model),
         f"`{model.config}`",
@@ -119,6 +120,7 @@ def _page(model: Manifest) -> str:
     return "\n\n".join([heading, table(head, [facts]), rest.strip()])
 
 
-def _dataset(name: str) -> str:
+def data_page(name: str) -> str:
+    """A data set's name, a link where it has a page."""
     page = f"docs/data/{name}.md"
     return f"[{name}]({page})" if (ROOT / page).is_file() else name

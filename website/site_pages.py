@@ -6,6 +6,7 @@ import api_pages
 import method_pages
 import model_pages
 import notebook_pages
+import recipe_pages
 import standing_pages
 from page import Made
 from repository_links import Links as Links
@@ -13,7 +14,7 @@ from repository_links import Links as Links
 
 def made() -> list[Made]:
     """In the order in which the navigation shows those of a folder."""
-    rooms = (method_pages, model_pages, api_pages, standing_pages, notebook_pages)
+    rooms = (method_pages, model_pages, recipe_pages, api_pages, standing_pages, notebook_pages)
     return [page for room in rooms for page in room.pages()]
 
 
