@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crosshash.cli.encoding import encode_texts
 from crosshash.cli.hit_gallery import hit_item, query_item
 from crosshash.cli.hits import hit_rows
 from crosshash.cli.indexing import index_items
@@ -67,7 +66,9 @@ def show_photos(
         raise FileNotFoundError(f"{folder} is no folder; --photos takes a folder of pictures")
     model = load(MODEL)
     texts = list(queries) or list(QUERIES)
-    values = encode_texts(model, texts, output="real")  # before the work
+    values = model.encode_text(texts, output="real", unknown="allow")  # before the work
+    for row in model.text.unknown_rows(model.text.prepare(texts, unknown="allow")).tolist():
+        raise ValueError(f"--query {texts[row]!r}: {MODEL} knows none of its words; use others")
     place = output / "index"
     done = index_items(
         MODEL,
