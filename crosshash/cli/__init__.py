@@ -20,6 +20,7 @@ from crosshash.cli import (
     hub,
     index,
     info,
+    score,
     search,
     serve,
     train,
@@ -48,6 +49,7 @@ app.command(rich_help_panel=START)(watch.watch)
 app.command(rich_help_panel=START)(config.config)
 app.command(rich_help_panel=START)(train.evaluate)
 app.command(rich_help_panel=START)(audit.audit)
+app.command(rich_help_panel=START)(score.score)
 app.command(rich_help_panel=START)(info.info)
 app.command(rich_help_panel=SEARCH)(encode.encode)
 app.add_typer(index.app, name="index", rich_help_panel=SEARCH)
