@@ -110,3 +110,23 @@ def test_a_function_that_fails_is_named(fail: Callable[..., str], leaky: Path) -
     told = fail("audit", f"{leaky}:paired", "--data", "shapes", "n=60")
     assert "failed on" in told
     assert "paired" in told
+
+
+def test_the_folder_of_a_run_passes_with_its_history(tmp_path: Path, shared_data: Path) -> None:
+    overrides = {"data.root": str(shared_data / "wiki"), "training.epochs": 3, "data.refit": False}
+    crosshash.train("lpdh/wiki-16", tmp_path / "run", overrides=overrides, progress=False)
+    code, told = invoke("audit", tmp_path / "run", "--items", "8", "--json", "--quiet")
+    found = json.loads(told)
+    assert code == 0, found["findings"]
+    assert {"epochs", "database"} <= set(found["passed"])
+    # The same run, as one would report it who took each direction's best epoch.
+    lines = (tmp_path / "run" / "history.jsonl").read_text().splitlines()
+    history = [{"epoch": 1, "map_i2t": 0.9, "map_t2i": 0.1}, *map(json.loads, lines)]
+    best = {f"map_{way}": max(e.get(f"map_{way}", 0) for e in history) for way in ("i2t", "t2i")}
+    report = tmp_path / "report.json"
+    report.write_text(json.dumps({**best, "record": {"database": "encoded"}, "history": history}))
+    code, told = invoke("audit", tmp_path / "run", "--report", report, "--items", "8", "--json")
+    assert code == 1
+    assert [one["check"] for one in json.loads(told)["findings"] if one["level"] == "fault"] == [
+        "epochs"
+    ]
