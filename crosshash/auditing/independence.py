@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from crosshash.auditing.codes import given_codes
 from crosshash.auditing.finding import Finding, fault
@@ -148,8 +149,6 @@ def _sides(codes: tuple[Any, Any], tolerance: float | None) -> _Sides:
         numbers = unpack(np.ascontiguousarray(given.raw)) if packed else given.raw
         values.append(np.array(numbers, dtype=np.float64))
         if given.form == "real" and given.raw.dtype.kind == "f":
-            import torch
-
             step = torch.finfo(side.dtype).eps if is_tensor else np.finfo(given.raw.dtype).eps
             size = float(np.sqrt(np.nanmean(values[-1] ** 2)))
             allowed = max(allowed, _LEAST, _PLACES * float(step) * size)
