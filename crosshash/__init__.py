@@ -8,6 +8,7 @@ from crosshash._lazy import attach
 
 if TYPE_CHECKING:
     from crosshash import algorithms as algorithms
+    from crosshash import auditing as auditing
     from crosshash import backbones as backbones
     from crosshash import codes as codes
     from crosshash import config as config
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from crosshash import plugins as plugins
     from crosshash import reports as reports
     from crosshash import retrieval as retrieval
+    from crosshash import scoring as scoring
     from crosshash import search as search
     from crosshash import serve as serve
     from crosshash import similarity as similarity
@@ -62,6 +64,7 @@ else:
         # Folders and files whose names are what users compose.
         rooms=[
             "algorithms",
+            "auditing",
             "backbones",
             "codes",
             "config",
@@ -76,6 +79,7 @@ else:
             "plugins",
             "reports",
             "retrieval",
+            "scoring",
             "search",
             "serve",
             "similarity",

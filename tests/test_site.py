@@ -20,7 +20,7 @@ from crosshash.methods import METHODS
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 WRITTEN = ["quickstart", "photographs", "finetune", "swap_backbone", "write_a_method"]
-WRITTEN += ["map", "migration"]
+WRITTEN += ["map", "migration", "audit", "score"]
 RESULTS = (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
 
 

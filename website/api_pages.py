@@ -42,7 +42,7 @@ GROUPS = [
         ("config", "experiment", "training"),
     ),
     Group("search", "Encode, search and serve", ("Index",), ("search", "encoding", "serve")),
-    Group("measure", "Measure and report", (), ("retrieval", "reports")),
+    Group("measure", "Measure and report", (), ("retrieval", "reports", "auditing", "scoring")),
     Group(
         "parts",
         "Build methods of one's own",

@@ -19,7 +19,11 @@ def pages() -> list[Made]:
         Made(
             f"models/{model.name}.md",
             partial(_page, model),
-            (f"zoo/{model.name}.yaml", f"zoo/checkpoints/{model.name}"),
+            (
+                f"zoo/{model.name}.yaml",
+                folder := f"zoo/checkpoints/{model.name}",
+                f"{folder}/README.md",
+            ),
         )
         for model in list_models(status="local")
     ]

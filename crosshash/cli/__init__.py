@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from crosshash.cli import (
+    audit,
     config,
     convert,
     data,
@@ -19,6 +20,7 @@ from crosshash.cli import (
     hub,
     index,
     info,
+    score,
     search,
     serve,
     train,
@@ -46,6 +48,8 @@ app.command(rich_help_panel=START)(train.train)
 app.command(rich_help_panel=START)(watch.watch)
 app.command(rich_help_panel=START)(config.config)
 app.command(rich_help_panel=START)(train.evaluate)
+app.command(rich_help_panel=START)(audit.audit)
+app.command(rich_help_panel=START)(score.score)
 app.command(rich_help_panel=START)(info.info)
 app.command(rich_help_panel=SEARCH)(encode.encode)
 app.add_typer(index.app, name="index", rich_help_panel=SEARCH)
@@ -76,8 +80,8 @@ def _root(
 def main() -> None:
     """Entry point.
 
-    Exit codes: 0 done, 1 a fault of the program, 2 wrong usage or input, 130 interrupted, 141 where
-    nobody reads the output any more.
+    Exit codes: 0 done, 1 a fault of the program or one that ``audit`` found, 2 wrong usage or
+    input, 130 interrupted, 141 where nobody reads the output any more.
     """
     # Threads that spin while they wait make training many times slower on a machine that is shared;
     # read when torch is imported, which no command has done yet.

@@ -208,6 +208,10 @@ def _show_plan(
 def evaluate(
     model: Model,
     overrides: Overrides = None,
+    codes: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--codes", help="Write what is measured, for `crosshash score`: codes.npz."),
+    ] = None,
     imports: Imports = None,
     json_: Json = False,
     quiet: Quiet = False,
@@ -220,7 +224,8 @@ def evaluate(
     from crosshash.reports.tables import rich_table
     from crosshash.retrieval.record import training_words
 
-    report = run(model, overrides=overrides or (), imports=imports or (), progress=not quiet)
+    options: dict[str, Any] = {"imports": imports or (), "codes": codes, "progress": not quiet}
+    report = run(model, overrides=overrides or (), **options)
     told = report.record_dict()
     if told["training"]:
         told["training"] = training_words(told["training"])

@@ -16,7 +16,7 @@ Indices = npt.NDArray[np.int64]
 
 # A pair in both sets of a line here makes a result meaningless. Training pairs may be searched:
 # in most published protocols the training set is a part of the retrieval set.
-_DISJOINT = (
+DISJOINT = (
     ("query", "retrieval"),
     ("query", "train"),
     ("query", "validation"),
@@ -101,7 +101,7 @@ class Protocol:
                     f"protocol {self.name!r}: {(times > 1).sum()} pairs are in the {part} set more "
                     f"than once ({_examples(unique[times > 1], ids)}); list each one once"
                 )
-        for one, other in _DISJOINT:
+        for one, other in DISJOINT:
             shared = np.intersect1d(sets.get(one, _EMPTY), sets.get(other, _EMPTY))
             if len(shared):
                 raise ValueError(

@@ -19,6 +19,7 @@ from crosshash.data.model_inputs import PairInputs, encode_pairs, prepare_inputs
 from crosshash.data.protocol import Protocol
 from crosshash.experiment.assembly import check_parts, read_data, spared
 from crosshash.hub.load import load
+from crosshash.hub.resolve import in_zoo
 from crosshash.model.hash_model import HashModel
 from crosshash.plugins import import_parts, missing_parts
 from crosshash.retrieval.calibration import Calibration, calibration_of
@@ -27,6 +28,7 @@ from crosshash.retrieval.metrics import mean_average_precision
 from crosshash.retrieval.neighbours import partner_recall
 from crosshash.retrieval.reliability import query_errors
 from crosshash.retrieval.report import Report
+from crosshash.scoring.submission import Submission, write_submission
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +66,7 @@ def evaluate(
     overrides: Overrides = (),
     imports: Sequence[str | Path] = (),
     cache: FeatureCache | None = None,
+    codes: str | Path | None = None,
     progress: bool = True,
 ) -> Report:
     """Evaluate a model on the queries of the data set it was trained for, or of another.
@@ -77,11 +80,14 @@ def evaluate(
         imports: Python files or modules with parts of one's own, as :func:`crosshash.load` takes
             them.
         cache: Features of frozen backbones; default: the user's cache folder.
+        codes: A ``.npz`` file for the codes that are measured, as :func:`crosshash.scoring.score`
+            takes them: real values of the queries, packed codes of what is searched.
         progress: Show progress bars.
 
     Raises:
         ValueError: The model carries no experiment, or the data set has no labels; or learned codes
-            are asked for.
+            are asked for; or ``codes`` of a rehearsal by ``data.holdout``, whose split nobody else
+            has.
 
     Example:
         >>> report = evaluate("amgfh-shapes-64", overrides=["data.options.n=60"], progress=False)
@@ -89,6 +95,7 @@ def evaluate(
         True
     """
     import_parts(imports)
+    name = str(model) if isinstance(model, str) and in_zoo(model) else ""
     if not isinstance(model, HashModel):
         model = load(model)
     if not model.info.experiment:
@@ -108,6 +115,12 @@ def evaluate(
         raise LookupError(f"{error}; {missing_parts(model.info.experiment)}") from None
     dataset, protocol = read_data(config)
     _labels(dataset)  # before all of it is encoded
+    if codes is not None and config.data.holdout:
+        raise ValueError(
+            "codes are written for the data set's split, and data.holdout rehearses another; set "
+            "it to 0"
+        )
+    split = protocol.digest(dataset.ids)  # without what a training spares: others do not know it
     protocol = spared(config, protocol)
     inputs = prepare_inputs(
         model,
@@ -119,8 +132,21 @@ def evaluate(
     )
     training = model.info.figures.get("record", {}).get("training", {})
     known = calibration_of(model)
+    encoded = encode_sets(model, inputs, protocol, config.training.workers)
+    if codes is not None:
+        made = Submission(
+            *encoded.query,
+            *encoded.retrieval,
+            split=split,
+            dataset=dataset.name,
+            name=name or f"{config.method}-{config.data.name}-{model.bits}",
+            method=config.method,
+            bits=model.bits,
+            seed=config.seed,
+        )
+        write_submission(codes, made)
     return evaluate_encoded(
-        encode_sets(model, inputs, protocol, config.training.workers),
+        encoded,
         model.nested,
         dataset,
         protocol,
