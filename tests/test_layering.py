@@ -24,8 +24,7 @@ FLOORS = [
     {"search"},
     {"hub", "encoding"},
     {"serve"},
-    {"__init__", "__main__", "cli", "demo", "environment"}
-    | {"auditing", "experiment", "scoring"},
+    {"__init__", "__main__", "cli", "demo", "environment"} | {"auditing", "experiment", "scoring"},
 ]
 DOOR = len(FLOORS) - 1
 HEAVY = {"accelerate", "datasets", "faiss", "huggingface_hub", "lancedb", "matplotlib", "numba"}
