@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping
+import zlib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -226,8 +226,11 @@ def template(
 def _strings(archive: zipfile.ZipFile, name: str, path: Path) -> npt.NDArray[np.str_]:
     """A string or a list of strings, whose bytes are counted before they are unpacked."""
     limit = _ID_BYTES if name in _IDS else _TEXT_BYTES
-    with archive.open(f"{name}.npy") as file:
-        content = file.read(limit + 1)
+    try:
+        with archive.open(f"{name}.npy") as file:
+            content = file.read(limit + 1)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"{path}: {name} cannot be read from the archive ({error})") from error
     if len(content) > limit:
         raise ValueError(f"{path}: {name} has more than {limit:,} bytes, which are read at most")
     start = io.BytesIO(content[:_HEADER])
@@ -272,43 +275,3 @@ def _check_word(field: str, value: Any) -> None:
     elif value.strip() != value or value.startswith(("=", "+", "-", "@")):
         # A spreadsheet that opens the leaderboard would take these for formulas.
         raise ValueError(f"{field} begins and ends with a letter or digit, got {value[:40]!r}")
-
-
-def check_fits(submission: Submission, dataset: PairedDataset, protocol: Protocol) -> None:
-    """Refuse codes of other pairs than those of a split.
-
-    Raises:
-        ValueError: The data set's name, the split's digest, the numbers of rows or the ids differ.
-    """
-    said: Mapping[str, int] = protocol.counts()
-    if submission.dataset not in ("", dataset.name):
-        raise ValueError(
-            f"these codes are of the data set {submission.dataset!r}, and {dataset.name!r} is at "
-            "hand; name theirs with --data"
-        )
-    here = protocol.digest(dataset.ids)
-    if submission.split != here:
-        raise ValueError(
-            f"these codes are of the split {submission.split[:12]}…, and {dataset.name!r} under "
-            f"{protocol.name!r} has {here[:12]}… ({said['query']:,} queries, "
-            f"{said['retrieval']:,} searched); give the options of their split, or the split's file"
-        )
-    for part in ("query", "retrieval"):
-        rows = getattr(protocol, part)
-        count = len(getattr(submission, f"{part}_images"))
-        if count != len(rows):
-            raise ValueError(
-                f"{count:,} {part} codes, and the split has {len(rows):,} {part} pairs; give one "
-                "row for each, in the order of their ids"
-            )
-        ids = getattr(submission, f"{part}_ids")
-        if ids is None:
-            continue
-        if len(ids) != count:
-            raise ValueError(f"{len(ids):,} {part}_ids for {count:,} {part} codes; give one each")
-        for row, (told, place) in enumerate(zip(ids.tolist(), rows, strict=True)):
-            if told != dataset.ids[place]:
-                raise ValueError(
-                    f"{part}_ids are not in the split's order: row {row} is {told!r}, expected "
-                    f"{dataset.ids[place]!r}; bring the codes into that order"
-                )

@@ -203,3 +203,28 @@ def test_a_string_that_declares_more_than_it_has_is_refused(
             archive.writestr(member, content)
     with pytest.raises(ValueError, match="name is not a string"):
         read_submission(bad)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_damaged_files_are_refused_by_their_name(
+    submission: Submission, tmp_path: Path, save: Any
+) -> None:
+    file, draw = tmp_path / "codes.npz", np.random.default_rng(0)
+    save(file, **{key: value for key, value in submission.values().items() if value is not None})
+    content = file.read_bytes()
+    refused = 0
+    for number in range(150):
+        damaged = bytearray(content)
+        if number % 3 == 0:
+            damaged = damaged[: draw.integers(len(content))]
+        for place in draw.integers(0, max(1, len(damaged)), 4) if damaged else []:
+            damaged[place] ^= 1 << int(draw.integers(8))
+        file.write_bytes(damaged)
+        told = ""
+        try:
+            read_submission(file)
+        except ValueError as error:  # and nothing else
+            told = str(error)
+        assert told.startswith(str(file)) or not told
+        refused += bool(told)
+    assert refused > 100
