@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from crosshash.cli import (
+    bench,
     config,
     convert,
     data,
@@ -46,6 +47,8 @@ app.command(rich_help_panel=START)(train.train)
 app.command(rich_help_panel=START)(watch.watch)
 app.command(rich_help_panel=START)(config.config)
 app.command(rich_help_panel=START)(train.evaluate)
+app.command(rich_help_panel=START)(bench.bench)
+app.command(rich_help_panel=START)(bench.report)
 app.command(rich_help_panel=START)(info.info)
 app.command(rich_help_panel=SEARCH)(encode.encode)
 app.add_typer(index.app, name="index", rich_help_panel=SEARCH)
