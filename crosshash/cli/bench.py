@@ -71,44 +71,50 @@ def bench(
         _list_suites(json_)
         return
     choice = Choice(data or (), bits or (), seeds or (), methods or (), settings)
-    planned = plan_suites(names, store, choice=choice, retry=retry)
-    if not plan:
-        if not quiet:
-            complain(left_words(planned, jobs))
-        planned = run_suites(
-            names,
-            store,
-            choice=choice,
-            jobs=jobs,
-            retry=retry,
-            keep=keep,
-            done=None if quiet else _tell(sum(one.to_run for one in planned)),
-        )
-    _show(planned, left_words(planned, jobs) if plan else f"records: {store}", json_)
-    if not plan and any(one.state == "failed" for one in planned):
+    if plan:
+        planned = plan_suites(names, store, choice=choice, retry=retry)
+        _show(planned, left_words(planned, jobs), json_)
+        return
+    lines = None if quiet else _Lines(jobs)
+    done = run_suites(
+        names,
+        store,
+        choice=choice,
+        jobs=jobs,
+        retry=retry,
+        keep=keep,
+        begin=None if lines is None else lines.begin,
+        done=None if lines is None else lines.done,
+    )
+    _show(done, f"records: {store}", json_)
+    if any(one.state == "failed" for one in done):
         raise typer.Exit(1)
 
 
-def _tell(runs: int) -> Any:
-    """A line for each run that ends."""
-    from crosshash.reports.tables import format_seconds
+class _Lines:
+    """A line for what is to be run, and for each run that ends."""
 
-    ended = 0
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+        self.runs = self.ended = 0
 
-    def tell(record: Any) -> None:
-        nonlocal ended
-        ended += 1
+    def begin(self, planned: list[Any]) -> None:
+        from crosshash.experiment.bench.planning import left_words
+
+        self.runs = sum(one.to_run for one in planned)
+        complain(left_words(planned, self.jobs))
+
+    def done(self, record: Any) -> None:
+        from crosshash.reports.tables import format_seconds
+
+        self.ended += 1
         told = f"{record.row}, {record.dataset}, {record.bits} bits, seed {record.seed}"
         if record.state == "failed":
-            complain(f"{ended}/{runs} {told}: failed: {record.error}")
-            return
-        found = record.figures
-        complain(
-            f"{ended}/{runs} {told}: MAP {found['map_i2t']:.3f} {found['map_t2i']:.3f}, "
-            f"{format_seconds(record.seconds['whole'])}"
-        )
-
-    return tell
+            told += f": failed: {record.error}"
+        else:
+            maps = " ".join(f"{record.figures[name]:.3f}" for name in ("map_i2t", "map_t2i"))
+            told += f": MAP {maps}, {format_seconds(record.seconds['whole'])}"
+        complain(f"{self.ended}/{self.runs} {told}")
 
 
 def _show(planned: list[Any], last: str, json_: int) -> None:

@@ -162,6 +162,7 @@ dd {
 .facts-list dt { font-size: 0.9rem; }
 .facts-list dd { font-size: 0.95rem; font-weight: 400; white-space: pre-line; }
 .table { margin-top: 0.75rem; padding: 0.4rem 1rem; overflow-x: auto; }
+.table + .note { margin-top: 1.5rem; }
 .table:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 table { border-collapse: collapse; width: 100%; font-size: 0.92rem; }
 th, td { padding: 0.4rem 1.75rem 0.4rem 0; text-align: left; white-space: nowrap; }

@@ -10,18 +10,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
+from filelock import FileLock
 
 from crosshash.config import ConfigError, bundled, override_config, parse_config, read_config
-from crosshash.experiment.bench import running
+from crosshash.data.features import cache as cache_module
+from crosshash.data.features.cache import FeatureCache
+from crosshash.experiment.bench import bench, running
 from crosshash.experiment.bench.bench import plan_suites, run_suites
 from crosshash.experiment.bench.identity import DataDigests, config_digest, run_key
 from crosshash.experiment.bench.measure import PeakMemory
 from crosshash.experiment.bench.planning import left_words
 from crosshash.experiment.bench.record import Record, Store
+from crosshash.experiment.bench.running import Job
 from crosshash.experiment.bench.suite import Choice, expand, read_suite, suite_names
 from crosshash.experiment.run_folder import has_state
 from crosshash.retrieval.metrics import mean_over_queries
+from crosshash.training.files import LOCK
 
 MakeSuite = Callable[..., Path]
 
@@ -109,12 +115,15 @@ def test_a_choice_stands_in_place_of_what_a_suite_lists() -> None:
         ("amgfh/wiki-16", 4, 7),
     ]
     assert "protocol" not in cases[0].config.data.options  # that is mirflickr's
+    few = expand("quick", Choice(["shapes"], overrides=["data.options={n: 30, query: 5}"]))
+    assert few[0].config.data.options == {"n": 30, "query": 5, "train": 400}
 
 
 def test_data_without_configs_borrows_those_of_other_data() -> None:
     shapes = [case for case in expand("quick") if case.config.data.name == "shapes"]
     assert {case.name for case in shapes} >= {"amgfh/shapes-32", "mdffh/shapes-32"}
     assert all(b.name == "resnet10t" for case in shapes for b in case.config.backbones.values())
+    assert {c.config.data.name for c in expand("quick", Choice(data=["shapes"]))} == {"shapes"}
     wiki = expand("quick", Choice(data=["wiki"]))
     assert {case.config.data.name for case in wiki} == {"wiki"}
     assert {case.config.method for case in wiki} == {case.config.method for case in shapes}
@@ -180,7 +189,7 @@ def test_an_unknown_suite_and_an_unknown_combination_name_the_nearest() -> None:
         expand("quik")
     with pytest.raises(FileNotFoundError, match="amgfh/wiki-64"):
         expand("amgfh-table-3", Choice(data=["wikki"]))
-    with pytest.raises(ConfigError, match="methods nothing"):
+    with pytest.raises(ConfigError, match="none of its experiments is of nothing"):
         expand("quick", Choice(methods=["nothing"]))
 
 
@@ -310,6 +319,53 @@ def test_several_processes_run_at_once_and_one_that_dies_costs_its_run_alone(
     assert done[1].record.machine["threads"] == 1
 
 
+def test_a_run_in_the_hands_of_another_process_is_no_failed_one(
+    suite: MakeSuite, tmp_path: Path
+) -> None:
+    path, store = suite({"configs": ["sign"]}), Store(tmp_path / "store")
+    (one,) = plan_suites([path], store.folder)
+    store.work(one.key).mkdir(parents=True)
+    told: list[str] = []
+    with FileLock(store.work(one.key) / LOCK):
+        (after,) = run_suites([path], store.folder, done=lambda record: told.append(record.error))
+    assert "another process is training" in told[0]
+    assert (after.state, after.to_run) == ("missing", True)
+
+
+def test_gpus_are_shared_out_one_for_each_run_at_once(
+    suite: MakeSuite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = suite({"configs": ["sign", "itq", "dcmh"]})
+    given: list[dict[str, Any]] = []
+    monkeypatch.setattr(bench, "run_jobs", lambda folder, jobs, **options: given.append(options))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,7")
+    anywhere = Choice(overrides=["training.device=auto"])
+    with pytest.warns(UserWarning, match="3 runs at once for 2 GPUs"):
+        run_suites([path], tmp_path / "store", choice=anywhere, jobs=3)
+    run_suites([path], tmp_path / "store", jobs=3)  # on the CPU, as the configs say
+    assert [(g["processes"], g["devices"]) for g in given] == [(2, ["3", "5"]), (3, [])]
+
+
+def test_features_of_frozen_encoders_are_computed_once_for_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = ["data.options={n: 24, size: 32, query: 4, train: 16}"]
+    cases = expand("quick", Choice(["shapes"], methods=["dcmh", "itq", "dsph"], overrides=small))
+    counted: list[int] = []
+    real = cache_module.iterate_features
+
+    def counting(*arguments: Any, **options: Any) -> Any:
+        counted.append(1)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(cache_module, "iterate_features", counting)
+    jobs = [Job(case, "key", "data", 2) for case in cases]
+    bench._warm(jobs, FeatureCache(tmp_path))
+    assert len(jobs) == 3
+    assert len(counted) == 1
+
+
 def test_data_that_is_not_there_stops_nothing(suite: MakeSuite, tmp_path: Path) -> None:
     gone = {"configs": ["sign"], "overrides": {"data.root": str(tmp_path / "nowhere")}}
     path = suite(gone, {"configs": ["itq"]})
@@ -319,8 +375,6 @@ def test_data_that_is_not_there_stops_nothing(suite: MakeSuite, tmp_path: Path) 
 
 
 def test_a_store_is_run_in_by_one_process_at_a_time(suite: MakeSuite, tmp_path: Path) -> None:
-    from filelock import FileLock
-
     path = suite({"configs": ["sign"]})
     (tmp_path / "store").mkdir()
     with FileLock(tmp_path / "store" / ".lock"), pytest.raises(FileExistsError, match="--store"):

@@ -202,9 +202,17 @@ def test_what_may_not_be_compared_stands_in_another_table(store: Store) -> None:
     assert not alone.compared  # nothing is better than all others where there are none
 
 
+def test_nothing_is_better_than_what_it_was_not_compared_with(store: Store) -> None:
+    (store.folder / "records" / "open160.npz").unlink()
+    (table,) = summarize(store).tables
+    assert set(table.compared) == {(8, "i2t"), (8, "t2i")}
+
+
 def test_runs_of_other_settings_are_other_rows_and_newer_code_replaces_older(store: Store) -> None:
     config = {"method": "good", "bits": 16, "seed": 0, "training": {"epochs": 2}}
     run(store, "good", 0.07, config=config, key="longer")
+    config = {"method": "good", "bits": 8, "seed": 0, "training": {"epochs": 1, "device": "cuda"}}
+    run(store, "good", 0.15, bits=8, config=config)  # the same row: it ran elsewhere
     newer = {"started": "2026-01-02T00:00:00+00:09", "identity": {
         "config": "c", "data": "d", "code": "f", "compared": "same"}}  # fmt: skip
     run(store, "fair", 0.2, **newer)

@@ -6,6 +6,7 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from filelock import FileLock, Timeout
 from crosshash.data.features.cache import FeatureCache
 from crosshash.data.model_inputs import prepare_inputs
 from crosshash.experiment.assembly import assemble
+from crosshash.experiment.bench.identity import DataDigests
 from crosshash.experiment.bench.planning import Planned, plan_runs
 from crosshash.experiment.bench.record import Record, Store
 from crosshash.experiment.bench.running import Job, failed_record, run_job
-from crosshash.experiment.bench.suite import Case, Choice, expand, find_suite, read_suite
+from crosshash.experiment.bench.suite import Choice, expand, find_suite, read_suite
 from crosshash.experiment.bench.workers import run_jobs
 from crosshash.retrieval.compiling import usable_threads
 
@@ -45,14 +47,7 @@ def plan_suites(
         FileNotFoundError: There is no such suite, or no config for one of its combinations.
         ConfigError: A suite or a config is wrong.
     """
-    cases: list[Case] = [case for suite in suites for case in expand(suite, choice)]
-    planned = plan_runs(Store(store), cases)
-    if not retry:
-        return planned
-    return [
-        Planned(one.case, "missing", one.key, one.data) if one.state == "failed" else one
-        for one in planned
-    ]
+    return _plan(suites, Store(store), choice, retry, DataDigests())
 
 
 def run_suites(
@@ -64,6 +59,7 @@ def run_suites(
     retry: bool = False,
     keep: bool = False,
     cache: FeatureCache | None = None,
+    begin: Callable[[list[Planned]], None] | None = None,
     done: Callable[[Record], None] | None = None,
 ) -> list[Planned]:
     """Run what is missing of suites, and keep a record of each run.
@@ -79,6 +75,7 @@ def run_suites(
         retry: Run failed ones again.
         keep: Keep the checkpoints, in ``models`` of the store.
         cache: Features of frozen encoders; default: the user's cache folder.
+        begin: Called with the plan, before anything is run.
         done: Called after each run with its record.
 
     Returns:
@@ -91,8 +88,7 @@ def run_suites(
     """
     if jobs < 1:
         raise ValueError(f"jobs is a number of runs at once, at least 1, got {jobs}")
-    known = Store(store)
-    planned = plan_suites(suites, store, choice=choice, retry=retry)
+    known, digests = Store(store), DataDigests()
     known.folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(known.folder / _LOCK)
     try:
@@ -105,10 +101,27 @@ def run_suites(
     try:
         for suite in suites:
             known.keep_printed(find_suite(suite).stem, read_suite(suite).printed)
+        planned = _plan(suites, known, choice, retry, digests)
+        if begin is not None:
+            begin(planned)
         _run(known, [one for one in planned if one.to_run], jobs, keep, cache, done)
     finally:
         lock.release()
-    return plan_suites(suites, store, choice=choice)
+    return _plan(suites, known, choice, False, digests)
+
+
+def _plan(
+    suites: Sequence[str | Path],
+    store: Store,
+    choice: Choice | None,
+    retry: bool,
+    digests: DataDigests,
+) -> list[Planned]:
+    cases = [case for suite in suites for case in expand(suite, choice)]
+    planned = plan_runs(store, cases, digests)
+    if not retry:
+        return planned
+    return [replace(one, state="missing") if one.state == "failed" else one for one in planned]
 
 
 def _run(
@@ -169,14 +182,16 @@ def _warm(jobs: Sequence[Job], cache: FeatureCache | None) -> None:
             continue
         seen.add(kind)
         try:
-            made = assemble(config)
-            prepare_inputs(
-                made.model,
-                made.dataset,
-                captions=config.data.captions,
-                cache=cache,
-                workers=config.training.workers,
-                progress=False,
-            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the run itself warns
+                made = assemble(config)
+                prepare_inputs(
+                    made.model,
+                    made.dataset,
+                    captions=config.data.captions,
+                    cache=cache,
+                    workers=config.training.workers,
+                    progress=False,
+                )
         except Exception as error:  # noqa: BLE001  (the run itself fails of it, and is recorded)
             warnings.warn(f"{job.case.name}: no features beforehand ({error})", stacklevel=2)

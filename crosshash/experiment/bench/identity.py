@@ -30,7 +30,7 @@ _PARTS: tuple[str, ...] = (
 )
 _PARTS += ("model", "retrieval", "training", "codes.py", "images.py", "rgb.py", "similarity.py")
 # Settings that leave the figures as they are.
-_ASIDE = ("workers", "save_every", "tensorboard", "device")
+ASIDE = ("workers", "save_every", "tensorboard", "device")
 _DIGITS = 32
 
 
@@ -42,7 +42,7 @@ def config_digest(config: ExperimentConfig) -> str:
     """
     values = config.model_dump(mode="json", exclude={"paper", "limits", "imports"})
     values["data"].pop("root")
-    for name in _ASIDE:
+    for name in ASIDE:
         values["training"].pop(name)
     files = [Path(entry) for entry in config.imports if entry.endswith(".py")]
     own = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]

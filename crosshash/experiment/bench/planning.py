@@ -74,10 +74,17 @@ class Planned:
         return {"suite": self.case.suite, **shown, "expected": left}
 
 
-def plan_runs(store: Store, cases: Sequence[Case]) -> list[Planned]:
+def plan_runs(
+    store: Store, cases: Sequence[Case], digests: DataDigests | None = None
+) -> list[Planned]:
     """The runs of some cases, each once, with what is there of them.
 
     Data is read, for its digests; nothing is trained.
+
+    Args:
+        store: Of records.
+        cases: What.
+        digests: Of data that was read already.
 
     Raises:
         ConfigError, LookupError: A config names parts or settings that do not exist.
@@ -85,7 +92,7 @@ def plan_runs(store: Store, cases: Sequence[Case]) -> list[Planned]:
     for case in cases:
         import_parts(case.config.imports)
         check_parts(case.config)
-    digests, planned, seen = DataDigests(), [], set()
+    digests, planned, seen = digests or DataDigests(), [], set()
     try:
         records = [record for record in store.all() if record.state == "finished"]
     except FileNotFoundError:

@@ -154,7 +154,7 @@ def _how_section(summary: Summary) -> str:
     codes = sorted({record.identity["code"][:8] for record in summary.records})
     told.append(("code", ", ".join(codes)))
     for table in summary.tables:
-        counts = table.record["counts"]
+        counts = {name: table.record["counts"][name] for name in ("query", "retrieval")}
         told.append((table.name, ", ".join(f"{name} {n:,}" for name, n in counts.items())))
     return page.section("Versions and splits", [page.facts(told)])
 

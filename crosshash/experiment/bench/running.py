@@ -52,7 +52,8 @@ class Job:
 def run_job(store: Store, job: Job) -> Record:
     """Train and measure, or go on with it where it was killed; its record is written either way.
 
-    A run that fails gives a record that says why, and its folder is kept to look at.
+    A run that fails gives a record that says why, and its folder is kept to look at. One that
+    another process has in hand gives a record that is not kept.
     """
     begun = time.monotonic()
     started = datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -73,6 +74,8 @@ def run_job(store: Store, job: Job) -> Record:
         peak = memory.read()
         found = _measured(result, peak)
         precisions = _precisions(result)
+    except FileExistsError as error:  # left over from a killed bench, and will write its record
+        return failed_record(job, str(error), started=started)
     except Exception as error:  # noqa: BLE001  (the others run whatever this one does)
         told = "".join(traceback.format_exception(error)).splitlines()[-_LINES:]
         record = failed_record(job, f"{type(error).__name__}: {error}", "\n".join(told), started)

@@ -268,32 +268,32 @@ def expand(name: str | Path, choice: Choice | None = None) -> list[Case]:
     choice = choice or Choice()
     path, suite = find_suite(name), read_suite(name)
     cases: list[Case] = []
+    listed = {name for block in suite.runs for name in _names(block)}
     for block in suite.runs:
-        cases += _expand_block(path, block, choice)
+        cases += _expand_block(path, block, choice, listed)
     if not cases:
-        raise ConfigError(
-            f"{path}: no experiment of it is left of the methods {', '.join(choice.methods)}"
-        )
+        asked = ", ".join([*choice.data, *choice.methods])
+        raise ConfigError(f"{path}: none of its experiments is of {asked}")
     kept: dict[str, Case] = {}
     for case in cases:
         kept.setdefault(f"{case.row}\0{case.config.model_dump_json()}", case)
     return list(kept.values())
 
 
-def _expand_block(path: Path, block: Block, choice: Choice) -> Iterator[Case]:
-    settings = [*override_layers(block.overrides), *override_layers(choice.overrides)]
+def _expand_block(path: Path, block: Block, choice: Choice, listed: set[str]) -> Iterator[Case]:
+    settings, last = override_layers(block.overrides), override_layers(choice.overrides)
     seeds = list(choice.seeds) or block.seeds
     for name in block.configs:
         beside = path.parent / name
         file = str(beside) if beside.is_file() else name
         lengths: list[dict[str, Any]] = [{"bits": bits} for bits in choice.bits] or [{}]
         for length, seed in itertools.product(lengths, seeds):
-            config = _config(file, [*settings, length, {"seed": seed}])
+            config = _config(file, [*settings, {"seed": seed}, *last, length])
             if not choice.methods or config.method in choice.methods:
                 yield Case(path.stem, name, config, label=block.label)
     combined = itertools.product(
         [m for m in block.methods if not choice.methods or m in choice.methods],
-        _chosen(block, choice.data),
+        _chosen(block, choice.data, listed),
         choice.bits or block.bits,
         block.variants,
         block.encoders,
@@ -305,22 +305,31 @@ def _expand_block(path: Path, block: Block, choice: Choice) -> Iterator[Case]:
         name, extra = _name(found.method, like, found.bits, found.variant, found.encoder)
         if like != data:
             extra.append({"data": {"name": data}})
-        layers = [*extra, *settings, {"data": own}, {"seed": seed}]
+        layers = [*extra, *settings, {"data": own}, {"seed": seed}, *last]
         shown = name if like == data else f"{found.method}/{data}-{found.bits}"
         config = _config(name, layers)
         yield Case(path.stem, shown, config, found.variant, found.encoder, block.label)
 
 
-def _chosen(block: Block, wanted: Sequence[str]) -> list[str | dict[str, dict[str, Any]]]:
+def _names(block: Block) -> dict[str, str | dict[str, dict[str, Any]]]:
+    """The data sets of a block by their names."""
+    return {next(iter(e)) if isinstance(e, dict) else e: e for e in block.data}
+
+
+def _chosen(
+    block: Block, wanted: Sequence[str], listed: set[str]
+) -> list[str | dict[str, dict[str, Any]]]:
     """The data sets of a block, or those that are wanted instead.
 
-    One that it lists keeps its settings there. The overrides of a block that borrows configs
-    (``like``) are of its own data, so that it has no other.
+    Those that the suite lists anywhere stay in the blocks that list them, with their settings.
+    Others come into every block but those that borrow configs (``like``), whose overrides are of
+    their own data.
     """
     if not wanted:
         return block.data
-    listed = {next(iter(e)) if isinstance(e, dict) else e: e for e in block.data}
-    return [listed.get(name, name) for name in wanted if name in listed or not block.like]
+    own = _names(block)
+    found = [own.get(name, name) for name in wanted if name in own or name not in listed]
+    return [entry for entry in found if not block.like or entry in block.data]
 
 
 def _name(

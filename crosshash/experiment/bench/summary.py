@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from crosshash.experiment.bench.identity import ASIDE
 from crosshash.experiment.bench.record import Record, Store
 from crosshash.retrieval.significance import Comparison, compare_with_best
 
@@ -157,9 +158,11 @@ def mean_curve(
 
 
 def _family(record: Record) -> str:
-    """Digest of a run's settings without seed and bits."""
+    """Digest of a run's settings without seed, bits, and what leaves figures as they are."""
     aside = ("seed", "bits", "paper", "limits")
     values = {key: value for key, value in record.config.items() if key not in aside}
+    training = values["training"]
+    values["training"] = {key: value for key, value in training.items() if key not in ASIDE}
     text = json.dumps([record.row, values], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -221,12 +224,17 @@ def _entries(records: Sequence[Record]) -> list[Entry]:
 def _precisions(
     entries: Sequence[Entry], bits: int, way: str, store: Store
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """Name → average precision of each query that has something relevant, mean over seeds."""
+    """Name → average precision of each query that has something relevant, mean over seeds.
+
+    Nothing where a run has none: what it was not compared with, nothing is better than.
+    """
     found = {}
     for entry in entries:
         stored = [store.precisions(record).get(way) for record in entry.runs.get(bits, ())]
         kept = [values for values in stored if values is not None]
-        if kept and len(kept) == len(stored):
+        if len(kept) < len(stored):
+            return {}
+        if kept:
             mean = np.mean(kept, axis=0)
             found[entry.name] = mean[~np.isnan(mean)]
     return found
