@@ -60,8 +60,8 @@ def bench(
     Example: `crosshash bench quick --plan`
     """
     from crosshash.experiment.bench.bench import plan_suites, run_suites
+    from crosshash.experiment.bench.cases import Choice
     from crosshash.experiment.bench.planning import left_words
-    from crosshash.experiment.bench.suite import Choice
 
     names = [name for name in suites or [] if "=" not in name or Path(name).is_file()]
     settings = [setting for setting in suites or [] if setting not in names]
@@ -134,7 +134,8 @@ def _show(planned: list[Any], last: str, json_: int) -> None:
 
 
 def _list_suites(json_: int) -> None:
-    from crosshash.experiment.bench.suite import expand, read_suite, suite_names
+    from crosshash.experiment.bench.cases import expand
+    from crosshash.experiment.bench.suite import read_suite, suite_names
     from crosshash.reports.tables import rich_table
 
     rows = [

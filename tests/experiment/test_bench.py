@@ -19,12 +19,13 @@ from crosshash.data.features import cache as cache_module
 from crosshash.data.features.cache import FeatureCache
 from crosshash.experiment.bench import bench, running
 from crosshash.experiment.bench.bench import plan_suites, run_suites
+from crosshash.experiment.bench.cases import Choice, expand
 from crosshash.experiment.bench.identity import DataDigests, config_digest, run_key
 from crosshash.experiment.bench.measure import PeakMemory
 from crosshash.experiment.bench.planning import left_words
 from crosshash.experiment.bench.record import Record, Store
 from crosshash.experiment.bench.running import Job
-from crosshash.experiment.bench.suite import Choice, expand, read_suite, suite_names
+from crosshash.experiment.bench.suite import read_suite, suite_names
 from crosshash.experiment.run_folder import has_state
 from crosshash.retrieval.metrics import mean_over_queries
 from crosshash.training.files import LOCK

@@ -16,11 +16,12 @@ from filelock import FileLock, Timeout
 from crosshash.data.features.cache import FeatureCache
 from crosshash.data.model_inputs import prepare_inputs
 from crosshash.experiment.assembly import assemble
+from crosshash.experiment.bench.cases import Choice, expand
 from crosshash.experiment.bench.identity import DataDigests
 from crosshash.experiment.bench.planning import Planned, plan_runs
 from crosshash.experiment.bench.record import Record, Store
 from crosshash.experiment.bench.running import Job, failed_record, run_job
-from crosshash.experiment.bench.suite import Choice, expand, find_suite, read_suite
+from crosshash.experiment.bench.suite import find_suite, read_suite
 from crosshash.experiment.bench.workers import run_jobs
 from crosshash.retrieval.compiling import usable_threads
 

@@ -8,10 +8,10 @@ from statistics import median
 from typing import Any, Literal
 
 from crosshash.experiment.assembly import check_parts
+from crosshash.experiment.bench.cases import Case
 from crosshash.experiment.bench.identity import DataDigests, run_key
 from crosshash.experiment.bench.record import Record, Store
 from crosshash.experiment.bench.running import device_of
-from crosshash.experiment.bench.suite import Case
 from crosshash.experiment.run_folder import has_state
 from crosshash.plugins import import_parts
 from crosshash.reports.tables import format_seconds

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from crosshash.experiment.bench.suite import PLAIN, Printed, row_name
+from crosshash.experiment.bench.cases import row_name
+from crosshash.experiment.bench.suite import PLAIN, Printed
 from crosshash.files import atomic_file
 from crosshash.untrusted import read_json
 

@@ -15,10 +15,10 @@ import torch
 from crosshash.config import ExperimentConfig
 from crosshash.data.features.cache import FeatureCache
 from crosshash.environment import PACKAGES
+from crosshash.experiment.bench.cases import Case
 from crosshash.experiment.bench.identity import code_digest, compared_digest, config_digest
 from crosshash.experiment.bench.measure import PeakMemory, encoding_flops, parameter_counts
 from crosshash.experiment.bench.record import WAYS, Record, Store
-from crosshash.experiment.bench.suite import Case
 from crosshash.experiment.run import Result, train
 from crosshash.experiment.run_folder import has_state
 from crosshash.experiment.run_record import read_record
