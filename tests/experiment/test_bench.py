@@ -104,6 +104,7 @@ def test_a_suite_is_every_combination_of_what_its_blocks_list(tmp_path: Path) ->
     long = next(c for c in cases if c.config.bits == 128 and c.config.data.name == "mirflickr")
     assert long.config.data.options["protocol"] == "amgfh"
     assert long.config.paper == {}  # printed for 64 bits
+    assert long.settings == {"training.epochs": 2, "data.options.protocol": "amgfh"}
     clip = read_config("dmsfh/flickr8k-clip-16")
     assert cases[-2].config == clip
 
@@ -218,6 +219,7 @@ def test_a_run_leaves_a_record_and_is_not_run_again(
     assert record.memory["bytes"] > 1e6
     assert record.seconds["whole"] >= 0
     assert record.config["data"]["root"] is None
+    assert record.settings == {}
     for way, values in store.precisions(record).items():
         mean = float(mean_over_queries(values, "skip"))
         assert mean == pytest.approx(record.figures[way]["map"], abs=1e-6)
@@ -435,6 +437,9 @@ def test_damaged_records_name_their_file(suite: MakeSuite, tmp_path: Path) -> No
     values = json.loads(record.read_text())
     record.write_text(json.dumps({**values, "bits": "many"}))
     with pytest.raises(ValueError, match=r"bits.*runs it again"):
+        store.all()
+    record.write_text(json.dumps({**values, "key": "../../elsewhere"}))
+    with pytest.raises(ValueError, match=r"key: it says '\.\./"):
         store.all()
     with pytest.raises(FileNotFoundError, match="crosshash bench"):
         Store(tmp_path / "none").all()

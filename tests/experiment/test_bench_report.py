@@ -209,20 +209,27 @@ def test_nothing_is_better_than_what_it_was_not_compared_with(store: Store) -> N
 
 
 def test_runs_of_other_settings_are_other_rows_and_newer_code_replaces_older(store: Store) -> None:
-    config = {"method": "good", "bits": 16, "seed": 0, "training": {"epochs": 2}}
-    run(store, "good", 0.07, config=config, key="longer")
-    config = {"method": "good", "bits": 8, "seed": 0, "training": {"epochs": 1, "device": "cuda"}}
-    run(store, "good", 0.15, bits=8, config=config)  # the same row: it ran elsewhere
+    run(store, "good", 0.07, settings={"training.epochs": 2}, key="longer")
     newer = {"started": "2026-01-02T00:00:00+00:09", "identity": {
         "config": "c", "data": "d", "code": "f", "compared": "same"}}  # fmt: skip
     run(store, "fair", 0.2, **newer)
     summary = summarize(store)
     names = [entry.name for entry in summary.tables[0].entries]
-    assert sum(re.fullmatch(r"good \([0-9a-f]{4}\)", name) is not None for name in names) == 2
+    assert {"good (epochs=2)", "good (as configured)"} < set(names)
+    named = (e for e in summary.tables[0].entries if e.name == "good (as configured)")
+    assert sorted(next(named).runs) == [8, 16]  # a row has all its lengths
     assert names.count("fair") == 1
     assert summary.older == 1
     (fair,) = (e for e in summary.tables[0].entries if e.name == "fair")
     assert [record.identity["code"] for record in fair.runs[16]] == ["f"]
+
+
+def test_a_data_sets_name_leads_no_file_elsewhere(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    run(store, "good", 0.1, dataset="../../a b$")
+    (table,) = summarize(store).tables
+    assert table.name == ".._.._a_b_"
+    assert table.dataset == "../../a b$"
 
 
 def test_nothing_to_report_is_told(tmp_path: Path) -> None:

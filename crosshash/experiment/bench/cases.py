@@ -16,8 +16,8 @@ from crosshash.config import (
     config_values,
     parse_config,
 )
-from crosshash.experiment.bench.suite import PLAIN, Block, find_suite, read_suite
-from crosshash.overlays import overlay, override_layers
+from crosshash.experiment.bench.suite import ASIDE, PLAIN, Block, find_suite, read_suite
+from crosshash.overlays import leaves, overlay, override_layers
 
 _LONGEST = 64  # of the lengths that every data set has a config for
 
@@ -33,6 +33,8 @@ class Case:
         variant: Name; ``plain`` without.
         encoder: Name; ``plain`` for the config's own.
         label: Of its block.
+        settings: What is laid over the config of that name, by dotted keys, other than bits, seed,
+            and what leaves the figures as they are.
     """
 
     suite: str
@@ -41,6 +43,7 @@ class Case:
     variant: str = PLAIN
     encoder: str = PLAIN
     label: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def row(self) -> str:
@@ -122,7 +125,8 @@ def _expand_block(path: Path, block: Block, choice: Choice, listed: set[str]) ->
         for length, seed in itertools.product(lengths, seeds):
             config = _config(file, [*settings, {"seed": seed}, *last, length])
             if not choice.methods or config.method in choice.methods:
-                yield Case(path.stem, name, config, label=block.label)
+                told = _told([*settings, *last])
+                yield Case(path.stem, name, config, label=block.label, settings=told)
     combined = itertools.product(
         [m for m in block.methods if not choice.methods or m in choice.methods],
         _chosen(block, choice.data, listed),
@@ -140,7 +144,8 @@ def _expand_block(path: Path, block: Block, choice: Choice, listed: set[str]) ->
         layers = [*extra, *settings, {"data": own}, {"seed": seed}, *last]
         shown = name if like == data else f"{found.method}/{data}-{found.bits}"
         config = _config(name, layers)
-        yield Case(path.stem, shown, config, found.variant, found.encoder, block.label)
+        told = _told([*settings, {"data": own}, *last])
+        yield Case(path.stem, shown, config, found.variant, found.encoder, block.label, told)
 
 
 def _names(block: Block) -> dict[str, str | dict[str, dict[str, Any]]]:
@@ -174,6 +179,18 @@ def _name(
     if bits == _LONGEST or (bundled("configs") / method / f"{middle}-{bits}.yaml").is_file():
         return exact, []
     return f"{method}/{middle}-{_LONGEST}{end}", [{"bits": bits}]
+
+
+def _told(layers: list[dict[str, Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for layer in layers:
+        values = overlay(values, layer)
+    found = {".".join(place): value for place, value in leaves(values)}
+    for name in ("bits", "seed", "data.root", *(f"training.{name}" for name in ASIDE)):
+        found.pop(name, None)
+    if isinstance(files := found.get("imports"), list):  # wherever they are
+        found["imports"] = [Path(file).name for file in files]
+    return found
 
 
 def _config(name: str, layers: list[dict[str, Any]]) -> ExperimentConfig:

@@ -15,22 +15,19 @@ from crosshash.config import ExperimentConfig
 from crosshash.data.dataset import PairedDataset
 from crosshash.data.protocol import Protocol
 from crosshash.experiment.assembly import read_data
+from crosshash.experiment.bench.suite import ASIDE
 from crosshash.experiment.identity import data_identity
 from crosshash.plugins import import_parts
 
 # What decides a figure: not how it is shown, served, stored or searched.
-_PARTS: tuple[str, ...] = (
-    "algorithms",
-    "backbones",
-    "data",
-    "layers",
-    "losses",
-    "methods",
-    "model",
+_FOLDERS = (
+    *("algorithms", "backbones", "data", "layers", "losses", "methods", "model"),
+    *("retrieval", "training"),
 )
-_PARTS += ("model", "retrieval", "training", "codes.py", "images.py", "rgb.py", "similarity.py")
-# Settings that leave the figures as they are.
-ASIDE = ("workers", "save_every", "tensorboard", "device")
+_FILES = (
+    *("codes", "images", "rgb", "similarity"),
+    *(f"experiment/{name}" for name in ("assembly", "evaluation", "preparation", "run")),
+)
 _DIGITS = 32
 
 
@@ -54,9 +51,8 @@ def config_digest(config: ExperimentConfig) -> str:
 def code_digest() -> str:
     """Of the version and of the package's code that decides a figure, without its comments."""
     root = Path(crosshash.__file__).parent
-    files: list[Path] = []
-    for part in _PARTS:
-        files += [root / part] if part.endswith(".py") else sorted((root / part).rglob("*.py"))
+    files = [root / f"{name}.py" for name in _FILES]
+    files += [file for part in _FOLDERS for file in sorted((root / part).rglob("*.py"))]
     named = (f"{file.relative_to(root).as_posix()}\0{_code(file)}" for file in files)
     return _digest([crosshash.__version__, *named])
 

@@ -32,6 +32,7 @@ class Record(BaseModel):
         variant: Name, or ``plain``.
         encoder: Name, or ``plain``.
         label: Of the suite's block.
+        settings: What was laid over the config of that name, by dotted keys.
         method: Name.
         dataset: Name in the config.
         bits: Length of the codes.
@@ -63,6 +64,7 @@ class Record(BaseModel):
     variant: str = PLAIN
     encoder: str = PLAIN
     label: str = ""
+    settings: dict[str, Any] = {}
     method: str
     dataset: str
     bits: int
@@ -117,14 +119,18 @@ class Store:
         except FileNotFoundError:
             return None
         try:
-            return Record.model_validate(values)
+            record = Record.model_validate(values)
         except ValidationError as error:
             found = error.errors()[0]
-            place = ".".join(map(str, found["loc"])) or "the whole"
-            raise ValueError(
-                f"{path}: this is no record of a run ({place}: {found['msg']}); remove it, and "
-                "`crosshash bench` runs it again"
-            ) from None
+            reason = f"{'.'.join(map(str, found['loc'])) or 'the whole'}: {found['msg']}"
+        else:
+            if record.key == key:
+                return record
+            reason = f"key: it says {record.key!r}"
+        raise ValueError(
+            f"{path}: this is no record of a run ({reason}); remove it, and `crosshash bench` runs "
+            "it again"
+        )
 
     def all(self) -> list[Record]:
         """All records, in an order that depends on nothing but them.

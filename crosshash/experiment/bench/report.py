@@ -18,6 +18,7 @@ from crosshash.experiment.bench.report_tables import (
     map_grid,
     markdown,
     notes,
+    printed_digits,
     printed_rows,
     significance_csv,
     title,
@@ -104,7 +105,7 @@ def _lead(summary: Summary) -> str:
     if summary.failed:
         told += f"; {len(summary.failed)} more failed"
     if summary.older:
-        told += f"; {summary.older} of older code are left out, as newer ones are there"
+        told += f"; {summary.older} older ones are left out, as the same was run anew"
     return f"{told}. Every figure stands with how it was measured."
 
 
@@ -124,7 +125,8 @@ def _table_section(table: Table, drawn: Sequence[Drawn]) -> str:
 def _printed_section(printed: Printed, tables: Sequence[Table]) -> str:
     rows = printed_rows(printed, tables)
     told = "Figures as papers print them, whose split and conventions are often not stated."
-    body = page.table(rows, digits=4, numbers=[name for row in rows for name in row][1:])
+    numbers = {name for row in rows for name in row} - {"printed"}
+    body = page.table(rows, digits=printed_digits(printed), numbers=numbers)
     return page.section(f"As printed: {printed.source}", [body], [told, printed.note])
 
 

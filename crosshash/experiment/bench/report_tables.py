@@ -37,9 +37,10 @@ def map_grid(table: Table) -> Grid:
     """MAP over the whole retrieval set: means over seeds, ± deviation, and what is sure."""
     columns = {f"{bits} bits, {DIRECTIONS[way]}": (bits, way) for bits, way in _cells(table)}
     grid = Grid([], columns)
+    several = _several_seeds(table)
     for number, entry in enumerate(table.entries):
         row: dict[str, Any] = {"method": entry.name, "labels": "yes" if entry.supervised else "no"}
-        if any(len(records) > 1 for records in entry.runs.values()):
+        if several:
             row["seeds"] = entry.seeds
         for name, (bits, way) in columns.items():
             shown = _mean(entry.values(bits, way, "map"))
@@ -111,7 +112,11 @@ def printed_rows(printed: Printed, tables: Sequence[Table]) -> list[dict[str, An
         found.setdefault(name, {"printed": name})[_column(data, bits, way, several)] = value
     for name, cost in printed.efficiency.items():
         row = found.setdefault(name, {"printed": name})
-        row |= {"training, s": cost.seconds, "GFLOPs": cost.gflops, "GPU, GB": cost.gigabytes}
+        row |= {
+            "training, s": f"{cost.seconds:g}",
+            "GFLOPs": f"{cost.gflops:g}",
+            "GPU, GB": f"{cost.gigabytes:g}",
+        }
     rows = list(found.values())
     for table in tables:
         if table.dataset in printed.data:
@@ -143,7 +148,8 @@ def markdown(summary: Summary, printed: Sequence[Printed]) -> str:
     for entry in printed:
         told = f"{entry.note}\n\n" if entry.note else ""
         rows = printed_rows(entry, summary.tables)
-        parts.append(f"## As printed: {entry.source}\n\n{told}{markdown_table(rows, digits=4)}")
+        shown = markdown_table(rows, digits=printed_digits(entry))
+        parts.append(f"## As printed: {entry.source}\n\n{told}{shown}")
     return "\n".join(parts)
 
 
@@ -191,7 +197,7 @@ def notes(table: Table) -> list[str]:
             f"queries, {resamples:,} resamples, Holm's correction, p < 0.05). "
             f"{TIE}: a tie, not to be told from the best."
         )
-    if any(len(records) > 1 for entry in table.entries for records in entry.runs.values()):
+    if _several_seeds(table):
         told.append("± is the standard deviation over seeds.")
     return told
 
@@ -269,6 +275,15 @@ def _csv(names: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
 
 def _cells(table: Table) -> Iterable[tuple[int, str]]:
     return ((bits, way) for bits in table.bits for way in DIRECTIONS)
+
+
+def _several_seeds(table: Table) -> bool:
+    return any(len(records) > 1 for entry in table.entries for records in entry.runs.values())
+
+
+def printed_digits(printed: Printed) -> int:
+    """Decimals of a paper's figures."""
+    return 3 if all(round(value, 3) == value for *_, value in printed.figures()) else 4
 
 
 def _cut(table: Table) -> str | None:

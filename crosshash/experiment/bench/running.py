@@ -116,6 +116,7 @@ def _record(job: Job, **known: Any) -> Record:
         variant=case.variant,
         encoder=case.encoder,
         label=case.label,
+        settings=dict(case.settings),
         method=config.method,
         dataset=config.data.name,
         bits=config.bits,

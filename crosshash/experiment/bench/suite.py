@@ -13,6 +13,8 @@ from crosshash.registry import nearest
 from crosshash.sections import Section
 from crosshash.yaml_files import read_yaml
 
+# Settings of `training` that leave the figures as they are.
+ASIDE = ("workers", "save_every", "tensorboard", "device")
 PLAIN = "plain"  # no variant; the config's own encoders
 
 _Seed = Annotated[int, Field(ge=0, lt=2**32)]

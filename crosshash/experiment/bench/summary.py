@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crosshash.experiment.bench.identity import ASIDE
 from crosshash.experiment.bench.record import Record, Store
 from crosshash.retrieval.significance import Comparison, compare_with_best
 
@@ -130,7 +129,8 @@ def summarize(store: Store, *, resamples: int = 1000, seed: int = 0) -> Summary:
     for key in sorted(groups, key=lambda key: (groups[key][0].dataset, key)):
         dataset = groups[key][0].dataset
         names[dataset] += 1
-        name = dataset if names[dataset] == 1 else f"{dataset}-{names[dataset]}"
+        plain = re.sub(r"[^\w.-]+", "_", dataset)  # it becomes the name of files
+        name = plain if names[dataset] == 1 else f"{plain}-{names[dataset]}"
         tables.append(_table(name, groups[key], store, resamples, seed))
     failed = [record for record in records if record.state == "failed"]
     return Summary(tables, finished, failed, older)
@@ -157,22 +157,22 @@ def mean_curve(
     return {"at": at, **means}
 
 
-def _family(record: Record) -> str:
-    """Digest of a run's settings without seed, bits, and what leaves figures as they are."""
-    aside = ("seed", "bits", "paper", "limits")
-    values = {key: value for key, value in record.config.items() if key not in aside}
-    training = values["training"]
-    values["training"] = {key: value for key, value in training.items() if key not in ASIDE}
-    text = json.dumps([record.row, values], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+def _family(record: Record) -> tuple[str, str, str]:
+    """What runs of a row share: its name, the config's without its bits, the settings over it.
+
+    Configs of a name have settings for each length, so that these are no part of it.
+    """
+    config = re.sub(rf"-{record.bits}(?=-|$)", "", record.name.removesuffix(".yaml"))
+    return record.row, config, json.dumps(record.settings, sort_keys=True)
 
 
 def _newest(records: Sequence[Record]) -> tuple[list[Record], int]:
-    """Of runs that differ only in the code, those of the latest."""
+    """Of runs of one row, length, seed and data the latest, as of newer code."""
     latest: dict[tuple[Any, ...], Record] = {}
     for record in sorted(records, key=lambda record: (record.started, record.key)):
         latest[(_family(record), record.identity["data"], record.bits, record.seed)] = record
-    kept = [record for record in records if record in latest.values()]
+    keys = {record.key for record in latest.values()}
+    kept = [record for record in records if record.key in keys]
     return kept, len(records) - len(kept)
 
 
@@ -203,22 +203,38 @@ def _table(name: str, records: Sequence[Record], store: Store, resamples: int, s
 
 
 def _entries(records: Sequence[Record]) -> list[Entry]:
-    families: dict[str, list[Record]] = defaultdict(list)
+    families: dict[tuple[str, str, str], dict[int, list[Record]]] = {}
     for record in records:
-        families[_family(record)].append(record)
-    rows: dict[str, list[str]] = defaultdict(list)
-    for key, found in families.items():
-        rows[found[0].row].append(key)
-    entries = []
-    for row in sorted(rows):
-        # Several of a name differ in settings: their first distinct digits tell them apart.
-        several = len(rows[row]) > 1
-        for key in sorted(rows[row]):
-            runs: dict[int, list[Record]] = defaultdict(list)
-            for record in families[key]:
-                runs[record.bits].append(record)
-            entries.append(Entry(f"{row} ({key[:4]})" if several else row, dict(runs)))
-    return entries
+        runs = families.setdefault(_family(record), {})
+        runs.setdefault(record.bits, []).append(record)
+    rows: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
+    for family in sorted(families):
+        rows[family[0]].append(family)
+    return [
+        Entry(name, families[family])
+        for row, found in sorted(rows.items())
+        for family, name in zip(found, _told_apart(row, found), strict=True)
+    ]
+
+
+def _told_apart(row: str, families: Sequence[tuple[str, str, str]]) -> list[str]:
+    """A name for each of the families of a row: by the settings in which they differ."""
+    if len(families) == 1:
+        return [row]
+    settings = [json.loads(text) for _, _, text in families]
+    keys = sorted({key for one in settings for key in one})
+    varied = [key for key in keys if len({json.dumps(one.get(key)) for one in settings}) > 1]
+    configs = {config for _, config, _ in families}
+    names = []
+    for (_, config, _), own in zip(families, settings, strict=True):
+        told = [config] if len(configs) > 1 else []
+        told += [f"{key.rpartition('.')[2]}={own[key]}" for key in varied if key in own]
+        names.append(f"{row} ({', '.join(told) or 'as configured'})")
+    # Two may still share a name, as where only a mapping's place differs.
+    return [
+        name if names.count(name) == 1 else f"{name[:-1]}; {place})"
+        for place, name in enumerate(names, 1)
+    ]
 
 
 def _precisions(
