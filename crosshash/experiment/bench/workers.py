@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, suppress
@@ -120,7 +121,8 @@ def run_jobs(
 
 
 def _work(pipe: Connection, folder: str, threads: int) -> None:
-    """What a process does until it gets None."""
+    """What a process does until it gets None, or whoever started it is gone."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
     from crosshash.experiment.bench.record import Store
@@ -133,6 +135,14 @@ def _work(pipe: Connection, folder: str, threads: int) -> None:
             pipe.send(run_job(store, job))
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         return  # whoever asked is gone
+
+
+def _end_with_parent() -> None:
+    """End as a killed process does, with its state on disk, so that the run can go on."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _ended(code: int | None) -> str:
