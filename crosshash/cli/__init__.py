@@ -11,6 +11,7 @@ import typer
 
 from crosshash.cli import (
     audit,
+    bench,
     config,
     convert,
     data,
@@ -50,6 +51,8 @@ app.command(rich_help_panel=START)(config.config)
 app.command(rich_help_panel=START)(train.evaluate)
 app.command(rich_help_panel=START)(audit.audit)
 app.command(rich_help_panel=START)(score.score)
+app.command(rich_help_panel=START)(bench.bench)
+app.command(rich_help_panel=START)(bench.report)
 app.command(rich_help_panel=START)(info.info)
 app.command(rich_help_panel=SEARCH)(encode.encode)
 app.add_typer(index.app, name="index", rich_help_panel=SEARCH)

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from crosshash.experiment.assembly import build as build
     from crosshash.experiment.assembly import build_algorithm as build_algorithm
     from crosshash.experiment.assembly import read_data as read_data
+    from crosshash.experiment.bench.bench import plan_suites as plan_suites
+    from crosshash.experiment.bench.bench import run_suites as run_suites
+    from crosshash.experiment.bench.report import write_report as write_report
     from crosshash.experiment.calibration import calibrate as calibrate
     from crosshash.experiment.evaluation import evaluate as evaluate
     from crosshash.experiment.fitting import fit as fit
@@ -21,6 +24,8 @@ else:
         __name__,
         {
             "crosshash.experiment.assembly": ["build", "build_algorithm", "read_data"],
+            "crosshash.experiment.bench.bench": ["plan_suites", "run_suites"],
+            "crosshash.experiment.bench.report": ["write_report"],
             "crosshash.experiment.calibration": ["calibrate"],
             "crosshash.experiment.evaluation": ["evaluate"],
             "crosshash.experiment.fitting": ["fit"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from html import escape
 from pathlib import Path
 from string import Template
@@ -64,19 +64,34 @@ def section(heading: str, parts: Iterable[str], notes: Iterable[str] = ()) -> st
     return f"<section>{header}\n{inner}\n</section>"
 
 
-def table(rows: Sequence[Row], *, digits: int = 3) -> str:
+def table(
+    rows: Sequence[Row],
+    *,
+    digits: int = 3,
+    bold: Collection[tuple[int, str]] = (),
+    numbers: Collection[str] = (),
+) -> str:
     """A table, one mapping per row; a key that a row lacks leaves its cell empty.
 
     Columns of numbers stand right-aligned; the first column names the rows.
+
+    Args:
+        rows: What stands in it.
+        digits: Decimals of floating-point values.
+        bold: Cells that stand out, each by the number of its row and its column's name.
+        numbers: Columns that stand right-aligned too, such as those of ``0.512 ± 0.003``.
     """
     names = list(dict.fromkeys(name for row in rows for name in row))
     if not names:
         return ""
-    kinds = {name: ' class="number"' if is_numeric(rows, name) else "" for name in names}
+    right = {name for name in names if name in numbers or is_numeric(rows, name)}
+    kinds = {name: ' class="number"' if name in right else "" for name in names}
     head = "".join(f'<th scope="col"{kinds[name]}>{escape(name)}</th>' for name in names)
     lines = []
-    for row in rows:
+    for number, row in enumerate(rows):
         cells = [escape(format_value(row.get(name), digits)) for name in names]
+        strong = [(number, name) in bold for name in names]
+        cells = [f"<strong>{c}</strong>" if s else c for c, s in zip(cells, strong, strict=True)]
         first = f'<th scope="row"{kinds[names[0]]}>{cells[0]}</th>'
         rest = [f"<td{kinds[n]}>{c}</td>" for n, c in zip(names[1:], cells[1:], strict=True)]
         lines.append(f"<tr>{first}{''.join(rest)}</tr>")
@@ -147,6 +162,7 @@ dd {
 .facts-list dt { font-size: 0.9rem; }
 .facts-list dd { font-size: 0.95rem; font-weight: 400; white-space: pre-line; }
 .table { margin-top: 0.75rem; padding: 0.4rem 1rem; overflow-x: auto; }
+.table + .note { margin-top: 1.5rem; }
 .table:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 table { border-collapse: collapse; width: 100%; font-size: 0.92rem; }
 th, td { padding: 0.4rem 1.75rem 0.4rem 0; text-align: left; white-space: nowrap; }

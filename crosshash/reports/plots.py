@@ -159,8 +159,8 @@ def loss_plot(history: Sequence[Mapping[str, Any]], title: str = "Loss") -> Figu
     with _plotting():
         from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    with _settings():
-        figure, axes = _axes(title)
+    with plot_settings():
+        figure, axes = new_axes(title)
         _lines(axes, {name: (points, row) for name, row in zip(names, values, strict=True)})
         axes.set(xlabel=counter or "epoch", ylabel="loss")
         _whole_numbers(axes, points)
@@ -172,7 +172,7 @@ def loss_plot(history: Sequence[Mapping[str, Any]], title: str = "Loss") -> Figu
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if span < 1000 else (1,)))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.yaxis.set_minor_formatter(NullFormatter())
-        _legend(axes, len(names))
+        add_legend(axes, len(names))
     return figure
 
 
@@ -191,10 +191,10 @@ def ones_plot(shares: Mapping[str, npt.ArrayLike], title: str = "Share of +1 by 
     # The larger around the smaller, where two have the same share.
     for line, (size, marker) in zip(axes.get_lines(), cycle(enumerate("os^D")), strict=False):
         line.set(linestyle="none", marker=marker, markersize=3.5 + 2 * size, fillstyle="none")
-    with _settings():
+    with plot_settings():
         axes.axhline(0.5, color=INK, linestyle=":", linewidth=1.2)
         axes.set(xlabel="bit", ylabel="share of +1", ylim=(-0.03, 1.03))
-        _legend(axes, len(curves), inside=False)
+        add_legend(axes, len(curves), inside=False)
     return figure
 
 
@@ -207,7 +207,7 @@ def to_svg(figure: Figure, label: str = "") -> str:
     """
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    with _settings():
+    with plot_settings():
         # Every drawing would move a flexible layout a little; it is settled once.
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
@@ -237,14 +237,16 @@ def _plotting() -> AbstractContextManager[None]:
     return needs("matplotlib", "a plot")
 
 
-def _settings() -> Any:
+def plot_settings() -> Any:
+    """A context in which figures have the look of this module."""
     with _plotting():
         import matplotlib
 
     return matplotlib.rc_context(_SETTINGS)
 
 
-def _axes(title: str) -> tuple[Figure, Axes]:
+def new_axes(title: str) -> tuple[Figure, Axes]:
+    """An empty plot; within :func:`plot_settings`."""
     with _plotting():
         from matplotlib.figure import Figure
 
@@ -269,12 +271,12 @@ def _curves_plot(
                 f"got shapes {horizontal.shape} and {vertical.shape}"
             )
         arrays[name] = (horizontal, vertical)
-    with _settings():
-        figure, axes = _axes(title)
+    with plot_settings():
+        figure, axes = new_axes(title)
         _lines(axes, arrays)
         if chance is not None:
             axes.axhline(chance, color=INK, linestyle=":", linewidth=1.2, label="chance")
-        _legend(axes, len(arrays) + (chance is not None))
+        add_legend(axes, len(arrays) + (chance is not None))
     return figure, axes
 
 
@@ -295,7 +297,8 @@ def _whole_numbers(axes: Axes, points: Sequence[float]) -> None:
     axes.xaxis.set_major_locator(locator)
 
 
-def _legend(axes: Axes, entries: int, *, inside: bool = True) -> None:
+def add_legend(axes: Axes, entries: int, *, inside: bool = True) -> None:
+    """The names of what is drawn: inside, or below where they are more than four."""
     if inside and entries <= 4:
         axes.legend(loc="best")
         return

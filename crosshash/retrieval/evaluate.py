@@ -142,6 +142,7 @@ def evaluate_codes(
         empty_queries=int((positives == 0).sum()),
         bits=comparison.bits,
         map_asymmetric=None if weighted is None else float(mean_over_queries(weighted, empty)),
+        precisions=whole,
     )
 
 

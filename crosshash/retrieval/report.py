@@ -9,6 +9,7 @@ from typing import Any
 from crosshash.retrieval.curves import Curve
 from crosshash.retrieval.health import CodeHealth
 from crosshash.retrieval.record import Record
+from crosshash.retrieval.ties import Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +32,8 @@ class Figures:
         bits: Code length.
         map_asymmetric: MAP by asymmetric distance, where it was asked for, with the same
             conventions.
+        precisions: (q,) average precision of each query over the whole retrieval set, whose mean is
+            ``map``; NaN for queries with nothing relevant. It is no part of :meth:`as_dict`.
     """
 
     map: float
@@ -47,10 +50,12 @@ class Figures:
     empty_queries: int
     bits: int
     map_asymmetric: float | None = None
+    precisions: Floats | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready values; numbers as keys become strings, and what is None is left out."""
-        found = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        names = [name for name in self.__dataclass_fields__ if name != "precisions"]
+        found = {name: getattr(self, name) for name in names}
         values = {name: value for name, value in found.items() if value is not None}
         for name, value in values.items():
             if isinstance(value, Curve):

@@ -1,0 +1,167 @@
+"""All records of a store as one page, tables for papers, figures and CSV files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from crosshash.experiment.bench.record import Store
+from crosshash.experiment.bench.report_figures import Drawn, drawn_figures
+from crosshash.experiment.bench.report_tables import (
+    cost_rows,
+    curves_csv,
+    figures_csv,
+    latex,
+    map_at_grids,
+    map_grid,
+    markdown,
+    notes,
+    printed_digits,
+    printed_rows,
+    significance_csv,
+    title,
+)
+from crosshash.experiment.bench.suite import Printed
+from crosshash.experiment.bench.summary import Summary, Table, summarize
+from crosshash.files import atomic_file
+from crosshash.reports import page
+from crosshash.reports.comparison_plots import png_file, svg_file
+
+_PAGE, _FIGURES = "index.html", "figures"
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a report has.
+
+    Attributes:
+        runs: That ended, failed ones among them.
+        failed: Of these.
+        files: By what they are: ``page``, ``markdown``, ``latex``, ``figures``, ``curves`` and
+            ``significance`` (CSV), and ``plots``, the folder of SVG and PNG files.
+    """
+
+    runs: int
+    failed: int
+    files: dict[str, Path]
+
+
+def write_report(
+    store: str | Path, output: str | Path, *, resamples: int = 1000, seed: int = 0
+) -> Written:
+    """Write a store's report; the same records give the same bytes.
+
+    Args:
+        store: The folder of records, of :func:`~crosshash.experiment.bench.bench.run_suites`.
+        output: The folder that gets it; files of an older report there are replaced.
+        resamples: Draws of the paired bootstrap, at least.
+        seed: Of these.
+
+    Raises:
+        FileNotFoundError: There are no records.
+        ValueError: None of the runs has ended well, or a file of the store is damaged.
+    """
+    known, folder = Store(store), Path(output)
+    summary, printed = summarize(known, resamples=resamples, seed=seed), known.printed()
+    if not summary.tables:
+        raise ValueError(
+            f"all {len(summary.failed)} runs in {known.folder} failed, so that there is nothing to "
+            "report; `crosshash bench SUITE --retry` runs them again"
+        )
+    figures = folder / _FIGURES
+    figures.mkdir(parents=True, exist_ok=True)
+    drawn = {table.name: list(drawn_figures(table)) for table in summary.tables}
+    parts = [_table_section(table, drawn[table.name]) for table in summary.tables]
+    for part in (one for found in drawn.values() for one in found):
+        _write(figures / f"{part.name}.svg", svg_file(part.figure, part.told).encode())
+        _write(figures / f"{part.name}.png", png_file(part.figure))
+    files = {
+        "markdown": ("tables.md", markdown(summary, printed)),
+        "latex": ("tables.tex", latex(summary)),
+        "figures": ("figures.csv", figures_csv(summary.records)),
+        "curves": ("curves.csv", curves_csv(summary.records)),
+        "significance": ("significance.csv", significance_csv(summary.tables)),
+    }
+    for name, text in files.values():
+        _write(folder / name, text.encode())
+    parts += [_printed_section(entry, summary.tables) for entry in printed]
+    parts += [_failed_section(summary), _how_section(summary)]
+    page.write_page(folder / _PAGE, "Benchmark", parts, lead=_lead(summary))
+    found = {name: folder / file for name, (file, _) in files.items()}
+    runs, failed = len(summary.records) + len(summary.failed), len(summary.failed)
+    return Written(runs, failed, {"page": folder / _PAGE, **found, "plots": figures})
+
+
+def _write(path: Path, content: bytes) -> None:
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def _lead(summary: Summary) -> str:
+    sets = ", ".join(dict.fromkeys(table.dataset for table in summary.tables))
+    told = f"{len(summary.records)} runs on {sets}"
+    if summary.failed:
+        told += f"; {len(summary.failed)} more failed"
+    if summary.older:
+        told += f"; {summary.older} older ones are left out, as the same was run anew"
+    return f"{told}. Every figure stands with how it was measured."
+
+
+def _table_section(table: Table, drawn: Sequence[Drawn]) -> str:
+    grid = map_grid(table)
+    parts = [page.table(grid.rows, bold=grid.bold, numbers=grid.columns)]
+    for told, at in map_at_grids(table).items():
+        parts += [_small(told), page.table(at.rows, numbers=at.columns)]
+    parts += [
+        _small("Cost, at the longest codes; time and memory are of the device and what ran beside"),
+        page.table(cost_rows(table)),
+        page.figures([(one.told, one.figure) for one in drawn if one.on_page]),
+    ]
+    return page.section(title(table), parts, notes(table))
+
+
+def _printed_section(printed: Printed, tables: Sequence[Table]) -> str:
+    rows = printed_rows(printed, tables)
+    told = "Figures as papers print them, whose split and conventions are often not stated."
+    numbers = {name for row in rows for name in row} - {"printed"}
+    body = page.table(rows, digits=printed_digits(printed), numbers=numbers)
+    return page.section(f"As printed: {printed.source}", [body], [told, printed.note])
+
+
+def _failed_section(summary: Summary) -> str:
+    if not summary.failed:
+        return ""
+    rows: list[dict[str, Any]] = [
+        {
+            "method": record.row,
+            "data": record.dataset,
+            "bits": record.bits,
+            "seed": record.seed,
+            "error": record.error,
+        }
+        for record in summary.failed
+    ]
+    return page.section("Failed", [page.table(rows)], ["They stand in no table above."])
+
+
+def _how_section(summary: Summary) -> str:
+    told: list[tuple[str, Any]] = []
+    versions: dict[str, set[str]] = {}
+    for record in summary.records:
+        for package, version in record.versions.items():
+            versions.setdefault(package, set()).add(version)
+    told += [(package, ", ".join(sorted(found))) for package, found in sorted(versions.items())]
+    codes = sorted({record.identity["code"][:8] for record in summary.records})
+    told.append(("code", ", ".join(codes)))
+    for table in summary.tables:
+        counts = {name: table.record["counts"][name] for name in ("query", "retrieval")}
+        told.append((table.name, ", ".join(f"{name} {n:,}" for name, n in counts.items())))
+    return page.section("Versions and splits", [page.facts(told)])
+
+
+def _small(text: str) -> str:
+    from html import escape
+
+    return f'<p class="note">{escape(text)}</p>'

@@ -1,0 +1,147 @@
+"""Plots of many models beside each other, told apart by their marks, without colours as well."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crosshash.reports.plots import (
+    COLOURS,
+    DASHES,
+    INK,
+    Curve,
+    add_legend,
+    new_axes,
+    plot_settings,
+    to_svg,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Filled, then hollow: the first 20 look different in grey too.
+MARKS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
+_EVERY = 0.12  # of a line's length between two marks
+_LINE = 0.17  # inches of a line of the legend, of three names
+_DOTS = 150  # an inch
+
+
+def marked_lines_plot(
+    curves: Mapping[str, Curve],
+    title: str,
+    *,
+    labels: tuple[str, str],
+    chance: float | None = None,
+    every_point: bool = False,
+    unit: bool = True,
+) -> Figure:
+    """Lines with marks, one for each name.
+
+    Args:
+        curves: Name → (x, y), two vectors of one length; None among y leaves a gap.
+        title: Line above the plot.
+        labels: Of both axes.
+        chance: A level to compare with, drawn dotted.
+        every_point: Mark all points, each with its tick, and not only some along the line.
+        unit: The vertical axis goes from 0 to 1.
+
+    Raises:
+        ValueError: There is no curve.
+    """
+    if not curves:
+        raise ValueError(f"a plot of {labels[1]} over {labels[0]} needs at least one curve")
+
+    def draw(axes: Axes) -> int:
+        for number, (name, (x, y)) in enumerate(curves.items()):
+            axes.plot(
+                x,
+                y,
+                **_style(number),
+                linestyle=DASHES[number % len(DASHES)],
+                markevery=None if every_point else _EVERY,
+                label=name,
+            )
+        if chance is not None:
+            axes.axhline(chance, color=INK, linestyle=":", linewidth=1.2, label="chance")
+        if every_point:
+            axes.set_xticks(sorted({float(x) for xs, _ in curves.values() for x in np.ravel(xs)}))
+        if unit:
+            axes.set(ylim=(0, 1.02))
+        return len(curves) + (chance is not None)
+
+    return _plot(title, labels, draw)
+
+
+def scatter_plot(
+    points: Mapping[str, tuple[float, float]], title: str, *, labels: tuple[str, str]
+) -> Figure:
+    """One mark for each name; the horizontal axis is logarithmic where all is above 0.
+
+    Args:
+        points: Name → (x, y).
+        title: Line above the plot.
+        labels: Of both axes.
+
+    Raises:
+        ValueError: There is no point.
+    """
+    if not points:
+        raise ValueError(f"a plot of {labels[1]} over {labels[0]} needs at least one point")
+
+    def draw(axes: Axes) -> int:
+        for number, (name, (x, y)) in enumerate(points.items()):
+            axes.plot([x], [y], **{**_style(number), "markersize": 7}, linestyle="", label=name)
+        values = [x for x, _ in points.values()]
+        if min(values) > 0 and max(values) > 3 * min(values):
+            from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+            axes.set_xscale("log")
+            # Plain numbers: matplotlib's own labels of a logarithmic axis are formulas, in TeX.
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        return len(points)
+
+    return _plot(title, labels, draw)
+
+
+def svg_file(figure: Figure, label: str) -> str:
+    """A figure as a file of its own, in dark ink; the same figure gives the same text."""
+    look = f'style="color: {INK}; font-family: sans-serif; background: #ffffff"'
+    return to_svg(figure, label).replace("<svg ", f"<svg {look} ", 1) + "\n"
+
+
+def png_file(figure: Figure) -> bytes:
+    """A figure as a PNG file; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    with plot_settings():
+        figure.savefig(buffer, format="png", dpi=_DOTS, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _style(number: int) -> dict[str, Any]:
+    colour = COLOURS[number % len(COLOURS)]
+    filled = (number // len(MARKS)) % 2 == 0
+    return {
+        "color": colour,
+        "marker": MARKS[number % len(MARKS)],
+        "markersize": 5,
+        "markerfacecolor": colour if filled else "none",
+        "linewidth": 1.2,
+    }
+
+
+def _plot(title: str, labels: tuple[str, str], draw: Callable[[Axes], int]) -> Figure:
+    with plot_settings():
+        figure, axes = new_axes(title)
+        entries = draw(axes)
+        axes.set(xlabel=labels[0], ylabel=labels[1])
+        if entries > 4:
+            width, height = figure.get_size_inches()
+            figure.set_size_inches(1.15 * width, height + _LINE * -(-entries // 3))
+        add_legend(axes, entries)
+    return figure

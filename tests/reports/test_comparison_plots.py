@@ -1,0 +1,62 @@
+"""Plots of many models, told apart without colours too."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from crosshash.reports.comparison_plots import (
+    marked_lines_plot,
+    png_file,
+    scatter_plot,
+    svg_file,
+)
+
+CURVES = {f"method {n}": (np.linspace(0, 1, 9), np.full(9, n / 20)) for n in range(20)}
+LABELS = ("recall", "precision")
+
+
+def test_twenty_lines_look_different_in_grey() -> None:
+    figure = marked_lines_plot(CURVES, "all", labels=LABELS)
+    lines = figure.axes[0].get_lines()
+    looks = {
+        (line.get_marker(), line.get_markerfacecolor() == "none", str(line.get_linestyle()))
+        for line in lines
+    }
+    assert len(looks) == 20
+    assert len({(look[0], look[1]) for look in looks}) == 20  # marks alone tell them apart
+    legend = figure.legends[0]
+    assert [text.get_text() for text in legend.get_texts()] == list(CURVES)
+
+
+def test_the_same_figure_is_the_same_file() -> None:
+    files = []
+    for _ in range(2):
+        figure = marked_lines_plot(CURVES, "all", labels=LABELS, chance=0.2)
+        files.append((svg_file(figure, "what it shows"), png_file(figure)))
+    assert files[0] == files[1]
+    svg, png = files[0]
+    assert 'aria-label="what it shows"' in svg
+    assert not re.search(r"<dc:date>|Matplotlib", svg)
+    assert png.startswith(b"\x89PNG")
+    assert b"matplotlib" not in png.lower()
+
+
+def test_points_far_apart_stand_on_a_logarithmic_axis() -> None:
+    apart = scatter_plot({"a": (1.0, 0.5), "b": (100.0, 0.6)}, "t", labels=("seconds", "MAP"))
+    assert apart.axes[0].get_xscale() == "log"
+    near = scatter_plot({"a": (0.0, 0.5), "b": (100.0, 0.6)}, "t", labels=("seconds", "MAP"))
+    assert near.axes[0].get_xscale() == "linear"
+
+
+def test_every_point_has_its_tick() -> None:
+    figure = marked_lines_plot(
+        {"a": ([2, 4, 8], [0.1, 0.2, None])}, "t", labels=LABELS, every_point=True, unit=False
+    )
+    assert figure.axes[0].get_xticks().tolist() == [2, 4, 8]
+    with pytest.raises(ValueError, match="at least one"):
+        marked_lines_plot({}, "t", labels=LABELS)
+    with pytest.raises(ValueError, match="at least one"):
+        scatter_plot({}, "t", labels=LABELS)
