@@ -353,6 +353,7 @@ def test_a_broken_distribution_stops_only_who_asks_for_it(
             registry["cracked"]
 
 
+@pytest.mark.torture
 def test_the_suite_meets_a_plugin_without_asking_for_configs(tmp_path: Path) -> None:
     distribution(tmp_path, "own_parts", {"crosshash_method": {"plain": "own_parts"}})
     tests = ["tests/methods/test_contract.py", "tests/experiment/test_run.py"]
