@@ -101,7 +101,6 @@ print(sorted(HIDDEN & {name.split(".")[0] for name in sys.modules}))
     assert (tmp_path / "hits.html").is_file()
 
 
-@pytest.mark.torture
 def test_training_and_evaluation_need_neither_plots_nor_graphs(tmp_path: Path) -> None:
     code = """
 import crosshash
