@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,11 +24,21 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # Trainings of tests draw no page unless they ask for one: it takes longer than most of them.
 os.environ.setdefault("CROSSHASH_PAGE", "0")
 
+# Their tests mostly wait, for servers, a cluster, and processes that are killed.
+_WAITING = (
+    "encoding/test_cluster.py",
+    "search/test_milvus.py",
+    "encoding/test_kill.py",
+    "training/test_processes.py",
+    "torture/test_kills.py",
+)
 _CACHE = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep features of tests out of the user's cache; worker processes inherit the folder."""
+    if hasattr(config.option, "loadscopereorder"):  # of pytest-xdist: the order is made below
+        config.option.loadscopereorder = False
     if "CROSSHASH_CACHE" not in os.environ:
         config.stash[_CACHE] = tempfile.TemporaryDirectory(prefix="crosshash-tests-")
         os.environ["CROSSHASH_CACHE"] = config.stash[_CACHE].name
@@ -36,6 +47,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are cores, as servers and killed processes are waited for."""
     return (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with files that mostly wait, then those of many tests, so that none is left at last."""
+    counts = Counter(item.path for item in items)
+    waits = {path: path.as_posix().endswith(_WAITING) for path in counts}
+    items.sort(key=lambda item: (not waits[item.path], -counts[item.path]))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
