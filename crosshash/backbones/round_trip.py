@@ -117,12 +117,12 @@ def _check_assets(names: list[str], what: str) -> None:
         )
 
 
-def _inputs(encoder: Any, sample: Sample) -> Inputs:
-    """What goes through the encoder, by name."""
+def _inputs(encoder: Any, sample: Any) -> Inputs:
+    """What goes through the encoder, by name; the sample is of its kind."""
     if isinstance(encoder, TextEncoder):
-        return encoder.prepare(sample, unknown="allow")  # type: ignore[arg-type]
+        return encoder.prepare(sample, unknown="allow")
     if encoder.reads_pixels:
-        read = PictureReader(sample, encoder.preprocess)  # type: ignore[arg-type]
+        read = PictureReader(sample, encoder.preprocess)
         return {"pixels": read(range(len(sample)))}
     return {"rows": encoder.prepare(sample)}
 

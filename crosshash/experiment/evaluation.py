@@ -95,7 +95,7 @@ def evaluate(
         True
     """
     import_parts(imports)
-    name = str(model) if isinstance(model, str) and in_zoo(model) else ""
+    asked = model
     if not isinstance(model, HashModel):
         model = load(model)
     if not model.info.experiment:
@@ -139,7 +139,9 @@ def evaluate(
             *encoded.retrieval,
             split=split,
             dataset=dataset.name,
-            name=name or f"{config.method}-{config.data.name}-{model.bits}",
+            name=str(asked)
+            if isinstance(asked, str) and in_zoo(asked)
+            else f"{config.method}-{config.data.name}-{model.bits}",
             method=config.method,
             bits=model.bits,
             seed=config.seed,

@@ -60,17 +60,12 @@ def named_length(name: str | Path) -> int | None:
 
 def has_checkpoint(folder: Path) -> bool:
     """Whether a folder has a file of a checkpoint, or one of a run in it."""
-    recover(folder)
-    recover(folder / CHECKPOINT)
-    places = (folder, folder / CHECKPOINT)
-    return any((place / name).is_file() for place in places for name in FILES)
+    return _checkpoint_in(folder) is not None
 
 
 def _is_folder(name: str | Path) -> bool:
-    recover(Path(name))
-    if not Path(name).is_dir():
-        return False
-    return has_checkpoint(Path(name)) or not in_zoo(str(name))
+    """Whether the name is a folder's, and no model's that a folder of something else has too."""
+    return has_checkpoint(Path(name)) or (Path(name).is_dir() and not in_zoo(str(name)))
 
 
 def in_zoo(name: str) -> bool:
@@ -84,15 +79,22 @@ def in_zoo(name: str) -> bool:
 
 def checkpoint_folder(folder: Path) -> Path:
     """The folder, or the ``checkpoint`` in it, whichever has a checkpoint's files."""
-    recover(folder / CHECKPOINT)
+    place = _checkpoint_in(folder)
+    if place is None:
+        raise FileNotFoundError(
+            f"{folder} has no checkpoint: looked for {', '.join(FILES)} in it and in "
+            f"{folder / CHECKPOINT}, where a training leaves them when it ends"
+        )
+    return place
+
+
+def _checkpoint_in(folder: Path) -> Path | None:
     for place in (folder, folder / CHECKPOINT):
+        recover(place)
         # One of them is enough: which others are missing is told when it is read.
         if any((place / name).is_file() for name in FILES):
             return place
-    raise FileNotFoundError(
-        f"{folder} has no checkpoint: looked for {', '.join(FILES)} in it and in "
-        f"{folder / CHECKPOINT}, where a training leaves them when it ends"
-    )
+    return None
 
 
 def local_folder(manifest: Manifest, zoo: Path) -> Path:

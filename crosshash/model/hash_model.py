@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, ClassVar, Literal
@@ -30,7 +31,7 @@ from crosshash.model.standardization import Standardization
 Standardize = Literal["image", "text"]
 
 
-class HashModel(nn.Module):
+class HashModel(nn.Module, ABC):
     """Base of the methods' networks.
 
     A subclass names its image slots, takes the backbones, the text encoder and the bits, and
@@ -169,7 +170,8 @@ class HashModel(nn.Module):
         if isinstance(value, Features):
             return value
         backbone = self.backbones[slot]
-        return backbone(value.to(floating_type(backbone)))  # type: ignore[no-any-return]
+        found: Features = backbone(value.to(floating_type(backbone)))
+        return found
 
     def _text(self, texts: Mapping[str, Tensor] | Features) -> Features:
         found: Features = texts if isinstance(texts, Features) else self.text(texts)
@@ -202,13 +204,13 @@ class HashModel(nn.Module):
         found: Features = self.norms(part, features)
         return found.to(self.dtype)
 
+    @abstractmethod
     def hash_image(self, features: Mapping[str, Features]) -> Tensor:
         """Real-valued image codes (n, k), from the features of each slot."""
-        raise NotImplementedError
 
+    @abstractmethod
     def hash_text(self, features: Features) -> Tensor:
         """Real-valued text codes (n, k)."""
-        raise NotImplementedError
 
     def forward(
         self, images: Mapping[str, Tensor | Features], texts: Mapping[str, Tensor] | Features
@@ -236,7 +238,8 @@ class HashModel(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights are; the CPU for a model without any."""
-        return next((tensor.device for tensor in self._tensors()), torch.device("cpu"))
+        tensors = chain(self.parameters(), self.buffers())
+        return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
     @property
     def dtype(self) -> torch.dtype:
@@ -245,9 +248,6 @@ class HashModel(nn.Module):
         named = chain(self.named_parameters(), self.named_buffers())
         own = (value.dtype for name, value in named if not name.startswith(apart))
         return next((t for t in own if t.is_floating_point), torch.get_default_dtype())
-
-    def _tensors(self) -> chain[Tensor]:
-        return chain(self.parameters(), self.buffers())
 
     @torch.inference_mode()
     def encode_image(

@@ -35,7 +35,8 @@ class PrefixHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Real-valued codes."""
-        return self.head(x)[:, : self.bits]  # type: ignore[no-any-return]
+        codes: Tensor = self.head(x)
+        return codes[:, : self.bits]
 
 
 def prefix_view(net: HashModel, bits: int) -> HashModel:

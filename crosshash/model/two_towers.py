@@ -57,19 +57,24 @@ class TwoTowers(HashModel):
 
     def image_vector(self, features: Mapping[str, Features]) -> Tensor:
         """What the image side's hash layer reads, (n, dims["image"])."""
-        return self.image_net["encoder"](features["image"].pooled)  # type: ignore[no-any-return]
+        return _through(self.image_net["encoder"], features["image"].pooled)
 
     def text_vector(self, features: Features) -> Tensor:
         """What the text side's hash layer reads, (n, dims["text"])."""
-        return self.text_net["encoder"](features.pooled)  # type: ignore[no-any-return]
+        return _through(self.text_net["encoder"], features.pooled)
 
     def hash_image(self, features: Mapping[str, Features]) -> Tensor:
         """F (n, k), unbounded."""
-        return self.image_net["codes"](self.image_vector(features))  # type: ignore[no-any-return]
+        return _through(self.image_net["codes"], self.image_vector(features))
 
     def hash_text(self, features: Features) -> Tensor:
         """G (n, k), unbounded."""
-        return self.text_net["codes"](self.text_vector(features))  # type: ignore[no-any-return]
+        return _through(self.text_net["codes"], self.text_vector(features))
+
+
+def _through(layer: nn.Module, x: Tensor) -> Tensor:
+    found: Tensor = layer(x)
+    return found
 
 
 def _tower(encoder: Encoder, bits: int) -> nn.ModuleDict:

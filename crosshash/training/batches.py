@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from crosshash.model.batch import Batch
 
@@ -55,7 +55,7 @@ class Batches:
         self.rows = rows
         self.device = device
         self.loader: DataLoader[Any] = DataLoader(
-            data,  # type: ignore[arg-type]
+            cast("Dataset[Any]", data),  # of which it calls __len__ and __getitems__ alone
             batch_sampler=rows,
             num_workers=workers,
             collate_fn=_whole,

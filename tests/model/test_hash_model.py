@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 import torch
 
 import crosshash
@@ -37,3 +40,13 @@ def test_the_tree_of_modules_is_still_to_be_had(model: HashModel) -> None:
     tree = model.tree()
     assert tree.startswith("AMGFHNet(\n")
     assert "(backbones): ModuleDict(" in tree
+
+
+def test_a_network_without_both_hash_functions_cannot_be_made() -> None:
+    class Half(HashModel):
+        def hash_image(self, features: Any) -> Any:
+            return features["image"].pooled
+
+    backbone = crosshash.create("dmsfh", backbones={"name": "features", "dim": 8}, texts=["a dog"])
+    with pytest.raises(TypeError, match=r"abstract.*hash_text"):
+        Half({"image": backbone.backbone("image")}, backbone.text, 8)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -24,13 +24,23 @@ from crosshash.training.log import TrainingLog
 SGD: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 1.0, "momentum": 0.0}
 
 
+class FeaturesNet(HashModel):
+    """The features are the codes."""
+
+    def hash_image(self, features: Mapping[str, Features]) -> Tensor:
+        return features["image"].pooled
+
+    def hash_text(self, features: Features) -> Tensor:
+        return features.pooled
+
+
 class Plain(Algorithm):
     """One weight, and phases that the test writes; the gradient of its loss is 1."""
 
     def __init__(self, toy: ModuleType, **options: Any) -> None:
         super().__init__()
         backbone = toy.LinearBackbone(6)
-        self.net = HashModel({"image": backbone}, TextFeatures(dim=6), 8, **options)
+        self.net = FeaturesNet({"image": backbone}, TextFeatures(dim=6), 8, **options)
         self.net.freeze("image")
         self.weight = nn.Parameter(torch.zeros(()))
         self.seen: list[float] = []
