@@ -15,11 +15,26 @@ from accelerate.state import PartialState
 from torch import nn
 
 from crosshash.algorithms.phases import Algorithm, BatchPhase, SolvePhase, Update
+from crosshash.backbones.base import Features, ImageBackbone
 from crosshash.backbones.text.features import TextFeatures
 from crosshash.model.hash_model import HashModel
 from crosshash.training.optimization import schedule_factor
 
 SGD: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 1.0, "momentum": 0.0}
+
+
+class OneLayer(HashModel):
+    """A head of one layer, for both sides."""
+
+    def __init__(self, backbone: ImageBackbone) -> None:
+        super().__init__({"image": backbone}, TextFeatures(dim=6), 8)
+        self.head = nn.Linear(6, 4)
+
+    def hash_image(self, features: Mapping[str, Features]) -> torch.Tensor:
+        return self.head(features["image"].pooled)
+
+    def hash_text(self, features: Features) -> torch.Tensor:
+        return self.head(features.pooled)
 
 
 class Plain(Algorithm):
@@ -28,9 +43,7 @@ class Plain(Algorithm):
     def __init__(self, toy: ModuleType, phases: Callable[[Plain], list]) -> None:
         super().__init__()
         torch.manual_seed(0)
-        backbone = toy.LinearBackbone(6)
-        self.net = HashModel({"image": backbone}, TextFeatures(dim=6), 8)
-        self.net.head = nn.Linear(6, 4)
+        self.net = OneLayer(toy.LinearBackbone(6))
         self.make = phases
 
     @property
