@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ from crosshash.backbones.text._tokens import (
     tokenized,
     vocabulary_of,
 )
+from crosshash.backbones.tuning import choose_trained, has_lora
 
 Pooling = Literal["mean", "cls", "eos", "last"]
 
@@ -39,12 +41,15 @@ class TransformerText(TextEncoder):
         pooling: ``"mean"`` over the text's tokens, as most sentence encoders have it; the state of
             its first token (``"cls"``), of its first mark of the end (``"eos"``, which is [SEP]
             where a tokenizer has no other), or of its ``"last"`` token.
+        trainable_blocks: How many of the last blocks are trained where the encoder is not frozen.
+            Default: all of the transformer.
+        lora: Train low-rank adapters only, as :class:`~crosshash.backbones.text.clip.ClipText`.
         assets: Folder where ``save_assets`` has written config and tokenizer.
 
     Raises:
         FileNotFoundError: The model, or its safetensors weights, cannot be found.
-        ValueError: It is no text model, its weights are incomplete, or its tokenizer puts no mark
-            of the end where ``pooling="eos"`` needs one.
+        ValueError: It is no text model, its weights are incomplete, its tokenizer puts no mark of
+            the end where ``pooling="eos"`` needs one, or an option is wrong.
     """
 
     def __init__(
@@ -54,6 +59,8 @@ class TransformerText(TextEncoder):
         weights: str = "pretrained",
         max_length: int = 64,
         pooling: Pooling = "mean",
+        trainable_blocks: int | None = None,
+        lora: Mapping[str, Any] | None = None,
         assets: str | Path | None = None,
     ) -> None:
         super().__init__()
@@ -68,6 +75,17 @@ class TransformerText(TextEncoder):
         self.channels = self.dim
         self.vocabulary = vocabulary_of(self.tokenizer)
         self._end = _end_mark(name, self.tokenizer) if pooling == "eos" else -1
+        self.trainable_blocks = trainable_blocks
+        self.lora = None if lora is None else dict(lora)
+        self._still = choose_trained(name, self.model, trainable_blocks, lora)
+        self.train()
+
+    def train(self, mode: bool = True) -> TransformerText:
+        """Set training mode; blocks that are not trained stay in eval mode."""
+        super().train(mode)
+        for module in self._still:
+            module.eval()
+        return self
 
     @property
     def dim(self) -> int:
@@ -112,9 +130,15 @@ class TransformerText(TextEncoder):
         return hidden[torch.arange(len(ids), device=ids.device), place]
 
     def spec(self) -> dict[str, Any]:
-        """Name, length and pooling; config and tokenizer are assets."""
+        """Name, length, and what else was given; config and tokenizer are assets."""
         spec = {"name": self.name, "weights": "random", "max_length": self.max_length}
-        return spec if self.pooling == "mean" else {**spec, "pooling": self.pooling}
+        # Adapters that are part of the weights are no option any more.
+        given = {
+            "pooling": None if self.pooling == "mean" else self.pooling,
+            "trainable_blocks": self.trainable_blocks,
+            "lora": self.lora if has_lora(self.model) else None,
+        }
+        return {**spec, **{key: value for key, value in given.items() if value}}
 
     def save_assets(self, folder: str | Path) -> list[Path]:
         """Write config and tokenizer into the folder's ``text_encoder``."""

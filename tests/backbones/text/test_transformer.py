@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from crosshash.backbones import create_text_encoder, fingerprint
+from crosshash.backbones.tuning import merge_lora
 
 WORDS = [
     "[PAD]",
@@ -86,6 +88,43 @@ def test_gradients_reach_every_parameter(folder: Path) -> None:
     ]
     # Keys' biases shift all attention scores of a query alike, which softmax cannot see.
     assert [name for name in dead if "key.bias" not in name] == []
+
+
+def test_the_last_blocks_alone_are_trained(folder: Path) -> None:
+    encoder = create_text_encoder(f"hf:{folder}", trainable_blocks=1).train()
+    trained = {name for name, value in encoder.named_parameters() if value.requires_grad}
+    model: Any = encoder.model
+    blocks = model.encoder.layer
+    last = f"model.encoder.layer.{len(blocks) - 1}."
+    assert trained == {name for name, _ in encoder.named_parameters() if name.startswith(last)}
+    assert [block.training for block in blocks] == [False] * (len(blocks) - 1) + [True]
+    assert not model.embeddings.training
+    assert encoder.spec()["trainable_blocks"] == 1
+    with pytest.raises(ValueError, match=f"from 1 to {len(blocks)}, got 9"):
+        create_text_encoder(f"hf:{folder}", trainable_blocks=9)
+    with pytest.raises(ValueError, match="trainable_blocks or lora, not both"):
+        create_text_encoder(f"hf:{folder}", trainable_blocks=1, lora={})
+
+
+def test_adapters_change_nothing_at_first_and_become_weights(folder: Path) -> None:
+    pytest.importorskip("peft")
+    plain = create_text_encoder(f"hf:{folder}").eval()
+    encoder = create_text_encoder(f"hf:{folder}", lora={"rank": 2, "targets": ["query"]}).eval()
+    inputs = plain.prepare(TEXTS)
+    assert torch.equal(encoder(inputs).pooled, plain(inputs).pooled)
+    trained = [name for name, value in encoder.named_parameters() if value.requires_grad]
+    assert trained
+    assert all("query.lora_" in name for name in trained)
+    assert encoder.spec()["lora"] == {"rank": 2, "targets": ["query"]}
+    with torch.no_grad():
+        for name in trained:
+            encoder.get_parameter(name).normal_()
+    before = encoder(inputs).pooled
+    merge_lora(encoder)
+    torch.testing.assert_close(encoder(inputs).pooled, before, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(plain(inputs).pooled, before, atol=1e-3)
+    assert set(encoder.state_dict()) == set(plain.state_dict())
+    assert "lora" not in encoder.spec()
 
 
 def test_random_weights_need_no_weight_file(folder: Path) -> None:
