@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -105,6 +105,50 @@ def scatter_plot(
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.xaxis.set_minor_formatter(NullFormatter())
         return len(points)
+
+    return _plot(title, labels, draw)
+
+
+def values_plot(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[float]]],
+    title: str,
+    *,
+    labels: tuple[str, str],
+    names: Sequence[str] | None = None,
+    marked: float | None = None,
+) -> Figure:
+    """Means with their deviations by the value of a setting, one line for each name.
+
+    The horizontal axis is logarithmic where values are positive and span more than two decades.
+
+    Args:
+        curves: Name → (x, mean, deviation), three vectors of one length; 0 draws no bar.
+        title: Line above the plot.
+        labels: Of both axes.
+        names: Of the values 0, 1, …, where these are no numbers.
+        marked: The value that is configured, a dotted line.
+
+    Raises:
+        ValueError: There is no curve.
+    """
+    if not curves:
+        raise ValueError(f"a plot of {labels[1]} over {labels[0]} needs at least one curve")
+
+    def draw(axes: Axes) -> int:
+        ticks = sorted({x for xs, _, _ in curves.values() for x in xs})
+        for number, (name, (x, means, spread)) in enumerate(curves.items()):
+            style = {**_style(number), "linestyle": DASHES[number % len(DASHES)]}
+            bars = spread if any(spread) else None
+            axes.errorbar(x, means, yerr=bars, capsize=3, label=name, **style)
+        if marked is not None:
+            axes.axvline(marked, color=INK, linestyle=":", linewidth=1.2, label="configured")
+        if names is None and ticks[0] > 0 and ticks[-1] > 100 * ticks[0]:
+            from matplotlib.ticker import NullLocator
+
+            axes.set_xscale("log")
+            axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xticks(ticks, labels=[f"{x:g}" for x in ticks] if names is None else names)
+        return len(curves) + (marked is not None)
 
     return _plot(title, labels, draw)
 

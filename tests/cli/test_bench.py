@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from crosshash.cli import app
+from crosshash.experiment.bench.suite import suite_names
 
 
 def run(*arguments: object, code: int = 0) -> Any:
@@ -64,6 +65,23 @@ def test_settings_and_choices_are_over_the_suites(suite: Path, tmp_path: Path) -
     assert [(one["row"], one["bits"], one["seed"]) for one in values] == [
         ("sign", 8, 3), ("sign", 16, 3),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("data", [(), ("--data", "wiki"), ("--data", "flickr8k")])
+def test_every_suite_of_the_package_has_a_plan(
+    data: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CROSSHASH_DATA", str(tmp_path))  # empty: settings are checked all the same
+    monkeypatch.chdir(tmp_path)
+    names = [name for name in suite_names() if name != "quick"]  # which draws its data
+    chosen = (*data, "--seed", 0, "--store", tmp_path / "store")
+    planned = json.loads(run("bench", *names, *chosen, "--plan", "--json").stdout)
+    assert {one["suite"] for one in planned} == set(names)
+    assert {one["state"] for one in planned} == {"no data"}
+    found = {one["data"] for one in planned}
+    assert found == (
+        {"wiki", "flickr8k", "mirflickr", "nuswide", "coco"} if not data else {data[1]}
+    )
 
 
 def test_what_went_wrong_is_told_and_ends_with_exit_code_1(suite: Path, tmp_path: Path) -> None:

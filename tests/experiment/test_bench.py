@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Callable
@@ -14,7 +15,14 @@ import torch
 import yaml
 from filelock import FileLock
 
-from crosshash.config import ConfigError, bundled, override_config, parse_config, read_config
+from crosshash.config import (
+    ConfigError,
+    ExperimentConfig,
+    bundled,
+    override_config,
+    parse_config,
+    read_config,
+)
 from crosshash.data.features import cache as cache_module
 from crosshash.data.features.cache import FeatureCache
 from crosshash.experiment.bench import bench, running
@@ -136,6 +144,44 @@ def test_quick_has_every_method() -> None:
 
     methods = {case.config.method for case in expand("quick", Choice(data=["wiki"]))}
     assert methods == set(filter(METHODS.is_built_in, METHODS.names()))
+
+
+def test_peers_has_every_method_on_every_data_set_at_every_length() -> None:
+    from crosshash.methods.build import METHODS
+
+    cases = expand("peers")
+    found = {(c.config.method, c.config.data.name, c.config.bits, c.config.seed) for c in cases}
+    methods = set(filter(METHODS.is_built_in, METHODS.names()))
+    sets = ("wiki", "flickr8k", "mirflickr", "nuswide", "coco")
+    assert found == set(itertools.product(methods, sets, (16, 32, 64), (0, 1, 2)))
+    assert len(cases) == len(found)
+    # What is compared has one split, whatever the split of a method's own configs.
+    splits: dict[str, set[str]] = {}
+    for case in cases:
+        told = json.dumps(case.config.data.options, sort_keys=True)
+        splits.setdefault(case.config.data.name, set()).add(told)
+    assert {name: len(found) for name, found in splits.items()} == dict.fromkeys(sets, 1)
+
+
+def test_the_blocks_of_peers_are_trained_with_labels_and_without() -> None:
+    blocks = read_suite("peers").runs
+    supervised: tuple[set[bool], set[bool]] = (set(), set())
+    for number, block in enumerate(blocks):
+        for method, data in itertools.product(block.methods, block.data):
+            name = data if isinstance(data, str) else next(iter(data))
+            config = read_config(f"{method}/{name}-16")
+            supervised[number > 1].add(_supervised(config))
+    assert supervised == ({True}, {False})
+
+
+def _supervised(config: ExperimentConfig) -> bool:
+    """As its algorithm says it, by the two that have an option for it and by their kind."""
+    from crosshash.methods.build import METHODS
+
+    kind, options = METHODS[config.method], config.algorithm
+    if config.method == "amgfh":
+        return bool(options["similarity"] == "labels" and options["sim"])
+    return bool(options.get("label")) if config.method == "cph" else kind.supervised
 
 
 @pytest.mark.parametrize("name", suite_names())

@@ -48,7 +48,7 @@ def plan_suites(
         FileNotFoundError: There is no such suite, or no config for one of its combinations.
         ConfigError: A suite or a config is wrong.
     """
-    return _plan(suites, Store(store), choice, retry, DataDigests())
+    return _plan(suites, Store(store), choice, retry, DataDigests(Path(store)))
 
 
 def run_suites(
@@ -89,7 +89,7 @@ def run_suites(
     """
     if jobs < 1:
         raise ValueError(f"jobs is a number of runs at once, at least 1, got {jobs}")
-    known, digests = Store(store), DataDigests()
+    known, digests = Store(store), DataDigests(Path(store))
     known.folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(known.folder / _LOCK)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from crosshash.config import (
     parse_config,
 )
 from crosshash.experiment.bench.suite import ASIDE, PLAIN, Block, find_suite, read_suite
+from crosshash.experiment.bench.sweeps import Swept, variations
 from crosshash.overlays import leaves, overlay, override_layers
 
 _LONGEST = 64  # of the lengths that every data set has a config for
@@ -35,6 +36,8 @@ class Case:
         label: Of its block.
         settings: What is laid over the config of that name, by dotted keys, other than bits, seed,
             and what leaves the figures as they are.
+        sweep: Which value of which key it is; None where it is none of a sweep, or has the
+            config's own value.
     """
 
     suite: str
@@ -44,6 +47,7 @@ class Case:
     encoder: str = PLAIN
     label: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
+    sweep: Swept | None = None
 
     @property
     def row(self) -> str:
@@ -105,7 +109,8 @@ def expand(name: str | Path, choice: Choice | None = None) -> list[Case]:
     cases: list[Case] = []
     listed = {name for block in suite.runs for name in _names(block)}
     for block in suite.runs:
-        cases += _expand_block(path, block, choice, listed)
+        for case in _expand_block(path, block, choice, listed):
+            cases += _swept(case, block) if block.sweep else [case]
     if not cases:
         asked = ", ".join([*choice.data, *choice.methods])
         raise ConfigError(f"{path}: none of its experiments is of {asked}")
@@ -146,6 +151,17 @@ def _expand_block(path: Path, block: Block, choice: Choice, listed: set[str]) ->
         config = _config(name, layers)
         told = _told([*settings, {"data": own}, *last])
         yield Case(path.stem, shown, config, found.variant, found.encoder, block.label, told)
+
+
+def _swept(case: Case, block: Block) -> Iterator[Case]:
+    """A case with each value of its block's sweep; with the config's own it is the case itself."""
+    for config, swept in variations(case.config, block.sweep, case.name):
+        if swept is None:
+            yield case
+            continue
+        label = ", ".join(filter(None, [case.label, swept.name]))
+        settings = {**case.settings, swept.key: swept.value}
+        yield replace(case, config=config, label=label, settings=settings, sweep=swept)
 
 
 def _names(block: Block) -> dict[str, str | dict[str, dict[str, Any]]]:

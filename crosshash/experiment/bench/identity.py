@@ -15,8 +15,8 @@ from crosshash.config import ExperimentConfig
 from crosshash.data.dataset import PairedDataset
 from crosshash.data.protocol import Protocol
 from crosshash.experiment.assembly import read_data
+from crosshash.experiment.bench.kept_digests import KEPT, identity_of_data
 from crosshash.experiment.bench.suite import ASIDE
-from crosshash.experiment.identity import data_identity
 from crosshash.plugins import import_parts
 
 # What decides a figure: not how it is shown, served, stored or searched.
@@ -58,10 +58,15 @@ def code_digest() -> str:
 
 
 class DataDigests:
-    """Digests of data sets, each read once for all runs that have it."""
+    """Digests of data sets, each read once for all runs that have it.
 
-    def __init__(self) -> None:
+    Args:
+        store: The folder in which those of pictures are kept for the next time; None: nowhere.
+    """
+
+    def __init__(self, store: Path | None = None) -> None:
         self._known: dict[str, str] = {}
+        self._kept = None if store is None else store / KEPT
 
     def __call__(self, config: ExperimentConfig) -> str:
         """Of a config's pairs and of its split.
@@ -74,7 +79,7 @@ class DataDigests:
         if key not in self._known:
             import_parts(config.imports)
             dataset, protocol = read_data(config)
-            told = json.dumps(data_identity(dataset), sort_keys=True)
+            told = json.dumps(identity_of_data(dataset, self._kept), sort_keys=True)
             self._known[key] = _digest([told, protocol.digest(dataset.ids)])
         return self._known[key]
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from crosshash.experiment.bench.cases import row_name
 from crosshash.experiment.bench.suite import PLAIN, Printed
+from crosshash.experiment.bench.sweeps import Swept
 from crosshash.files import atomic_file
 from crosshash.untrusted import read_json
 
@@ -33,6 +34,7 @@ class Record(BaseModel):
         encoder: Name, or ``plain``.
         label: Of the suite's block.
         settings: What was laid over the config of that name, by dotted keys.
+        sweep: Which value of which key it is, in a run of a sweep.
         method: Name.
         dataset: Name in the config.
         bits: Length of the codes.
@@ -65,6 +67,7 @@ class Record(BaseModel):
     encoder: str = PLAIN
     label: str = ""
     settings: dict[str, Any] = {}
+    sweep: Swept | None = None
     method: str
     dataset: str
     bits: int

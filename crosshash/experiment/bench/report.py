@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from crosshash.experiment.bench import report_lookups, report_sweeps
 from crosshash.experiment.bench.record import Store
 from crosshash.experiment.bench.report_figures import Drawn, drawn_figures
 from crosshash.experiment.bench.report_tables import (
@@ -24,7 +25,7 @@ from crosshash.experiment.bench.report_tables import (
     title,
 )
 from crosshash.experiment.bench.suite import Printed
-from crosshash.experiment.bench.summary import Summary, Table, summarize
+from crosshash.experiment.bench.summary import DIRECTIONS, Summary, Table, summarize
 from crosshash.files import atomic_file
 from crosshash.reports import page
 from crosshash.reports.comparison_plots import png_file, svg_file
@@ -65,7 +66,7 @@ def write_report(
     """
     known, folder = Store(store), Path(output)
     summary, printed = summarize(known, resamples=resamples, seed=seed), known.printed()
-    if not summary.tables:
+    if not summary.records:
         raise ValueError(
             f"all {len(summary.failed)} runs in {known.folder} failed, so that there is nothing to "
             "report; `crosshash bench SUITE --retry` runs them again"
@@ -74,9 +75,12 @@ def write_report(
     figures.mkdir(parents=True, exist_ok=True)
     drawn = {table.name: list(drawn_figures(table)) for table in summary.tables}
     parts = [_table_section(table, drawn[table.name]) for table in summary.tables]
-    for part in (one for found in drawn.values() for one in found):
-        _write(figures / f"{part.name}.svg", svg_file(part.figure, part.told).encode())
-        _write(figures / f"{part.name}.png", png_file(part.figure))
+    sweeps = report_sweeps.find_sweeps(summary.records)
+    swept = list(report_sweeps.drawn_sweeps(sweeps))
+    plots = [(one.name, one.told, one.figure) for found in drawn.values() for one in found]
+    for name, told, figure in (*plots, *swept):
+        _write(figures / f"{name}.svg", svg_file(figure, told).encode())
+        _write(figures / f"{name}.png", png_file(figure))
     files = {
         "markdown": ("tables.md", markdown(summary, printed)),
         "latex": ("tables.tex", latex(summary)),
@@ -86,7 +90,8 @@ def write_report(
     }
     for name, text in files.values():
         _write(folder / name, text.encode())
-    parts += [_printed_section(entry, summary.tables) for entry in printed]
+    parts.append(_sweeps_section(sweeps, swept))
+    parts += [_printed_section(entry, summary.tables, sweeps) for entry in printed]
     parts += [_failed_section(summary), _how_section(summary)]
     page.write_page(folder / _PAGE, "Benchmark", parts, lead=_lead(summary))
     found = {name: folder / file for name, (file, _) in files.items()}
@@ -100,7 +105,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _lead(summary: Summary) -> str:
-    sets = ", ".join(dict.fromkeys(table.dataset for table in summary.tables))
+    sets = ", ".join(dict.fromkeys(record.dataset for record in summary.records))
     told = f"{len(summary.records)} runs on {sets}"
     if summary.failed:
         told += f"; {len(summary.failed)} more failed"
@@ -122,9 +127,28 @@ def _table_section(table: Table, drawn: Sequence[Drawn]) -> str:
     return page.section(title(table), parts, notes(table))
 
 
-def _printed_section(printed: Printed, tables: Sequence[Table]) -> str:
-    rows = printed_rows(printed, tables)
+def _sweeps_section(
+    sweeps: Sequence[report_sweeps.Sweep], drawn: Sequence[report_sweeps.Drawn]
+) -> str:
+    if not sweeps:
+        return ""
+    parts = [
+        page.table(report_sweeps.sweep_rows(sweeps), numbers=DIRECTIONS.values()),
+        page.figures([(one.told, one.figure) for one in drawn]),
+    ]
+    return page.section(report_sweeps.SENSITIVITY, parts, [report_sweeps.NOTE])
+
+
+def _printed_section(
+    printed: Printed, tables: Sequence[Table], sweeps: Sequence[report_sweeps.Sweep]
+) -> str:
     told = "Figures as papers print them, whose split and conventions are often not stated."
+    if printed.looks_up:
+        rows = report_lookups.lookup_rows(printed, tables)
+        body = page.table(rows, digits=report_lookups.DIGITS)
+        notes_too = [told, printed.note, report_lookups.NOTE]
+        return page.section(f"As printed: {printed.source}", [body], notes_too)
+    rows = printed_rows(printed, tables, sweeps)
     numbers = {name for row in rows for name in row} - {"printed"}
     body = page.table(rows, digits=printed_digits(printed), numbers=numbers)
     return page.section(f"As printed: {printed.source}", [body], [told, printed.note])

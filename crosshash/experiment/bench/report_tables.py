@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from crosshash.experiment.bench import report_lookups, report_sweeps
 from crosshash.experiment.bench.record import WAYS, Record
 from crosshash.experiment.bench.suite import Printed
 from crosshash.experiment.bench.summary import DIRECTIONS, Entry, Summary, Table, mean_deviation
@@ -104,8 +105,13 @@ def cost_rows(table: Table) -> list[dict[str, Any]]:
     return rows
 
 
-def printed_rows(printed: Printed, tables: Sequence[Table]) -> list[dict[str, Any]]:
-    """A paper's figures, its baselines' among them, and below what was measured here of them."""
+def printed_rows(
+    printed: Printed, tables: Sequence[Table], sweeps: Sequence[report_sweeps.Sweep] = ()
+) -> list[dict[str, Any]]:
+    """A paper's figures, its baselines' among them, and below what was measured here of them.
+
+    Of sweeps those values are among it that the paper prints by the same name.
+    """
     several = len(printed.data) > 1
     found: dict[str, dict[str, Any]] = {}
     for name, data, way, bits, value in printed.figures():
@@ -118,17 +124,19 @@ def printed_rows(printed: Printed, tables: Sequence[Table]) -> list[dict[str, An
             "GPU, GB": f"{cost.gigabytes:g}",
         }
     rows = list(found.values())
-    for table in tables:
-        if table.dataset in printed.data:
-            for entry in table.entries:
-                here = {
-                    _column(table.dataset, bits, way, several): _mean(values)
-                    for bits in printed.bits
-                    for way in DIRECTIONS
-                    if (values := entry.values(bits, way, "map"))
-                }
-                if here:
-                    rows.append({"printed": f"measured here: {entry.name}", **here})
+    swept = report_sweeps.swept_entries(sweeps)
+    measured = [(table.dataset, entry) for table in tables for entry in table.entries]
+    measured += [(dataset, entry) for dataset, name, entry in swept if name in found]
+    for dataset, entry in measured:
+        if dataset in printed.data:
+            here = {
+                _column(dataset, bits, way, several): _mean(values)
+                for bits in printed.bits
+                for way in DIRECTIONS
+                if (values := entry.values(bits, way, "map"))
+            }
+            if here:
+                rows.append({"printed": f"measured here: {entry.name}", **here})
     return rows
 
 
@@ -145,10 +153,19 @@ def markdown(summary: Summary, printed: Sequence[Printed]) -> str:
         for told, at in map_at_grids(table).items():
             parts.append(f"### {told}\n\n{markdown_table(at.rows)}")
         parts.append(f"### Cost\n\n{markdown_table(cost_rows(table))}")
+    sweeps = report_sweeps.find_sweeps(summary.records)
+    if sweeps:
+        shown = markdown_table(report_sweeps.sweep_rows(sweeps))
+        parts.append(f"## {report_sweeps.SENSITIVITY}\n\n{report_sweeps.NOTE}\n\n{shown}")
     for entry in printed:
         told = f"{entry.note}\n\n" if entry.note else ""
-        rows = printed_rows(entry, summary.tables)
-        shown = markdown_table(rows, digits=printed_digits(entry))
+        if entry.looks_up:
+            rows = report_lookups.lookup_rows(entry, summary.tables)
+            shown = markdown_table(rows, digits=report_lookups.DIGITS)
+            told += f"{report_lookups.NOTE}\n\n"
+        else:
+            rows = printed_rows(entry, summary.tables, sweeps)
+            shown = markdown_table(rows, digits=printed_digits(entry))
         parts.append(f"## As printed: {entry.source}\n\n{told}{shown}")
     return "\n".join(parts)
 

@@ -117,6 +117,7 @@ def _record(job: Job, **known: Any) -> Record:
         encoder=case.encoder,
         label=case.label,
         settings=dict(case.settings),
+        sweep=case.sweep,
         method=config.method,
         dataset=config.data.name,
         bits=config.bits,

@@ -16,6 +16,7 @@ from crosshash.yaml_files import read_yaml
 # Settings of `training` that leave the figures as they are.
 ASIDE = ("workers", "save_every", "tensorboard", "device")
 PLAIN = "plain"  # no variant; the config's own encoders
+_LISTED = {"method": "methods", "bits": "bits", "seed": "seeds", "data.name": "data"}
 
 _Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -38,6 +39,8 @@ class Block(Section):
         seeds: Of weights, order and dropout.
         overrides: Settings over each config.
         label: What the rows of this block are called beside method and variant.
+        sweep: Keys of the config, each with the values that it has in turn while the others stay as
+            configured: a list, or values by the names that they are shown by.
     """
 
     methods: list[str] = Field(default_factory=list)
@@ -50,6 +53,7 @@ class Block(Section):
     seeds: list[_Seed] = Field(default_factory=lambda: [0])
     overrides: dict[str, Any] = Field(default_factory=dict)
     label: str = ""
+    sweep: dict[str, list[Any] | dict[str, Any]] = Field(default_factory=dict)
 
     @field_validator("data")
     @classmethod
@@ -57,6 +61,22 @@ class Block(Section):
         if any(isinstance(entry, dict) and len(entry) != 1 for entry in data):
             raise ValueError("each entry is a name, or one name with its settings: {wiki: {…}}")
         return data
+
+    @field_validator("sweep")
+    @classmethod
+    def _several_values(cls, sweep: dict[str, Any]) -> dict[str, Any]:
+        for key, values in sweep.items():
+            if key in _LISTED:
+                raise ValueError(f"{key}: list these as {_LISTED[key]} of the block")
+            listed = list(values.values()) if isinstance(values, dict) else values
+            shown = set(map(str, listed))  # by which they are named where they have no names
+            again = any(value in listed[:at] for at, value in enumerate(listed))
+            if len(listed) < 2 or len(shown) < len(listed) or again:
+                raise ValueError(
+                    f"{key}: expected at least two values, all different, as a list or by names "
+                    f"({{DIS 0.1: 10.0, …}}), got {values!r}"
+                )
+        return sweep
 
     @model_validator(mode="after")
     def _something(self) -> Block:
@@ -75,6 +95,14 @@ class Efficiency(Section):
     gigabytes: float
 
 
+class Lookup(Section):
+    """What a paper prints of look-ups within a Hamming radius, of one direction."""
+
+    precision: Share
+    recall: Share
+    f1: Share
+
+
 class Printed(Section):
     """Figures as a paper prints them, its own and those of its baselines.
 
@@ -87,6 +115,9 @@ class Printed(Section):
         map_i2t: Method → for each data set a list of MAP, one for each length.
         map_t2i: The same of text queries.
         efficiency: Method → cost.
+        radii: Hamming radii over which ``lookup_i2t`` and ``lookup_t2i`` are means.
+        lookup_i2t: Method → look-ups by image queries, of one data set at one length.
+        lookup_t2i: The same of text queries.
     """
 
     source: str
@@ -97,6 +128,28 @@ class Printed(Section):
     map_i2t: dict[str, list[list[Share]]] = Field(default_factory=dict)
     map_t2i: dict[str, list[list[Share]]] = Field(default_factory=dict)
     efficiency: dict[str, Efficiency] = Field(default_factory=dict)
+    radii: list[Annotated[int, Field(ge=0)]] = Field(default_factory=list)
+    lookup_i2t: dict[str, Lookup] = Field(default_factory=dict)
+    lookup_t2i: dict[str, Lookup] = Field(default_factory=dict)
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether it has figures of look-ups within a radius."""
+        return bool(self.lookup_i2t or self.lookup_t2i)
+
+    @model_validator(mode="after")
+    def _of_radii(self) -> Printed:
+        if self.looks_up != bool(self.radii):
+            raise ValueError("lookup_i2t and lookup_t2i need radii, the Hamming radii they are of")
+        if self.looks_up and (len(self.data), len(self.bits)) != (1, 1):
+            raise ValueError("lookup_i2t and lookup_t2i are of one data set at one length of codes")
+        if self.looks_up and (self.map_i2t or self.map_t2i or self.efficiency):
+            raise ValueError("lookup_i2t and lookup_t2i stand alone: give MAP in another entry")
+        if max(self.radii, default=0) > min(self.bits):
+            raise ValueError(
+                f"radii: those of {min(self.bits)}-bit codes are in 0…{min(self.bits)}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _whole(self) -> Printed:

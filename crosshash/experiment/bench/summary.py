@@ -96,7 +96,7 @@ class Summary:
 
     Attributes:
         tables: Of what was measured.
-        records: That the tables hold.
+        records: That the tables hold, and those of sweeps.
         failed: Records of runs that failed.
         older: Number of records that later ones of other code stand in place of.
     """
@@ -123,7 +123,8 @@ def summarize(store: Store, *, resamples: int = 1000, seed: int = 0) -> Summary:
     finished, older = _newest([record for record in records if record.state == "finished"])
     groups: dict[str, list[Record]] = defaultdict(list)
     for record in finished:
-        groups[_group(record)].append(record)
+        if record.sweep is None:  # those stand in the section Sensitivity, not among the methods
+            groups[comparable(record)].append(record)
     names: dict[str, int] = defaultdict(int)
     tables = []
     for key in sorted(groups, key=lambda key: (groups[key][0].dataset, key)):
@@ -176,7 +177,8 @@ def _newest(records: Sequence[Record]) -> tuple[list[Record], int]:
     return kept, len(records) - len(kept)
 
 
-def _group(record: Record) -> str:
+def comparable(record: Record) -> str:
+    """What records have in common whose figures may be compared."""
     conventions = {name: record.figures["record"].get(name) for name in _CONVENTIONS}
     return json.dumps([record.identity["compared"], conventions], sort_keys=True)
 
