@@ -233,8 +233,12 @@ def test_shared_fragments_are_no_configs_of_their_own() -> None:
     assert read_config("amgfh/wiki-64").data.name == "wiki"
 
 
-@pytest.mark.parametrize("bits", [16, 32, 64])
-@pytest.mark.parametrize("method", ["amgfh", "mdffh", "dmsfh", "hfah", "mith"])
+def lite0_configs() -> list[tuple[str, int]]:
+    files = sorted(config_module.bundled("configs").glob("*/flickr8k-lite0-??.yaml"))
+    return [(file.parent.name, int(file.stem[-2:])) for file in files]
+
+
+@pytest.mark.parametrize(("method", "bits"), lite0_configs())
 def test_recipes_of_fetchable_encoders_name_no_file(method: str, bits: int) -> None:
     plain, lite0 = (
         read_config(f"{method}/{data}-{bits}") for data in ("flickr8k", "flickr8k-lite0")
