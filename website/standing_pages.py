@@ -15,7 +15,7 @@ def pages() -> list[Made]:
     results, changes, contributing = (
         Made(uri, partial(text, path), (path,), base)
         for uri, path, base in (
-            ("results.md", "benchmarks/RESULTS.md", "benchmarks"),
+            ("measurements.md", "benchmarks/RESULTS.md", "benchmarks"),
             ("changelog.md", "CHANGELOG.md", "."),
             ("contributing.md", "CONTRIBUTING.md", "."),
         )
