@@ -154,18 +154,23 @@ def report(
         int, typer.Option(min=100, help="Draws of the paired bootstrap, at least.")
     ] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of these draws.")] = 0,
+    pictures: Annotated[
+        bool,
+        typer.Option(help="Show what texts find; without pictures, names and marks remain."),
+    ] = True,
     json_: Json = False,
 ) -> None:
     """Write all records of a store as one page, tables for papers, and CSV files.
 
-    A figure is bold only where it is significantly better than all others of its column, by a
-    paired bootstrap over the queries with Holm's correction; otherwise it is called a tie.
+    A figure is bold only where it is significantly better than all others of its column, among
+    methods with labels or among those without, by a paired bootstrap over the queries with Holm's
+    correction; otherwise it is called a tie.
 
     Example: `crosshash report runs/bench -o report`
     """
     from crosshash.experiment.bench.report import write_report
 
-    written = write_report(store, output, resamples=resamples, seed=seed)
+    written = write_report(store, output, resamples=resamples, seed=seed, pictures=pictures)
     values = {name: str(path) for name, path in written.files.items()}
     shown = [f"{name}: {path}" for name, path in values.items()]
     values_too = {"runs": written.runs, "failed": written.failed, "files": values}

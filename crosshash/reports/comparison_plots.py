@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +39,8 @@ def marked_lines_plot(
     chance: float | None = None,
     every_point: bool = False,
     unit: bool = True,
+    whole: bool = False,
+    among: Sequence[str] = (),
 ) -> Figure:
     """Lines with marks, one for each name.
 
@@ -48,6 +51,9 @@ def marked_lines_plot(
         chance: A level to compare with, drawn dotted.
         every_point: Mark all points, each with its tick, and not only some along the line.
         unit: The vertical axis goes from 0 to 1.
+        whole: The horizontal axis has ticks at whole numbers only.
+        among: The names of all figures of a set, so that each looks the same in all; default: the
+            curves'.
 
     Raises:
         ValueError: There is no curve.
@@ -55,8 +61,11 @@ def marked_lines_plot(
     if not curves:
         raise ValueError(f"a plot of {labels[1]} over {labels[0]} needs at least one curve")
 
+    numbers = _numbers(curves, among)
+
     def draw(axes: Axes) -> int:
-        for number, (name, (x, y)) in enumerate(curves.items()):
+        for name, (x, y) in curves.items():
+            number = numbers[name]
             axes.plot(
                 x,
                 y,
@@ -71,13 +80,21 @@ def marked_lines_plot(
             axes.set_xticks(sorted({float(x) for xs, _ in curves.values() for x in np.ravel(xs)}))
         if unit:
             axes.set(ylim=(0, 1.02))
+        if whole:
+            from matplotlib.ticker import MaxNLocator
+
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         return len(curves) + (chance is not None)
 
     return _plot(title, labels, draw)
 
 
 def scatter_plot(
-    points: Mapping[str, tuple[float, float]], title: str, *, labels: tuple[str, str]
+    points: Mapping[str, tuple[float, float]],
+    title: str,
+    *,
+    labels: tuple[str, str],
+    among: Sequence[str] = (),
 ) -> Figure:
     """One mark for each name; the horizontal axis is logarithmic where all is above 0.
 
@@ -85,6 +102,7 @@ def scatter_plot(
         points: Name → (x, y).
         title: Line above the plot.
         labels: Of both axes.
+        among: As of :func:`marked_lines_plot`.
 
     Raises:
         ValueError: There is no point.
@@ -92,9 +110,12 @@ def scatter_plot(
     if not points:
         raise ValueError(f"a plot of {labels[1]} over {labels[0]} needs at least one point")
 
+    numbers = _numbers(points, among)
+
     def draw(axes: Axes) -> int:
-        for number, (name, (x, y)) in enumerate(points.items()):
-            axes.plot([x], [y], **{**_style(number), "markersize": 7}, linestyle="", label=name)
+        for name, (x, y) in points.items():
+            style = {**_style(numbers[name]), "markersize": 7}
+            axes.plot([x], [y], **style, linestyle="", label=name)
         values = [x for x, _ in points.values()]
         if min(values) > 0 and max(values) > 3 * min(values):
             from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
@@ -153,6 +174,50 @@ def values_plot(
     return _plot(title, labels, draw)
 
 
+def spans_plot(
+    spans: Mapping[str, tuple[float, float]],
+    title: str,
+    *,
+    label: str,
+    ends: tuple[str, str],
+    parts: Mapping[int, str] = MappingProxyType({}),
+) -> Figure:
+    """Two values for each name, a filled and a hollow mark on one line of the plot.
+
+    Args:
+        spans: Name → two values, from the top down.
+        title: Line above the plot.
+        label: Of the horizontal axis.
+        ends: What the two values are.
+        parts: Headings of groups of names, each by the number of its first.
+
+    Raises:
+        ValueError: There is nothing to draw.
+    """
+    if not spans:
+        raise ValueError(f"a plot of {ends[0]} and {ends[1]} needs at least one name")
+    with plot_settings():
+        figure, axes = new_axes(title)
+        places: list[float] = []
+        for number in range(len(spans)):
+            gap = 1.0 if number in parts else 0.0  # a line for the heading
+            places.append((places[-1] if places else -1.0) + 1.0 + gap)
+        first, second = zip(*spans.values(), strict=True)
+        axes.hlines(places, first, second, color=INK, alpha=0.5, linewidth=1.5)
+        for values, name, colour in ((first, ends[0], COLOURS[0]), (second, ends[1], "none")):
+            (marks,) = axes.plot(values, places, color=COLOURS[0], linestyle="", label=name)
+            marks.set(marker="o", markersize=7, markerfacecolor=colour)
+        axes.set_yticks([*places, *(places[at] - 1 for at in parts)], [*spans, *parts.values()])
+        for text in axes.get_yticklabels()[len(spans) :]:
+            text.set_fontstyle("italic")
+        axes.set(xlabel=label, ylim=(places[-1] + 0.7, -0.7))
+        axes.grid(visible=False, axis="y")
+        width, height = figure.get_size_inches()
+        figure.set_size_inches(1.15 * width, max(height, 1.4 + 0.24 * (places[-1] + 1)))
+        add_legend(axes, 2, inside=False)
+    return figure
+
+
 def svg_file(figure: Figure, label: str) -> str:
     """A figure as a file of its own, in dark ink; the same figure gives the same text."""
     look = f'style="color: {INK}; font-family: sans-serif; background: #ffffff"'
@@ -165,6 +230,11 @@ def png_file(figure: Figure) -> bytes:
     with plot_settings():
         figure.savefig(buffer, format="png", dpi=_DOTS, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def _numbers(drawn: Mapping[str, object], among: Sequence[str]) -> dict[str, int]:
+    """The place of each name, by which its mark and colour are chosen."""
+    return {name: number for number, name in enumerate(dict.fromkeys([*among, *drawn]))}
 
 
 def _style(number: int) -> dict[str, Any]:

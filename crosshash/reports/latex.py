@@ -2,7 +2,8 @@ r"""Tables for LaTeX papers, in the form of ``booktabs``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 _SPECIAL = {
     **{mark: f"\\{mark}" for mark in "&%$#_{}"},
@@ -22,7 +23,12 @@ def latex_text(text: str) -> str:
 
 
 def latex_table(
-    heads: Sequence[Sequence[str]], rows: Sequence[Sequence[str]], *, caption: str, label: str
+    heads: Sequence[Sequence[str]],
+    rows: Sequence[Sequence[str]],
+    *,
+    caption: str,
+    label: str,
+    parts: Mapping[int, str] = MappingProxyType({}),
 ) -> str:
     r"""A ``table`` with ``booktabs`` rules; needs ``\usepackage{booktabs}``.
 
@@ -33,6 +39,7 @@ def latex_table(
             them has gone through :func:`latex_text`.
         caption: Text above the table.
         label: For ``\ref``.
+        parts: Headings of groups of rows, each by the number of its first row.
 
     Raises:
         ValueError: A line has another number of cells.
@@ -45,7 +52,13 @@ def latex_table(
     for head in heads[:-1]:
         lines += _joined(head)
     lines += [_line([latex_text(cell) for cell in heads[-1]]), r"\midrule"]
-    lines += [_line(row) for row in rows]
+    for number, row in enumerate(rows):
+        if number in parts:
+            lines += [r"\midrule"] if number else []
+            lines.append(
+                rf"\multicolumn{{{width}}}{{l}}{{\emph{{{latex_text(parts[number])}}}}} \\"
+            )
+        lines.append(_line(row))
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from string import Template
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from crosshash.files import atomic_file
@@ -70,6 +71,7 @@ def table(
     digits: int = 3,
     bold: Collection[tuple[int, str]] = (),
     numbers: Collection[str] = (),
+    parts: Mapping[int, str] = MappingProxyType({}),
 ) -> str:
     """A table, one mapping per row; a key that a row lacks leaves its cell empty.
 
@@ -80,6 +82,7 @@ def table(
         digits: Decimals of floating-point values.
         bold: Cells that stand out, each by the number of its row and its column's name.
         numbers: Columns that stand right-aligned too, such as those of ``0.512 ± 0.003``.
+        parts: Headings of groups of rows, each by the number of its first row.
     """
     names = list(dict.fromkeys(name for row in rows for name in row))
     if not names:
@@ -89,6 +92,12 @@ def table(
     head = "".join(f'<th scope="col"{kinds[name]}>{escape(name)}</th>' for name in names)
     lines = []
     for number, row in enumerate(rows):
+        if number in parts:
+            lines += ["</tbody>\n<tbody>"] if number else []
+            told = escape(parts[number])
+            lines.append(
+                f'<tr class="part"><th scope="rowgroup" colspan="{len(names)}">{told}</th></tr>'
+            )
         cells = [escape(format_value(row.get(name), digits)) for name in names]
         strong = [(number, name) in bold for name in names]
         cells = [f"<strong>{c}</strong>" if s else c for c, s in zip(cells, strong, strict=True)]
@@ -162,12 +171,13 @@ dd {
 .facts-list dt { font-size: 0.9rem; }
 .facts-list dd { font-size: 0.95rem; font-weight: 400; white-space: pre-line; }
 .table { margin-top: 0.75rem; padding: 0.4rem 1rem; overflow-x: auto; }
-.table + .note { margin-top: 1.5rem; }
+.table + .note, .plots + .note { margin-top: 1.5rem; }
 .table:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 table { border-collapse: collapse; width: 100%; font-size: 0.92rem; }
 th, td { padding: 0.4rem 1.75rem 0.4rem 0; text-align: left; white-space: nowrap; }
 thead th { color: var(--quiet); font-size: 0.8rem; font-weight: 400; }
 tbody th { font-weight: 500; }
+tbody .part th { padding-top: 0.9rem; color: var(--quiet); font-size: 0.8rem; }
 tbody tr { border-top: 1px solid var(--line); }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
 .number:last-child { padding-right: 0; }
@@ -237,6 +247,19 @@ img { display: block; width: 100%; aspect-ratio: 1; object-fit: contain; backgro
 .caption { -webkit-line-clamp: 3; line-clamp: 3; color: var(--quiet); font-size: 0.82rem; }
 .hits .caption { padding: 0.45rem 0.6rem 0; }
 .query .caption { margin-top: 0.5rem; }
+.strips { grid-template-columns: minmax(0, 1fr); }
+.strips > .query { border-right: 0; border-bottom: 1px solid var(--line); padding: 0 0 1rem; }
+.columns {
+  display: grid; gap: 0.9rem 1.5rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr));
+}
+.strip + .strip { margin-top: 0.9rem; }
+h3 { margin-bottom: 0.3rem; font-size: 0.85rem; font-weight: 600; }
+.strip .hits {
+  grid: auto-flow / repeat(5, minmax(0, 8rem)); gap: 0.4rem; overflow: visible; padding: 0;
+}
+.strip .miss { border-color: var(--miss); }
+.strip .facts { padding: 0.25rem 0.4rem; font-size: 0.72rem; overflow-wrap: anywhere; }
 @media (max-width: 40rem) {
   .facts-list > div { grid-template-columns: 1fr; }
   th, td { padding-right: 1.1rem; }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,24 @@ def test_a_plan_is_shown_then_run_then_there_and_reported(suite: Path, tmp_path:
     assert "<h2>MAP on features" in Path(told["files"]["page"]).read_text()
 
 
+def test_a_report_is_made_with_pictures_or_without(suite: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    run("bench", suite, "--store", store, "--method", "sign")
+    (pictures := store / "pictures").mkdir()
+    content = b"the bytes of a picture"
+    name = f"{hashlib.sha256(content).hexdigest()[:32]}.jpg"
+    (pictures / name).write_bytes(content)
+    (record,) = (store / "records").glob("*.json")
+    hit = {"id": "found", "distance": 3, "relevant": False, "picture": name}
+    hits = [{"id": "asked", "text": "some words", "found": [hit]}]
+    record.write_text(json.dumps({**json.loads(record.read_text()), "hits": hits}))
+    for more, shown in (((), 1), (("--no-pictures",), 0)):
+        run("report", store, "-o", tmp_path / "report", *more)
+        page = (tmp_path / "report" / "index.html").read_text()
+        assert page.count("data:image/jpeg") == shown
+        assert ("some words" in page, "✗" in page) == (True, True)
+
+
 def test_settings_and_choices_are_over_the_suites(suite: Path, tmp_path: Path) -> None:
     more = ("--bits", 8, "--bits", 16, "--seed", 3, "--method", "sign", "training.epochs=2")
     store = ("--store", tmp_path / "store")
@@ -73,7 +92,8 @@ def test_every_suite_of_the_package_has_a_plan(
 ) -> None:
     monkeypatch.setenv("CROSSHASH_DATA", str(tmp_path))  # empty: settings are checked all the same
     monkeypatch.chdir(tmp_path)
-    names = [name for name in suite_names() if name != "quick"]  # which draws its data
+    drawn = {"quick", "results"}  # of these some data is drawn, and never missing
+    names = [name for name in suite_names() if name not in drawn]
     chosen = (*data, "--seed", 0, "--store", tmp_path / "store")
     planned = json.loads(run("bench", *names, *chosen, "--plan", "--json").stdout)
     assert {one["suite"] for one in planned} == set(names)

@@ -31,6 +31,7 @@ PRINTED: dict[str, Any] = {
 
 def record(bits: int = 8, dataset: str = "wiki") -> Record:
     conventions = {"denominator": "total", "ties": "expected", "empty": "skip"}
+    conventions["f1_average"] = "query"
     counts = {"query": 3, "retrieval": 9}
     told = {**conventions, "database": "encoded", "counts": counts, "training": {}}
     figures: dict[str, Any] = {"map_mean": 0.5, "record": told}

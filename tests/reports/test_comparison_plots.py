@@ -11,6 +11,7 @@ from crosshash.reports.comparison_plots import (
     marked_lines_plot,
     png_file,
     scatter_plot,
+    spans_plot,
     svg_file,
 )
 
@@ -60,3 +61,41 @@ def test_every_point_has_its_tick() -> None:
         marked_lines_plot({}, "t", labels=LABELS)
     with pytest.raises(ValueError, match="at least one"):
         scatter_plot({}, "t", labels=LABELS)
+
+
+def test_a_name_looks_the_same_in_all_figures_of_a_set() -> None:
+    few = {name: CURVES[name] for name in ("method 3", "method 12")}
+    whole = marked_lines_plot(CURVES, "all", labels=LABELS)
+    part = marked_lines_plot(few, "few", labels=LABELS, among=list(CURVES))
+    points = scatter_plot(dict.fromkeys(few, (1.0, 2.0)), "few", labels=LABELS, among=list(CURVES))
+    for figure in (part, points):
+        for line in figure.axes[0].get_lines():
+            known = whole.axes[0].get_lines()[int(str(line.get_label()).split()[1])]
+            for look in ("marker", "color", "markerfacecolor"):
+                assert getattr(line, f"get_{look}")() == getattr(known, f"get_{look}")()
+
+
+def test_epochs_have_whole_numbers() -> None:
+    curve = {"a": ([1, 2, 3], [0.1, 0.2, 0.3])}
+    figure = marked_lines_plot(curve, "t", labels=("epoch", "loss"), unit=False, whole=True)
+    assert all(float(tick).is_integer() for tick in figure.axes[0].get_xticks())
+
+
+def test_two_values_of_a_name_stand_on_one_line_from_the_top_down() -> None:
+    spans = {"a": (0.5, 0.7), "b": (0.4, 0.6), "c": (0.3, 0.2)}
+    figure = spans_plot(
+        spans, "t", label="MAP", ends=("after", "before"), parts={0: "first", 2: "second"}
+    )
+    (axes,) = figure.axes
+    names = dict(
+        zip((t.get_text() for t in axes.get_yticklabels()), axes.get_yticks(), strict=True)
+    )
+    assert sorted(names, key=names.__getitem__) == ["first", "a", "b", "second", "c"]
+    assert axes.yaxis_inverted()
+    after, before = axes.get_lines()
+    assert after.get_xdata() == pytest.approx([0.5, 0.4, 0.3])
+    assert before.get_xdata() == pytest.approx([0.7, 0.6, 0.2])
+    assert list(before.get_ydata()) == [names[name] for name in spans]
+    assert (before.get_markerfacecolor(), after.get_markerfacecolor() == "none") == ("none", False)
+    with pytest.raises(ValueError, match="at least one"):
+        spans_plot({}, "t", label="MAP", ends=("after", "before"))

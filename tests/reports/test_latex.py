@@ -28,3 +28,20 @@ def test_a_table_has_rules_and_joined_heads() -> None:
 def test_a_line_with_other_cells_is_refused() -> None:
     with pytest.raises(ValueError, match="2 cells"):
         latex_table([["a", "b"]], [["1"]], caption="", label="")
+
+
+def test_parts_have_a_heading_and_a_rule_between_them() -> None:
+    rows = [["x", "1"], ["y", "2"], ["z", "3"]]
+    parts = {0: "50 %", 2: "others"}
+    text = latex_table([["a", "b"]], rows, caption="", label="", parts=parts)
+    body = text[text.index("a & b") : text.index(r"\bottomrule")]
+    assert body.splitlines() == [
+        r"a & b \\",
+        r"\midrule",
+        r"\multicolumn{2}{l}{\emph{50 \%}} \\",
+        r"x & 1 \\",
+        r"y & 2 \\",
+        r"\midrule",
+        r"\multicolumn{2}{l}{\emph{others}} \\",
+        r"z & 3 \\",
+    ]

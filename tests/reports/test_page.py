@@ -18,6 +18,17 @@ def test_a_table_names_its_rows_and_aligns_its_numbers() -> None:
     assert table([]) == ""
 
 
+def test_parts_of_a_table_have_headings_over_all_columns() -> None:
+    rows = [{"method": name, "MAP": 0.5} for name in "abc"]
+    text = table(rows, parts={0: "with <x>", 2: "without"})
+    heading = '<tr class="part"><th scope="rowgroup" colspan="2">'
+    assert text.count("<tbody>") == 2
+    first, second = text.split("<tbody>")[1:]
+    assert first.startswith(f"{heading}with &lt;x&gt;</th></tr>")
+    assert second.startswith(f"{heading}without</th></tr>")
+    assert [first.count('scope="row"'), second.count('scope="row"')] == [2, 1]
+
+
 def test_facts_stand_in_order_as_they_are() -> None:
     text = facts([("Seed", 7), ("Config", "<b>")])
     assert re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", text) == [

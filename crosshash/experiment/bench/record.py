@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,12 +13,15 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from crosshash.experiment.bench.cases import row_name
+from crosshash.experiment.bench.kept import Epoch, TextQuery
 from crosshash.experiment.bench.suite import PLAIN, Printed
 from crosshash.experiment.bench.sweeps import Swept
 from crosshash.files import atomic_file
 from crosshash.untrusted import read_json
 
 RECORDS, WORK, MODELS, PRINTED = "records", "work", "models", "printed"
+PICTURES = "pictures"
+_DIGITS = 32  # of the digest by which a picture is called
 WAYS = ("i2t", "t2i", "i2i", "t2t")
 
 
@@ -51,6 +55,12 @@ class Record(BaseModel):
             all: two for each multiplication and addition of products, convolutions and attention.
         machine: ``device``, ``threads``, and how many runs went on at once (``jobs``).
         figures: As a training writes them, curves and the record of the protocol among them.
+        ceiling: MAP by cosine of the outputs before the sign, ``i2t`` and ``t2i``, on the same
+            queries and pairs and by the same conventions: what codes lose is below it.
+        history: Of the training that gave the model, epoch by epoch.
+        selection: The same of the training that chose the number of epochs, with ``data.refit``.
+        hits: What a few texts found, the same for all runs with the same ``compared``; empty where
+            there are no pictures or no words.
         versions: Of what is installed.
         error: Why it failed.
         traceback: Where.
@@ -81,6 +91,10 @@ class Record(BaseModel):
     flops: dict[str, int] = {}
     machine: dict[str, Any] = {}
     figures: dict[str, Any] = {}
+    ceiling: dict[str, float] = {}
+    history: list[Epoch] = []
+    selection: list[Epoch] = []
+    hits: list[TextQuery] = []
     versions: dict[str, str] = {}
     error: str = ""
     traceback: str = ""
@@ -95,8 +109,8 @@ class Store:
     """The folder of a benchmark.
 
     Args:
-        folder: Has ``records``; ``work`` of runs that go on; ``models``, if they are kept; and the
-            suites' ``printed`` figures.
+        folder: Has ``records``; ``work`` of runs that go on; ``models``, if they are kept;
+            ``pictures`` of what was found; and the suites' ``printed`` figures.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -187,6 +201,24 @@ class Store:
             raise ValueError(f"{path}: expected one average precision for each of {asked} queries")
         return found
 
+    def keep_picture(self, content: bytes) -> str:
+        """Keep a thumbnail, a JPEG file's bytes, once; gives its name, by which it is found."""
+        name = _picture_name(content)
+        folder = self.folder / PICTURES
+        if not (folder / name).is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            with atomic_file(folder / name) as path:
+                path.write_bytes(content)
+        return name
+
+    def picture(self, name: str) -> bytes | None:
+        """A kept thumbnail; None: it is not there, or its bytes are not those of that name."""
+        path = self.folder / PICTURES / name
+        if not name or not path.is_file():
+            return None
+        content = path.read_bytes()
+        return content if _picture_name(content) == name else None
+
     def keep_printed(self, suite: str, printed: list[Printed]) -> None:
         """Keep the figures of papers that a suite has, for the report."""
         if not printed:
@@ -211,6 +243,10 @@ class Store:
                 raise ValueError(f"{path}: no printed figures ({reason}); remove it") from None
             found += [entry for entry in known if entry not in found]
         return found
+
+
+def _picture_name(content: bytes) -> str:
+    return f"{hashlib.sha256(content).hexdigest()[:_DIGITS]}.jpg"
 
 
 class _PrintedFile(BaseModel):

@@ -9,19 +9,23 @@ from typing import Any
 
 from crosshash.experiment.bench import report_lookups, report_sweeps
 from crosshash.experiment.bench.record import Store
+from crosshash.experiment.bench.report_csv import (
+    curves_csv,
+    epochs_csv,
+    figures_csv,
+    significance_csv,
+)
+from crosshash.experiment.bench.report_epochs import NOTE, epoch_figures
 from crosshash.experiment.bench.report_figures import Drawn, drawn_figures
+from crosshash.experiment.bench.report_gallery import gallery_section
+from crosshash.experiment.bench.report_grids import Grid, further_grids, map_grid
 from crosshash.experiment.bench.report_tables import (
     cost_rows,
-    curves_csv,
-    figures_csv,
     latex,
-    map_at_grids,
-    map_grid,
     markdown,
     notes,
     printed_digits,
     printed_rows,
-    significance_csv,
     title,
 )
 from crosshash.experiment.bench.suite import Printed
@@ -40,8 +44,8 @@ class Written:
     Attributes:
         runs: That ended, failed ones among them.
         failed: Of these.
-        files: By what they are: ``page``, ``markdown``, ``latex``, ``figures``, ``curves`` and
-            ``significance`` (CSV), and ``plots``, the folder of SVG and PNG files.
+        files: By what they are: ``page``, ``markdown``, ``latex``, ``figures``, ``curves``,
+            ``epochs`` and ``significance`` (CSV), and ``plots``, the folder of SVG and PNG files.
     """
 
     runs: int
@@ -50,7 +54,12 @@ class Written:
 
 
 def write_report(
-    store: str | Path, output: str | Path, *, resamples: int = 1000, seed: int = 0
+    store: str | Path,
+    output: str | Path,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+    pictures: bool = True,
 ) -> Written:
     """Write a store's report; the same records give the same bytes.
 
@@ -59,6 +68,7 @@ def write_report(
         output: The folder that gets it; files of an older report there are replaced.
         resamples: Draws of the paired bootstrap, at least.
         seed: Of these.
+        pictures: Show what texts found; without, their names, distances and marks remain.
 
     Raises:
         FileNotFoundError: There are no records.
@@ -73,8 +83,11 @@ def write_report(
         )
     figures = folder / _FIGURES
     figures.mkdir(parents=True, exist_ok=True)
-    drawn = {table.name: list(drawn_figures(table)) for table in summary.tables}
-    parts = [_table_section(table, drawn[table.name]) for table in summary.tables]
+    drawn = {table.name: [*drawn_figures(table), *epoch_figures(table)] for table in summary.tables}
+    parts = []
+    for table in summary.tables:
+        parts.append(_table_section(table, drawn[table.name]))
+        parts.append(gallery_section(table, known, pictures=pictures))
     sweeps = report_sweeps.find_sweeps(summary.records)
     swept = list(report_sweeps.drawn_sweeps(sweeps))
     plots = [(one.name, one.told, one.figure) for found in drawn.values() for one in found]
@@ -86,6 +99,7 @@ def write_report(
         "latex": ("tables.tex", latex(summary)),
         "figures": ("figures.csv", figures_csv(summary.records)),
         "curves": ("curves.csv", curves_csv(summary.records)),
+        "epochs": ("epochs.csv", epochs_csv(summary.records)),
         "significance": ("significance.csv", significance_csv(summary.tables)),
     }
     for name, text in files.values():
@@ -115,16 +129,20 @@ def _lead(summary: Summary) -> str:
 
 
 def _table_section(table: Table, drawn: Sequence[Drawn]) -> str:
-    grid = map_grid(table)
-    parts = [page.table(grid.rows, bold=grid.bold, numbers=grid.columns)]
-    for told, at in map_at_grids(table).items():
-        parts += [_small(told), page.table(at.rows, numbers=at.columns)]
+    parts = [_grid(map_grid(table))]
+    for told, grid in further_grids(table).items():
+        parts += [_small(told), _grid(grid)]
     parts += [
         _small("Cost, at the longest codes; time and memory are of the device and what ran beside"),
         page.table(cost_rows(table)),
         page.figures([(one.told, one.figure) for one in drawn if one.on_page]),
+        _small(NOTE) if any(one.name.endswith("-loss") for one in drawn) else "",
     ]
     return page.section(title(table), parts, notes(table))
+
+
+def _grid(grid: Grid) -> str:
+    return page.table(grid.rows, bold=grid.bold, numbers=grid.columns, parts=grid.parts)
 
 
 def _sweeps_section(

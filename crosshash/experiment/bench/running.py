@@ -10,22 +10,32 @@ from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from crosshash.config import ExperimentConfig
 from crosshash.data.features.cache import FeatureCache
+from crosshash.data.model_inputs import encode_pairs
 from crosshash.environment import PACKAGES
+from crosshash.experiment.assembly import build_algorithm
 from crosshash.experiment.bench.cases import Case
+from crosshash.experiment.bench.ceiling import cosine_precision
+from crosshash.experiment.bench.hits import text_queries
 from crosshash.experiment.bench.identity import code_digest, compared_digest, config_digest
+from crosshash.experiment.bench.kept import Epoch
+from crosshash.experiment.bench.losses import kept_epochs
 from crosshash.experiment.bench.measure import PeakMemory, encoding_flops, parameter_counts
 from crosshash.experiment.bench.record import WAYS, Record, Store
 from crosshash.experiment.run import Result, train
 from crosshash.experiment.run_folder import has_state
 from crosshash.experiment.run_record import read_record
+from crosshash.retrieval.metrics import mean_over_queries
 from crosshash.retrieval.record import installed
 from crosshash.training.files import CHECKPOINT
 
 _LINES = 40  # of a traceback
+
+Outputs = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,7 @@ def run_job(store: Store, job: Job) -> Record:
             progress=False,
         )
         peak = memory.read()
-        found = _measured(result, peak)
+        found = _measured(store, result, peak)
         precisions = _precisions(result)
     except FileExistsError as error:  # left over from a killed bench, and will write its record
         return failed_record(job, str(error), started=started)
@@ -142,20 +152,77 @@ def _plain(config: ExperimentConfig) -> dict[str, Any]:
     return values
 
 
-def _measured(result: Result, memory: dict[str, Any]) -> dict[str, Any]:
+def _measured(store: Store, result: Result, memory: dict[str, Any]) -> dict[str, Any]:
     if result.report is None:
         raise ValueError(
             f"data set {result.dataset.name!r} has no labels or no queries, so that nothing can be "
             "measured; give labels and a split with queries"
         )
     dataset, protocol = result.dataset, result.protocol
+    compared = compared_digest(dataset, protocol)
+    query, retrieval = _outputs(result)
     return {
         "memory": memory,
         "parameters": parameter_counts(result.model),
         "flops": encoding_flops(result.model, dataset, int(protocol.query[0])),
         "figures": result.report.as_dict(),
-        "identity": {"compared": compared_digest(dataset, protocol)},
+        "identity": {"compared": compared},
+        "ceiling": _ceiling(result, query, retrieval),
+        **_histories(result),
+        "hits": text_queries(
+            dataset,
+            protocol,
+            query[1],
+            retrieval[0],
+            captions=result.captions,
+            compared=compared,
+            asked=~np.isnan(_precisions(result)["t2i"]),
+            keep=store.keep_picture,
+        ),
     }
+
+
+def _outputs(result: Result) -> tuple[Outputs, Outputs]:
+    """Real-valued outputs of the queries and of the searched pairs, images and texts each.
+
+    They are computed where the run was; the model is on the CPU afterwards, as a training leaves
+    it.
+    """
+    settings = result.config.training
+    if settings.device != "cpu" and torch.cuda.is_available():
+        result.model.cuda()
+    query, retrieval = (
+        encode_pairs(
+            result.model, result.inputs.select(rows), output="real", workers=settings.workers
+        )
+        for rows in (result.protocol.query, result.protocol.retrieval)
+    )
+    result.model.cpu()
+    return query, retrieval
+
+
+def _ceiling(result: Result, query: Outputs, retrieval: Outputs) -> dict[str, float]:
+    labels, protocol, asked = result.dataset.labels, result.protocol, result.config.evaluation
+    if labels is None:
+        return {}
+    known = labels[protocol.query], labels[protocol.retrieval]
+    sides = {"i2t": (query[0], retrieval[1]), "t2i": (query[1], retrieval[0])}
+    return {
+        way: float(mean_over_queries(cosine_precision(*side, *known, ties=asked.ties), asked.empty))
+        for way, side in sides.items()
+    }
+
+
+def _histories(result: Result) -> dict[str, list[Epoch]]:
+    """``history``, and ``selection`` where a second training gave the model."""
+    labels, config = result.dataset.labels, result.config
+    classes = 0 if labels is None else labels.shape[1]
+    algorithm = build_algorithm(config, result.model, classes, int(result.training["pairs"]))
+    epochs = config.training.epochs
+    first = kept_epochs(result.history, algorithm, epochs)
+    if not config.data.refit:
+        return {"history": first}
+    return {"history": kept_epochs(result.refit, algorithm, epochs), "selection": first}
 
 
 def _precisions(result: Result) -> dict[str, np.ndarray]:

@@ -17,6 +17,8 @@ from crosshash.experiment.bench.record import Record, Store
 from crosshash.retrieval.significance import Comparison, compare_with_best
 
 DIRECTIONS = {"i2t": "image → text", "t2i": "text → image"}
+# What labels are for is to tell what is similar: methods without are no match for those with.
+PARTS = {True: "Trained with labels", False: "Trained without labels"}
 # What a figure means: two of other conventions stand in two tables.
 _CONVENTIONS = ("ties", "denominator", "empty", "captions", "database")
 
@@ -45,6 +47,17 @@ class Entry:
         counts = sorted({len(records) for records in self.runs.values()})
         return "–".join(map(str, counts[:: max(1, len(counts) - 1)]))
 
+    def mean_map(self, bits: int) -> float | None:
+        """Mean of MAP over both directions and all seeds; None where it has not these bits."""
+        values = self.values(bits, "map_mean")
+        return fmean(values) if values else None
+
+    def ceilings(self, bits: int, way: str) -> list[float]:
+        """MAP before the sign of each seed; none where a record is from before it was kept."""
+        found = [record.ceiling.get(way) for record in self.runs.get(bits, ())]
+        known = [value for value in found if value is not None]
+        return known if len(known) == len(found) else []
+
     def values(self, bits: int, *path: str) -> list[float]:
         """A figure of each seed, by the keys that lead to it in ``figures``."""
         found = []
@@ -65,10 +78,12 @@ class Table:
         name: For files and labels.
         dataset: Name.
         record: Conventions and counts.
-        entries: Its rows.
+        entries: Its rows, those trained with labels first; in each part the best at the longest
+            codes first.
         bits: Lengths, ascending.
         chance: MAP of random codes, by direction.
-        compared: By bits and direction the best against the others, where there are others.
+        compared: By bits, direction, and whether labels trained them the best of a part against
+            its others, where there are others.
     """
 
     name: str
@@ -77,16 +92,21 @@ class Table:
     entries: Sequence[Entry]
     bits: Sequence[int]
     chance: Mapping[str, float]
-    compared: Mapping[tuple[int, str], Comparison] = field(default_factory=dict)
+    compared: Mapping[tuple[int, str, bool], Comparison] = field(default_factory=dict)
+
+    @property
+    def several_seeds(self) -> bool:
+        """Whether any of its figures is a mean."""
+        return any(len(records) > 1 for entry in self.entries for records in entry.runs.values())
 
     def is_best(self, entry: Entry, bits: int, way: str) -> bool:
-        """Whether it is better than all others, surely."""
-        found = self.compared.get((bits, way))
+        """Whether it is better than all others of its part, surely."""
+        found = self.compared.get((bits, way, entry.supervised))
         return found is not None and found.best == entry.name and not found.tied
 
     def is_tied(self, entry: Entry, bits: int, way: str) -> bool:
-        """Whether it is the best or cannot be told from it, and is not alone in that."""
-        found = self.compared.get((bits, way))
+        """Whether it is its part's best or not to be told from it, and not alone in that."""
+        found = self.compared.get((bits, way, entry.supervised))
         return found is not None and entry.name in (found.best, *found.tied) and bool(found.tied)
 
 
@@ -137,9 +157,23 @@ def summarize(store: Store, *, resamples: int = 1000, seed: int = 0) -> Summary:
     return Summary(tables, finished, failed, older)
 
 
+def parts_of(entries: Sequence[Entry]) -> dict[int, str]:
+    """The headings of the parts of a table of these, by the number of their first row."""
+    kinds = [entry.supervised for entry in entries]
+    return {kinds.index(kind): told for kind, told in PARTS.items() if kind in kinds}
+
+
 def mean_deviation(values: Sequence[float]) -> tuple[float, float | None]:
     """Mean, and the sample's standard deviation where there are two or more."""
     return fmean(values), stdev(values) if len(values) > 1 else None
+
+
+def mean_words(values: Sequence[float]) -> str:
+    """``0.512 ± 0.003``, or the mean alone of a single value; nothing of none."""
+    if not values:
+        return ""
+    mean, deviation = mean_deviation(values)
+    return f"{mean:.3f}" if deviation is None else f"{mean:.3f} ± {deviation:.3f}"
 
 
 def mean_curve(
@@ -184,7 +218,7 @@ def comparable(record: Record) -> str:
 
 
 def _table(name: str, records: Sequence[Record], store: Store, resamples: int, seed: int) -> Table:
-    entries = _entries(records)
+    entries = sorted(_entries(records), key=_rank)
     bits = sorted({record.bits for record in records})
     first = records[0].figures
     table = Table(
@@ -198,10 +232,18 @@ def _table(name: str, records: Sequence[Record], store: Store, resamples: int, s
     compared = {}
     for length in bits:
         for way in DIRECTIONS:
-            found = _precisions(entries, length, way, store)
-            if len(found) > 1:
-                compared[length, way] = compare_with_best(found, resamples=resamples, seed=seed)
+            for kind in PARTS:
+                part = [entry for entry in entries if entry.supervised is kind]
+                found = _precisions(part, length, way, store)
+                if len(found) > 1:
+                    best = compare_with_best(found, resamples=resamples, seed=seed)
+                    compared[length, way, kind] = best
     return Table(**{**vars(table), "compared": compared})
+
+
+def _rank(entry: Entry) -> tuple[bool, int, float, str]:
+    longest = max(entry.runs)
+    return not entry.supervised, -longest, -(entry.mean_map(longest) or 0.0), entry.name
 
 
 def _entries(records: Sequence[Record]) -> list[Entry]:

@@ -1,0 +1,102 @@
+"""Every number of a report as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from crosshash.experiment.bench.record import WAYS, Record
+from crosshash.experiment.bench.summary import Table
+
+_CURVES = {"by_rank": "rank", "by_radius": "radius"}
+
+
+def figures_csv(records: Sequence[Record]) -> str:
+    """Every number of every run: one line each."""
+    names = ("key", "method", "row", "dataset", "bits", "seed", "direction", "figure", "value")
+    return _csv(names, (line for record in records for line in _numbers(record)))
+
+
+def curves_csv(records: Sequence[Record]) -> str:
+    """Every point of every curve."""
+    names = ("key", "row", "dataset", "bits", "seed", "direction", "by", "at", "precision")
+    return _csv((*names, "recall"), (line for record in records for line in _points(record)))
+
+
+def epochs_csv(records: Sequence[Record]) -> str:
+    """Every number of every epoch of the trainings that gave the models, and of those before."""
+    names = ("key", "row", "dataset", "bits", "seed", "training", "epoch", "figure", "value")
+    return _csv(names, (line for record in records for line in _epochs(record)))
+
+
+def significance_csv(tables: Sequence[Table]) -> str:
+    """Every comparison: each entry against the best of its column and part."""
+    names = ("table", "bits", "direction", "labels", "best", "entry", "difference", "p", "tie")
+
+    def lines() -> Iterable[Sequence[Any]]:
+        for table in tables:
+            for (bits, way, kind), found in table.compared.items():
+                labels = "yes" if kind else "no"
+                for name, value in found.values.items():
+                    gap = found.means[found.best] - found.means[name]
+                    tie = "yes" if name in found.tied else "no"
+                    yield (table.name, bits, way, labels, found.best, name, gap, value, tie,
+                           found.resamples)  # fmt: skip
+
+    return _csv((*names, "resamples"), lines())
+
+
+def _numbers(record: Record) -> Iterable[Sequence[Any]]:
+    start = (record.key, record.method, record.row, record.dataset, record.bits, record.seed)
+    for name, value in (
+        *((f"seconds.{k}", v) for k, v in record.seconds.items()),
+        ("memory.bytes", record.memory["bytes"]),
+        *((f"parameters.{k}", v) for k, v in record.parameters.items()),
+        *((f"flops.{k}", v) for k, v in record.flops.items()),
+        ("map_mean", record.figures["map_mean"]),
+    ):
+        yield (*start, "", name, value)
+    for way, value in record.ceiling.items():
+        yield (*start, way, "map_before_signs", value)
+    for way in WAYS:
+        for name, value in _leaves(record.figures.get(way, {})):
+            yield (*start, way, name, value)
+
+
+def _leaves(values: Mapping[str, Any], place: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in values.items():
+        if key in _CURVES:
+            continue
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{place}{key}.")
+        else:
+            yield f"{place}{key}", value
+
+
+def _points(record: Record) -> Iterable[Sequence[Any]]:
+    start = (record.key, record.row, record.dataset, record.bits, record.seed)
+    for way in WAYS:
+        for curve, by in _CURVES.items():
+            found = record.figures.get(way, {}).get(curve)
+            if found:
+                for line in zip(found["at"], found["precision"], found["recall"], strict=True):
+                    yield (*start, way, by, *line)
+
+
+def _epochs(record: Record) -> Iterable[Sequence[Any]]:
+    start = (record.key, record.row, record.dataset, record.bits, record.seed)
+    for training, history in (("final", record.history), ("selection", record.selection)):
+        for epoch in history:
+            totals = {f"total.{phase}": value for phase, value in epoch.totals.items()}
+            for name, value in {**epoch.terms, **totals, **epoch.validation}.items():
+                yield (*start, training, epoch.epoch, name, value)
+
+
+def _csv(names: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(lines)
+    return buffer.getvalue()
