@@ -8,7 +8,8 @@ from types import MappingProxyType
 _SPECIAL = {
     **{mark: f"\\{mark}" for mark in "&%$#_{}"},
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
-    **{"→": r"$\to$", "±": r"$\pm$", "×": r"$\times$", "−": "--", "–": "--", "…": r"\dots{}"},
+    **{"→": r"$\to$", "±": r"$\pm$", "×": r"$\times$", "−": "$-$", "–": "--", "…": r"\dots{}"},
+    **{"↑": r"$\uparrow$", "↓": r"$\downarrow$"},
 }
 
 

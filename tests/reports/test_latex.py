@@ -12,6 +12,7 @@ def test_text_is_set_as_it_stands() -> None:
         r"a\_b \& 5 \% of \{x\} \textbackslash{} \textasciitilde{} \textasciicircum{} \$ \#"
     )
     assert latex_text("0.5 ± 0.1 →") == r"0.5 $\pm$ 0.1 $\to$"
+    assert latex_text("−0.5 ↑ ↓") == r"$-$0.5 $\uparrow$ $\downarrow$"
 
 
 def test_a_table_has_rules_and_joined_heads() -> None:
