@@ -17,6 +17,7 @@ from matplotlib import get_data_path
 from PIL import Image as PILImage
 from PIL import ImageFont
 
+from crosshash.experiment.bench.entries import Part
 from crosshash.experiment.bench.record import Record, Store
 from crosshash.experiment.bench.report import Written, write_report
 from crosshash.experiment.bench.report_epochs import epoch_figures
@@ -332,7 +333,9 @@ def test_means_and_deviations_are_over_seeds(store: Store) -> None:
     values = good.values(16, "i2t", "map")
     assert len(values) == 2
     assert good.seeds == "1–2"
-    assert table.compared[16, "i2t", True].means["good"] == pytest.approx(np.mean(values), abs=1e-6)
+    assert table.compared[16, "i2t", Part("plain", True)].means["good"] == pytest.approx(
+        np.mean(values), abs=1e-6
+    )
 
 
 def test_every_number_and_curve_is_in_the_csv_files(store: Store, written: Written) -> None:
@@ -401,7 +404,8 @@ def test_nothing_is_better_than_what_it_was_not_compared_with(store: Store) -> N
     (store.folder / "records" / "good160.npz").unlink()
     (table,) = summarize(store).tables
     ways = ("i2t", "t2i")
-    known = {(8, way, True) for way in ways} | {(16, way, False) for way in ways}
+    known = {(8, way, Part("plain", True)) for way in ways}
+    known |= {(16, way, Part("plain", False)) for way in ways}
     assert set(table.compared) == known
 
 

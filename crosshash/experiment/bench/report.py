@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crosshash.experiment.bench import report_lookups, report_sweeps
+from crosshash.experiment.bench import report_ablations, report_lookups, report_sweeps
+from crosshash.experiment.bench.entries import DIRECTIONS
 from crosshash.experiment.bench.record import Store
 from crosshash.experiment.bench.report_csv import (
+    ablations_csv,
     curves_csv,
     epochs_csv,
     figures_csv,
@@ -29,7 +31,7 @@ from crosshash.experiment.bench.report_tables import (
     title,
 )
 from crosshash.experiment.bench.suite import Printed
-from crosshash.experiment.bench.summary import DIRECTIONS, Summary, Table, summarize
+from crosshash.experiment.bench.summary import Summary, Table, summarize
 from crosshash.files import atomic_file
 from crosshash.reports import page
 from crosshash.reports.comparison_plots import png_file, svg_file
@@ -45,7 +47,8 @@ class Written:
         runs: That ended, failed ones among them.
         failed: Of these.
         files: By what they are: ``page``, ``markdown``, ``latex``, ``figures``, ``curves``,
-            ``epochs`` and ``significance`` (CSV), and ``plots``, the folder of SVG and PNG files.
+            ``epochs``, ``significance`` and ``ablations`` (CSV), and ``plots``, the folder of SVG
+            and PNG files.
     """
 
     runs: int
@@ -87,6 +90,7 @@ def write_report(
     parts = []
     for table in summary.tables:
         parts.append(_table_section(table, drawn[table.name]))
+        parts.append(_ablations_section(table))
         parts.append(gallery_section(table, known, pictures=pictures))
     sweeps = report_sweeps.find_sweeps(summary.records)
     swept = list(report_sweeps.drawn_sweeps(sweeps))
@@ -101,6 +105,7 @@ def write_report(
         "curves": ("curves.csv", curves_csv(summary.records)),
         "epochs": ("epochs.csv", epochs_csv(summary.records)),
         "significance": ("significance.csv", significance_csv(summary.tables)),
+        "ablations": ("ablations.csv", ablations_csv(summary.tables)),
     }
     for name, text in files.values():
         _write(folder / name, text.encode())
@@ -139,6 +144,13 @@ def _table_section(table: Table, drawn: Sequence[Drawn]) -> str:
         _small(NOTE) if any(one.name.endswith("-loss") for one in drawn) else "",
     ]
     return page.section(title(table), parts, notes(table))
+
+
+def _ablations_section(table: Table) -> str:
+    if not table.ablations:
+        return ""
+    shown = _grid(report_ablations.ablation_grid(table))
+    return page.section(report_ablations.title(table), [shown], report_ablations.notes(table))
 
 
 def _grid(grid: Grid) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from crosshash.experiment.bench.record import WAYS, Record
-from crosshash.experiment.bench.summary import Table
+from crosshash.experiment.bench.summary import Table, mean_deviation
 
 _CURVES = {"by_rank": "rank", "by_radius": "radius"}
 
@@ -33,19 +34,40 @@ def epochs_csv(records: Sequence[Record]) -> str:
 
 def significance_csv(tables: Sequence[Table]) -> str:
     """Every comparison: each entry against the best of its column and part."""
-    names = ("table", "bits", "direction", "labels", "best", "entry", "difference", "p", "tie")
+    names = ("table", "bits", "direction", "labels", "encoder", "best", "entry", "difference")
 
     def lines() -> Iterable[Sequence[Any]]:
         for table in tables:
-            for (bits, way, kind), found in table.compared.items():
-                labels = "yes" if kind else "no"
+            for (bits, way, part), found in table.compared.items():
+                labels = "yes" if part.supervised else "no"
+                start = (table.name, bits, way, labels, part.encoder, found.best)
                 for name, value in found.values.items():
                     gap = found.means[found.best] - found.means[name]
                     tie = "yes" if name in found.tied else "no"
-                    yield (table.name, bits, way, labels, found.best, name, gap, value, tie,
+                    yield (*start, name, gap, value, tie, found.resamples)
+
+    return _csv((*names, "p", "tie", "resamples"), lines())
+
+
+def ablations_csv(tables: Sequence[Table]) -> str:
+    """Every variant against the plain run of its method, at the seeds that both have.
+
+    ``p`` is corrected for all variants of the method, ``p_alone`` is not; both are empty where
+    the queries' precisions are not known.
+    """
+    names = ("table", "bits", "direction", "plain", "variant", "seeds", "map_plain", "map_variant")
+
+    def lines() -> Iterable[Sequence[Any]]:
+        for table in tables:
+            for one in table.ablations:
+                for (name, bits, way), found in one.differences.items():
+                    _, deviation = mean_deviation(found.pairs)
+                    yield (table.name, bits, way, one.plain.name, name, len(found.pairs),
+                           fmean(found.plain), fmean(found.variant), found.mean, deviation,
+                           found.alone, found.p, "yes" if found.sure else "no",
                            found.resamples)  # fmt: skip
 
-    return _csv((*names, "resamples"), lines())
+    return _csv((*names, "difference", "deviation", "p_alone", "p", "sure", "resamples"), lines())
 
 
 def _numbers(record: Record) -> Iterable[Sequence[Any]]:

@@ -8,7 +8,12 @@ import numpy as np
 
 from crosshash.experiment.bench.kept import Epoch
 from crosshash.experiment.bench.record import Record
-from crosshash.experiment.bench.report_figures import Drawn
+from crosshash.experiment.bench.report_figures import (
+    Drawn,
+    FigureSet,
+    figure_sets,
+    lines_of,
+)
 from crosshash.experiment.bench.summary import Table
 from crosshash.reports.comparison_plots import marked_lines_plot
 
@@ -22,30 +27,36 @@ _Line = tuple[list[int], list[float]]
 
 def epoch_figures(table: Table) -> Iterator[Drawn]:
     """Relative loss and validation MAP by epoch at each length, the longest for the page too."""
-    for bits in table.bits:
-        for name, title, axis, of in (
-            ("loss", "Relative loss", "loss over that of epoch 1", _relative_loss),
-            ("validation", "Validation MAP", "MAP, mean of both directions", _validation),
-        ):
-            lines = {}
-            for entry in table.entries:
-                line = _mean_line(entry.runs.get(bits, ()), of)
-                if line is not None:
-                    lines[entry.name] = line
-            if lines:
-                yield Drawn(
-                    f"{table.name}-{bits}-{name}",
-                    f"{title} by epoch: {table.name}, {bits} bits",
-                    marked_lines_plot(
-                        lines,
-                        f"{title} by epoch",
-                        labels=("epoch", axis),
-                        unit=False,
-                        whole=True,
-                        among=[entry.name for entry in table.entries],
-                    ),
-                    bits == table.bits[-1],
-                )
+    for one in figure_sets(table):
+        for bits in one.bits:
+            for name, title, axis, of in (
+                ("loss", "Relative loss", "loss over that of epoch 1", _relative_loss),
+                ("validation", "Validation MAP", "MAP, mean of both directions", _validation),
+            ):
+                lines, only = _lines(one, bits, of)
+                if lines:
+                    yield Drawn(
+                        f"{one.start}-{bits}-{name}",
+                        f"{title} by epoch: {one.told}, {bits} bits{only}",
+                        marked_lines_plot(
+                            lines,
+                            f"{title} by epoch",
+                            labels=("epoch", axis),
+                            unit=False,
+                            whole=True,
+                            among=one.names,
+                        ),
+                        bits == one.bits[-1],
+                    )
+
+
+def _lines(
+    one: FigureSet, bits: int, of: Callable[[Record], dict[int, float]]
+) -> tuple[dict[str, _Line], str]:
+    """By name, of the best among those that have a line, and how the caption says so."""
+    found = {e.name: _mean_line(e.runs.get(bits, ()), of) for e in one.entries}
+    entries, only = lines_of([e for e in one.entries if found[e.name]], "epochs.csv")
+    return {e.name: line for e in entries if (line := found[e.name]) is not None}, only
 
 
 def _mean_line(records: Sequence[Record], of: Callable[[Record], dict[int, float]]) -> _Line | None:

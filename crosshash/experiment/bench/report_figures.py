@@ -1,18 +1,24 @@
-"""The figures of a report, each with its file's name and what it shows."""
+"""The figures of a report, each with its file's name and what it shows, a set for each encoder."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crosshash.experiment.bench.summary import DIRECTIONS, Entry, Table, mean_curve, parts_of
+from crosshash.experiment.bench.entries import DIRECTIONS, LABELS, Entry, best_of, parts_of
+from crosshash.experiment.bench.suite import PLAIN
+from crosshash.experiment.bench.summary import Table, mean_curve
 from crosshash.reports.comparison_plots import marked_lines_plot, scatter_plot, spans_plot
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+# More lines than these are hard to tell apart; then so many with labels and without are drawn.
+_MANY, _LINES = 10, {True: 5, False: 3}
 
 
 @dataclass(frozen=True)
@@ -32,54 +38,99 @@ class Drawn:
     on_page: bool
 
 
+@dataclass(frozen=True)
+class FigureSet:
+    """The rows of a table that share their encoder, and so their figures.
+
+    Attributes:
+        start: Of the names of files.
+        told: The data set, and the encoder if it is not the config's own.
+        entries: The rows.
+    """
+
+    start: str
+    told: str
+    entries: Sequence[Entry]
+
+    @property
+    def names(self) -> list[str]:
+        """Of all rows, so that each looks the same in every figure."""
+        return [entry.name for entry in self.entries]
+
+    @property
+    def bits(self) -> list[int]:
+        """Lengths, ascending."""
+        return sorted({bits for entry in self.entries for bits in entry.runs})
+
+
+def figure_sets(table: Table) -> Iterator[FigureSet]:
+    """The sets of a table, in the order of its parts."""
+    for encoder in dict.fromkeys(entry.part.encoder for entry in table.entries):
+        entries = [entry for entry in table.entries if entry.part.encoder == encoder]
+        own = encoder == PLAIN
+        named = re.sub(r"[^\w.-]+", "_", encoder)  # it becomes a part of files' names
+        start = table.name if own else f"{table.name}-{named}"
+        yield FigureSet(start, table.name if own else f"{table.name}, {encoder}", entries)
+
+
+def lines_of(entries: Sequence[Entry], file: str) -> tuple[list[Entry], str]:
+    """The entries that a figure of lines shows, and how its caption says so.
+
+    Args:
+        entries: That could be shown.
+        file: Of the report, which has them all.
+    """
+    if len(entries) <= _MANY:
+        return list(entries), ""
+    chosen = best_of(entries, _LINES)
+    counts = []
+    for kind, words in LABELS.items():
+        of, shown = (sum(e.part.supervised is kind for e in some) for some in (entries, chosen))
+        if of:
+            counts.append(f"the best {shown} of {of} {words}")
+    return chosen, f"; {' and '.join(counts)} ({file} has all)"
+
+
 def drawn_figures(table: Table) -> Iterator[Drawn]:
     """Curves of each length and direction, those of the longest for the page too; and costs.
 
     MAP over bytes is drawn where there are several lengths, MAP before the signs where it is known.
     """
-    for bits in table.bits:
-        entries = [entry for entry in table.entries if bits in entry.runs]
-        for way, shown in DIRECTIONS.items():
-            yield from _curves(table, entries, bits, way, shown, bits == table.bits[-1])
-    yield from _costs(table)
+    for one in figure_sets(table):
+        for bits in one.bits:
+            for way in DIRECTIONS:
+                yield from _curves(one, bits, way)
+        yield from _costs(one)
     yield from _ceilings(table)
 
 
-def _curves(
-    table: Table, entries: list[Entry], bits: int, way: str, shown: str, on_page: bool
-) -> Iterator[Drawn]:
+def _curves(one: FigureSet, bits: int, way: str) -> Iterator[Drawn]:
+    entries, only = lines_of([e for e in one.entries if bits in e.runs], "curves.csv")
+    shown, on_page = DIRECTIONS[way], bits == one.bits[-1]
     chance = _precision_of_chance(entries[0], bits, way)
     ranked = {e.name: mean_curve(e.runs[bits], way, "by_rank") for e in entries}
     within = {e.name: mean_curve(e.runs[bits], way, "by_radius") for e in entries}
-    start, told = f"{table.name}-{bits}", f"{table.name}, {bits} bits, {shown}"
-    recall = ("recall", "precision")
-    yield Drawn(
-        f"{start}-pr-rank-{way}",
-        f"Precision and recall by rank: {told}",
-        marked_lines_plot(_pairs(ranked, "recall"), f"By rank, {shown}", labels=recall,
-                          chance=chance, among=_names(table)),
-        on_page,
-    )  # fmt: skip
-    yield Drawn(
-        f"{start}-pr-radius-{way}",
-        f"Precision and recall within each Hamming radius: {told}",
-        marked_lines_plot(_pairs(within, "recall"), f"By radius, {shown}", labels=recall,
-                          chance=chance, among=_names(table)),
-        on_page,
-    )  # fmt: skip
-    labels = ("results shown (N)", "precision")
-    yield Drawn(
-        f"{start}-precision-at-{way}",
-        f"Precision among the first N: {told}",
-        marked_lines_plot(_pairs(ranked, "at"), f"Precision@N, {shown}", labels=labels,
-                          chance=chance, among=_names(table)),
-        on_page,
-    )  # fmt: skip
+    told = f"{one.told}, {bits} bits, {shown}{only}"
+    for name, title, words, curves, over, axis in (
+        ("pr-rank", "By rank", "Precision and recall by rank", ranked, "recall", "recall"),
+        ("pr-radius", "By radius", "Precision and recall within each Hamming radius", within,
+         "recall", "recall"),
+        ("precision-at", "Precision@N", "Precision among the first N", ranked, "at",
+         "results shown (N)"),
+    ):  # fmt: skip
+        figure = marked_lines_plot(
+            _pairs(curves, over),
+            f"{title}, {shown}",
+            labels=(axis, "precision"),
+            chance=chance,
+            among=one.names,
+        )
+        yield Drawn(f"{one.start}-{bits}-{name}-{way}", f"{words}: {told}", figure, on_page)
 
 
-def _costs(table: Table) -> Iterator[Drawn]:
+def _costs(one: FigureSet) -> Iterator[Drawn]:
     points: dict[str, dict[str, tuple[float, float]]] = {"time": {}, "memory": {}}
-    for entry in table.entries:
+    for entry in one.entries:
         bits = max(entry.runs)
         found, records = entry.mean_map(bits), entry.runs[bits]
         if found is not None:
@@ -89,30 +140,29 @@ def _costs(table: Table) -> Iterator[Drawn]:
             points["memory"][entry.name] = (memory, found)
     for kind, axis in (("time", "seconds of training"), ("memory", "peak memory, MB")):
         yield Drawn(
-            f"{table.name}-{kind}",
-            f"MAP, mean of both directions, over {axis}: {table.name}, longest codes",
-            scatter_plot(
-                points[kind], f"MAP and {kind}", labels=(axis, "MAP"), among=_names(table)
-            ),
+            f"{one.start}-{kind}",
+            f"MAP, mean of both directions, over {axis}: {one.told}, longest codes",
+            scatter_plot(points[kind], f"MAP and {kind}", labels=(axis, "MAP"), among=one.names),
             True,
         )
-    if len(table.bits) < 2:
+    if len(one.bits) < 2:
         return
+    entries, only = lines_of(one.entries, "figures.csv")
     lines: dict[str, tuple[Any, Any]] = {}
-    for entry in table.entries:
+    for entry in entries:
         lengths = sorted(entry.runs)
         maps = [entry.mean_map(bits) for bits in lengths]
         lines[entry.name] = ([bits / 8 for bits in lengths], maps)
     yield Drawn(
-        f"{table.name}-bytes",
-        f"MAP, mean of both directions, over the bytes of a code: {table.name}",
+        f"{one.start}-bytes",
+        f"MAP, mean of both directions, over the bytes of a code: {one.told}{only}",
         marked_lines_plot(
             lines,
             "MAP and bytes",
             labels=("bytes of a code", "MAP"),
             every_point=True,
             unit=False,
-            among=_names(table),
+            among=one.names,
         ),
         True,
     )
@@ -140,10 +190,6 @@ def _ceilings(table: Table) -> Iterator[Drawn]:
         ),
         True,
     )
-
-
-def _names(table: Table) -> list[str]:
-    return [entry.name for entry in table.entries]
 
 
 def _pairs(curves: Mapping[str, Mapping[str, Any]], over: str) -> dict[str, tuple[Any, Any]]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from crosshash.experiment.bench.entries import LABELS, Entry, best_of
 from crosshash.experiment.bench.kept import TextQuery
 from crosshash.experiment.bench.record import Record, Store
-from crosshash.experiment.bench.summary import PARTS, Entry, Table
+from crosshash.experiment.bench.summary import Table
 from crosshash.reports import page
 from crosshash.reports.strips import Strip, Thumb, strips_block
 
-_METHODS = 6  # at most
+_METHODS = {True: 3, False: 3}  # with labels and without
 
 
 def gallery_section(table: Table, store: Store, *, pictures: bool = True) -> str:
@@ -28,7 +27,9 @@ def gallery_section(table: Table, store: Store, *, pictures: bool = True) -> str
         HTML; empty where no run kept anything.
     """
     bits = table.bits[-1]
-    shown = _best([entry for entry in table.entries if _record(entry, bits) is not None], _METHODS)
+    shown = best_of(
+        [entry for entry in table.entries if _record(entry, bits) is not None], _METHODS
+    )
     found = [(entry, record) for entry in shown if (record := _record(entry, bits)) is not None]
     asked: dict[str, str] = {}  # the same in all records of a table
     for _, record in found:
@@ -39,12 +40,12 @@ def gallery_section(table: Table, store: Store, *, pictures: bool = True) -> str
     for id_, text in asked.items():
         columns = [
             [
-                Strip(f"{entry.name}, {_LABELS[kind]}", _thumbs(query, store, pictures))
+                Strip(f"{entry.name}, {LABELS[kind]}", _thumbs(query, store, pictures))
                 for entry, record in found
                 for query in record.hits
-                if entry.supervised is kind and query.id == id_
+                if entry.part.supervised is kind and query.id == id_
             ]
-            for kind in PARTS
+            for kind in LABELS
         ]
         blocks.append(strips_block(text, columns))
     told = (
@@ -56,22 +57,10 @@ def gallery_section(table: Table, store: Store, *, pictures: bool = True) -> str
     return page.section(f"What texts find: {table.name}, {bits} bits", blocks, [told])
 
 
-_LABELS = {kind: words.removeprefix("Trained ") for kind, words in PARTS.items()}
-
-
 def _record(entry: Entry, bits: int) -> Record | None:
     """The run that is shown."""
     kept = [record for record in entry.runs.get(bits, ()) if record.hits]
     return min(kept, key=lambda record: record.seed) if kept else None
-
-
-def _best(entries: Sequence[Entry], most: int) -> list[Entry]:
-    """So many of the entries, best first in each part, of both parts as evenly as there are."""
-    parts = [[entry for entry in entries if entry.supervised is kind] for kind in PARTS]
-    taken = [min(len(part), most // 2) for part in parts]
-    for at, part in enumerate(parts):
-        taken[at] = min(len(part), most - sum(taken) + taken[at])
-    return [entry for part, count in zip(parts, taken, strict=True) for entry in part[:count]]
 
 
 def _thumbs(query: TextQuery, store: Store, pictures: bool) -> list[Thumb]:

@@ -1,4 +1,4 @@
-"""The tables of a report whose rows are methods, those with labels above those without."""
+"""The tables of a report whose rows are methods, in parts by encoder and by use of labels."""
 
 from __future__ import annotations
 
@@ -7,13 +7,8 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from crosshash.experiment.bench.summary import (
-    DIRECTIONS,
-    Table,
-    mean_curve,
-    mean_words,
-    parts_of,
-)
+from crosshash.experiment.bench.entries import DIRECTIONS, parts_of
+from crosshash.experiment.bench.summary import Table, mean_curve, mean_words
 
 TIE = "="
 _RADII, _LOOKED_UP = (0, 1, 2), 32  # of look-ups, and the length at which papers print them
@@ -25,7 +20,8 @@ class Grid:
 
     Attributes:
         rows: One mapping per row.
-        columns: Of figures, by their names, each with its bits and direction.
+        columns: Of figures, by their names, each with its bits, and its direction or what else
+            it is of.
         parts: Headings of its parts, by the number of their first row.
         bold: Cells that are better than all others of their column and part, by row number and
             column.

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from crosshash.experiment.bench.entries import DIRECTIONS, Entry
 from crosshash.experiment.bench.suite import Lookup, Printed
-from crosshash.experiment.bench.summary import DIRECTIONS, Entry, Table, mean_curve
+from crosshash.experiment.bench.summary import Table, mean_curve
 
 DIGITS = 4  # as papers print them
 NOTE = (
@@ -34,7 +35,7 @@ def lookup_rows(printed: Printed, tables: Sequence[Table]) -> list[dict[str, Any
         row
         for table in tables
         if table.dataset in printed.data
-        for entry in table.entries
+        for entry in table.measured
         if printed.bits[0] in entry.runs
         for row in _measured(entry, printed)
     ]

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from crosshash.experiment.bench.entries import DIRECTIONS, Entry
 from crosshash.experiment.bench.record import Record
 from crosshash.experiment.bench.suite import ASIDE
-from crosshash.experiment.bench.summary import DIRECTIONS, Entry, comparable, mean_deviation
+from crosshash.experiment.bench.summary import comparable, mean_deviation
 from crosshash.experiment.bench.sweeps import Swept
 from crosshash.overlays import leaves
 from crosshash.reports.comparison_plots import values_plot

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from crosshash.experiment.bench import report_lookups, report_sweeps
+from crosshash.experiment.bench import report_ablations, report_lookups, report_sweeps
+from crosshash.experiment.bench.entries import DIRECTIONS
+from crosshash.experiment.bench.report_encoders import encoder_notes
 from crosshash.experiment.bench.report_grids import TIE, Grid, further_grids, map_grid
 from crosshash.experiment.bench.suite import Printed
 from crosshash.experiment.bench.summary import (
-    DIRECTIONS,
     Summary,
     Table,
     mean_deviation,
@@ -66,7 +67,7 @@ def printed_rows(
         }
     rows = list(found.values())
     swept = report_sweeps.swept_entries(sweeps)
-    measured = [(table.dataset, entry) for table in tables for entry in table.entries]
+    measured = [(table.dataset, entry) for table in tables for entry in table.measured]
     measured += [(dataset, entry) for dataset, name, entry in swept if name in found]
     for dataset, entry in measured:
         if dataset in printed.data:
@@ -91,6 +92,10 @@ def markdown(summary: Summary, printed: Sequence[Printed]) -> str:
         for told, grid in further_grids(table).items():
             parts.append(f"### {told}\n\n{_in_parts(grid)}")
         parts.append(f"### Cost\n\n{markdown_table(cost_rows(table))}")
+        if table.ablations:
+            told = " ".join(report_ablations.notes(table))
+            shown = _in_parts(report_ablations.ablation_grid(table))
+            parts.append(f"## {report_ablations.title(table)}\n\n{told}\n\n{shown}")
     sweeps = report_sweeps.find_sweeps(summary.records)
     if sweeps:
         shown = markdown_table(report_sweeps.sweep_rows(sweeps))
@@ -122,25 +127,31 @@ def _in_parts(grid: Grid) -> str:
 
 
 def latex(summary: Summary) -> str:
-    r"""The tables of MAP, for a paper with ``\usepackage{booktabs}``."""
+    r"""The tables of MAP and of ablations, for a paper with ``\usepackage{booktabs}``."""
     parts = []
     for table in summary.tables:
-        grid = map_grid(table)
-        heads = [
-            ["", *(f"{bits} bits" for bits, _ in grid.columns.values())],
-            ["Method", *(DIRECTIONS[way] for _, way in grid.columns.values())],
-        ]
-        rows = []
-        for number, row in enumerate(grid.rows):
-            cells = [latex_text(row["method"])]
-            for name in grid.columns:
-                text = latex_text(str(row[name])).replace(f" {TIE}", r"$^{=}$")
-                cells.append(rf"\textbf{{{text}}}" if (number, name) in grid.bold else text)
-            rows.append(cells)
-        told = " ".join([f"{title(table)}.", *notes(table)])
-        label = f"tab:{table.name}"
-        parts.append(latex_table(heads, rows, caption=told, label=label, parts=grid.parts))
+        parts.append(_latex(map_grid(table), title(table), notes(table), table.name))
+        if table.ablations:
+            grid, told = report_ablations.ablation_grid(table), report_ablations.notes(table)
+            label = f"{table.name}-ablations"
+            parts.append(_latex(grid, report_ablations.title(table), told, label))
     return "\n".join(parts)
+
+
+def _latex(grid: Grid, heading: str, told: Sequence[str], label: str) -> str:
+    heads = [
+        ["", *(f"{bits} bits" for bits, _ in grid.columns.values())],
+        ["Method", *(DIRECTIONS.get(way, way) for _, way in grid.columns.values())],
+    ]
+    rows = []
+    for number, row in enumerate(grid.rows):
+        cells = [latex_text(row["method"])]
+        for name in grid.columns:
+            text = latex_text(str(row[name])).replace(f" {TIE}", r"$^{=}$")
+            cells.append(rf"\textbf{{{text}}}" if (number, name) in grid.bold else text)
+        rows.append(cells)
+    caption = " ".join([f"{heading}.", *told])
+    return latex_table(heads, rows, caption=caption, label=f"tab:{label}", parts=grid.parts)
 
 
 def title(table: Table) -> str:
@@ -162,13 +173,13 @@ def notes(table: Table) -> list[str]:
     if table.compared:
         resamples = max(found.resamples for found in table.compared.values())
         told.append(
-            "Bold: significantly better than all others of its column, among methods with labels "
-            f"or among those without (paired bootstrap over the queries, {resamples:,} resamples, "
-            f"Holm's correction, p < 0.05). {TIE}: a tie, not to be told from the best."
+            "Bold: significantly better than all others of its column and part (paired bootstrap "
+            f"over the queries, {resamples:,} resamples, Holm's correction, p < 0.05). {TIE}: a "
+            "tie, not to be told from the best."
         )
     if table.several_seeds:
         told.append("± is the standard deviation over seeds.")
-    return told
+    return [*told, *encoder_notes(table)]
 
 
 def printed_digits(printed: Printed) -> int:
