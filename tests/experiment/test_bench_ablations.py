@@ -94,7 +94,7 @@ def test_a_difference_is_of_the_mean_of_both_directions_over_shared_seeds(store:
     rows = {row["method"]: row for row in ablation_grid(table).rows}
     assert rows["hash"]["16 bits, difference"] == ""
     both = -0.05 / 2 + 0.03 / 2 - 0.001  # seed 1 of the plain run has 0.002 more
-    assert rows["hash-s"]["16 bits, difference"] == f"−{-both:.3f}"
+    assert rows["hash-s"]["16 bits, difference"] == f"−{-both:.3f} ± 0.001"
     assert rows["hash-one"]["16 bits, difference"] == f"+{0.1 - 0.002:.3f}"  # against seed 1 alone
     assert rows["hash-apart"]["16 bits, difference"] == ""
     assert rows["hash-same"]["16 bits, difference"] == "0.000"
@@ -126,9 +126,11 @@ def test_what_is_sure_is_marked_in_each_direction_and_the_mean_is_bold(
     assert "1,000 resamples" in told
     written = write_report(store.folder, tmp_path / "report")
     latex = written.files["latex"].read_text()
-    assert re.search(r"hash-s .*\$\\downarrow\$ & .*\$\\uparrow\$ & \\textbf\{\$-\$0\.011\}", latex)
-    assert re.search(r"\| hash-s .*\*\*−0\.011\*\*", written.files["markdown"].read_text())
-    assert "<strong>−0.011</strong>" in written.files["page"].read_text()
+    assert re.search(
+        r"hash-s .*\$\\downarrow\$ & .*\$\\uparrow\$ & \\textbf\{\$-\$0\.011 \$\\pm", latex
+    )
+    assert re.search(r"\| hash-s .*\*\*−0\.011 ± 0\.001\*\*", written.files["markdown"].read_text())
+    assert "<strong>−0.011 ± 0.001</strong>" in written.files["page"].read_text()
 
 
 def test_p_is_corrected_over_the_variants_of_a_method_length_and_direction(
@@ -211,7 +213,7 @@ def test_without_precisions_a_difference_is_told_and_not_called_sure(
     (store.folder / "records" / "hash_s_16_1.npz").unlink()
     grid = ablation_grid(only(store))
     row = next(row for row in grid.rows if row["method"] == "hash-s")
-    assert row["16 bits, difference"] == "−0.011"
+    assert row["16 bits, difference"] == "−0.011 ± 0.001"
     assert not re.search("[↑↓]", "".join(map(str, row.values())))
     assert "hash-s" not in {grid.rows[number]["method"] for number, _ in grid.bold}
     path = write_report(store.folder, tmp_path / "report").files["ablations"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from crosshash.experiment.bench.ablations import MEAN, Ablation, Difference
@@ -58,17 +58,18 @@ def notes(table: Table) -> list[str]:
             f"{ABOVE}, {BELOW}: significantly above or below the plain run in that direction; a "
             "difference in bold: significant in the mean of both (paired bootstrap of the variant "
             f"and the plain run over the queries, {resamples:,} resamples, Holm's correction over "
-            "the variants of a method, p < 0.05)."
+            "the variants of a method, p < 0.05), which tells how sure that is with other queries, "
+            "not with other seeds."
         )
     if _several_seeds(table):
-        told.append("± is the standard deviation over seeds.")
+        told.append("± is the standard deviation over seeds, of a difference over pairs of them.")
     return told
 
 
 def _cell(one: Ablation, entry: Entry, bits: int, way: str) -> str:
     if way == _DIFFERENCE:
         found = one.differences.get((entry.name, bits, MEAN))
-        return "" if found is None else _signed(found.mean)
+        return "" if found is None else _signed(found.pairs)
     shown = mean_words(entry.values(bits, way, "map"))
     if not _is_sure(one, entry, bits, way):
         return shown
@@ -81,9 +82,10 @@ def _is_sure(one: Ablation, entry: Entry, bits: int, way: str) -> bool:
     return found is not None and found.sure
 
 
-def _signed(value: float) -> str:
-    shown = f"{value:+.3f}".replace("-", "−")
-    return shown if shown.strip("+−0.") else "0.000"
+def _signed(values: Sequence[float]) -> str:
+    """``−0.011 ± 0.002``; 0 has no sign."""
+    shown = mean_words(values).replace("-", "−").replace("−0.000", "0.000")
+    return shown if shown.startswith(("−", "0.000")) else f"+{shown}"
 
 
 def _several_seeds(table: Table) -> bool:
