@@ -124,6 +124,7 @@ def test_figures_are_a_set_for_each_encoder_of_few_lines(store: Store, tmp_path:
     lines = rank.figure.axes[0].get_lines()
     best = [f"with{n}" for n in range(5)] + [f"open{n}" for n in range(3)]
     assert [line.get_label() for line in lines] == [*best, "chance"]
+    assert len({line.get_marker() for line in lines[:-1]}) == 8
     limit = "; the best 5 of 8 with labels and the best 3 of 4 without labels (curves.csv has all)"
     assert rank.told == f"Precision and recall by rank: wiki, 16 bits, image → text{limit}"
     assert rank.on_page  # 16 bits are the longest of this encoder

@@ -54,8 +54,12 @@ class FigureSet:
 
     @property
     def names(self) -> list[str]:
-        """Of all rows, so that each looks the same in every figure."""
-        return [entry.name for entry in self.entries]
+        """Of all rows, so that each looks the same in every figure.
+
+        Those that lines are drawn of come first: the first looks differ most.
+        """
+        chosen, _ = lines_of(self.entries, "")
+        return list(dict.fromkeys(entry.name for entry in (*chosen, *self.entries)))
 
     @property
     def bits(self) -> list[int]:
