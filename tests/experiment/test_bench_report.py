@@ -425,6 +425,13 @@ def test_runs_of_other_settings_are_other_rows_and_newer_code_replaces_older(sto
     assert [record.identity["code"] for record in fair.runs[16]] == ["f"]
 
 
+def test_a_length_without_a_config_of_its_own_is_of_the_same_row(store: Store) -> None:
+    run(store, "long", 0.1, bits=16, name="long/wiki-16")
+    run(store, "long", 0.1, bits=8, name="long/wiki-64")  # with its bits over it
+    (entry,) = (e for e in summarize(store).tables[0].entries if e.name.startswith("long"))
+    assert (entry.name, sorted(entry.runs)) == ("long", [8, 16])
+
+
 def test_a_data_sets_name_leads_no_file_elsewhere(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     run(store, "good", 0.1, dataset="../../a b$")

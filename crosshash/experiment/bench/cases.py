@@ -20,7 +20,7 @@ from crosshash.experiment.bench.suite import ASIDE, PLAIN, Block, find_suite, re
 from crosshash.experiment.bench.sweeps import Swept, variations
 from crosshash.overlays import leaves, overlay, override_layers
 
-_LONGEST = 64  # of the lengths that every data set has a config for
+LONGEST = 64  # of the lengths that every data set has a config for
 
 
 @dataclass(frozen=True)
@@ -192,9 +192,9 @@ def _name(
     middle = data if encoder == PLAIN else f"{data}-{encoder}"
     end = "" if variant == PLAIN else f"-{variant}"
     exact = f"{method}/{middle}-{bits}{end}"
-    if bits == _LONGEST or (bundled("configs") / method / f"{middle}-{bits}.yaml").is_file():
+    if bits == LONGEST or (bundled("configs") / method / f"{middle}-{bits}.yaml").is_file():
         return exact, []
-    return f"{method}/{middle}-{_LONGEST}{end}", [{"bits": bits}]
+    return f"{method}/{middle}-{LONGEST}{end}", [{"bits": bits}]
 
 
 def _told(layers: list[dict[str, Any]]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from crosshash.experiment.bench.cases import LONGEST
 from crosshash.experiment.bench.record import Record, Store
 from crosshash.experiment.bench.suite import PLAIN
 
@@ -107,8 +108,9 @@ def is_supervised(record: Record) -> bool:
 
 
 def family(record: Record) -> Family:
-    """The row of a run."""
-    config = re.sub(rf"-{record.bits}(?=-|$)", "", record.name.removesuffix(".yaml"))
+    """The row of a run: a length has a config of its own, or that of the longest."""
+    length = rf"-(?:{record.bits}|{LONGEST})(?=-|$)"
+    config = re.sub(length, "", record.name.removesuffix(".yaml"), count=1)
     return Family(record.row, config, json.dumps(record.settings, sort_keys=True))
 
 
