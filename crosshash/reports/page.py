@@ -65,6 +65,11 @@ def section(heading: str, parts: Iterable[str], notes: Iterable[str] = ()) -> st
     return f"<section>{header}\n{inner}\n</section>"
 
 
+def folded(heading: str, *parts: str) -> str:
+    """Pieces of HTML that are shown where their heading is clicked."""
+    return f"<details><summary>{escape(heading)}</summary>{''.join(parts)}</details>"
+
+
 def table(
     rows: Sequence[Row],
     *,
@@ -173,6 +178,9 @@ dd {
 .table { margin-top: 0.75rem; padding: 0.4rem 1rem; overflow-x: auto; }
 .table + .note, .plots + .note { margin-top: 1.5rem; }
 .table:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
+details { margin-top: 0.75rem; }
+details > summary { color: var(--quiet); font-size: 0.9rem; cursor: pointer; }
+details > summary:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 table { border-collapse: collapse; width: 100%; font-size: 0.92rem; }
 th, td { padding: 0.4rem 1.75rem 0.4rem 0; text-align: left; white-space: nowrap; }
 thead th { color: var(--quiet); font-size: 0.8rem; font-weight: 400; }

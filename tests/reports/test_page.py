@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from crosshash.reports.page import facts, section, table, write_page
+from crosshash.reports.page import facts, folded, section, table, write_page
 
 
 def test_a_table_names_its_rows_and_aligns_its_numbers() -> None:
@@ -44,6 +44,11 @@ def test_a_section_has_what_was_not_empty() -> None:
         '<section><header><h2>A &amp; B</h2><p class="note">note</p></header>\n<p>x</p>\n</section>'
     )
     assert section("", ["y"]) == "<section>\ny\n</section>"
+
+
+def test_what_is_folded_has_its_heading_in_sight() -> None:
+    shown = folded("r < 2", "<p>a</p>", "<p>b</p>")
+    assert shown == "<details><summary>r &lt; 2</summary><p>a</p><p>b</p></details>"
 
 
 def test_no_card_or_table_of_the_style_is_left_without_a_dark_colour(tmp_path: Path) -> None:

@@ -135,11 +135,12 @@ def _lead(summary: Summary) -> str:
 
 def _table_section(table: Table, drawn: Sequence[Drawn]) -> str:
     parts = [_grid(map_grid(table))]
-    for told, grid in further_grids(table).items():
-        parts += [_small(told), _grid(grid)]
+    parts += [page.folded(told, _grid(grid)) for told, grid in further_grids(table).items()]
     parts += [
-        _small("Cost, at the longest codes; time and memory are of the device and what ran beside"),
-        page.table(cost_rows(table)),
+        page.folded(
+            "Cost, at the longest codes; time and memory are of the device and what ran beside",
+            page.table(cost_rows(table)),
+        ),
         page.figures([(one.told, one.figure) for one in drawn if one.on_page]),
         _small(NOTE) if any(one.name.endswith("-loss") for one in drawn) else "",
     ]
