@@ -8,9 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from crosshash.experiment.bench import report
 from crosshash.experiment.bench.record import Record, Store
 
 Measured = Callable[..., Record]
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports whose tables are looked at, without their plots, which take most of the time."""
+    for name in ("drawn_figures", "epoch_figures"):
+        monkeypatch.setattr(report, name, lambda table: [])
 
 
 @pytest.fixture

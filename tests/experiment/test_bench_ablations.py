@@ -107,6 +107,7 @@ def test_a_difference_is_of_the_mean_of_both_directions_over_shared_seeds(store:
     assert found.pairs == pytest.approx([both + 0.001, both - 0.001])
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_what_is_sure_is_marked_in_each_direction_and_the_mean_is_bold(
     store: Store, tmp_path: Path
 ) -> None:
@@ -133,6 +134,7 @@ def test_what_is_sure_is_marked_in_each_direction_and_the_mean_is_bold(
     assert "<strong>−0.011 ± 0.001</strong>" in written.files["page"].read_text()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_p_is_corrected_over_the_variants_of_a_method_length_and_direction(
     tmp_path: Path, measured: Measured
 ) -> None:
@@ -207,6 +209,7 @@ def test_a_variant_of_other_encoders_is_measured_against_the_plain_run_of_these(
     assert (rows["hash-s"], rows["hash-s, lite0"]) == ("−0.100", "−0.200")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_without_precisions_a_difference_is_told_and_not_called_sure(
     store: Store, tmp_path: Path
 ) -> None:
@@ -247,6 +250,7 @@ def test_what_papers_print_stands_beside_variants_too(store: Store) -> None:
     assert {"measured here: hash", "measured here: hash-s"} < {row["printed"] for row in rows}
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_same_records_give_the_same_files(store: Store, tmp_path: Path) -> None:
     first: Written = write_report(store.folder, tmp_path / "a", resamples=200)
     second = write_report(store.folder, tmp_path / "b", resamples=200)

@@ -54,6 +54,7 @@ def only(store: Store) -> Table:
     return table
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_each_encoder_has_parts_of_its_own(store: Store, tmp_path: Path) -> None:
     grid = map_grid(only(store))
     headings = [

@@ -74,6 +74,7 @@ def test_measured_look_ups_stand_below_printed_ones_by_radius_and_on_average(sto
     assert mean["text → image, f1"] == pytest.approx(0.16)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_report_has_them_in_place_of_map(store: Store, tmp_path: Path) -> None:
     store.keep_printed("tests", [Printed.model_validate(PRINTED)])
     written = write_report(store.folder, tmp_path / "report")

@@ -250,6 +250,7 @@ def test_look_ups_within_small_radii_are_those_of_the_records(store: Store) -> N
     }
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_what_texts_find_is_shown_with_marks_and_pictures(
     store: Store, written: Written, tmp_path: Path
 ) -> None:
@@ -279,6 +280,7 @@ def test_what_texts_find_is_shown_with_marks_and_pictures(
     assert "data:image" not in changed
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_six_methods_at_most_share_a_gallery(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     for number in range(6):
