@@ -402,6 +402,17 @@ def test_what_may_not_be_compared_stands_in_another_table(store: Store) -> None:
     assert not alone.compared  # nothing is better than all others where there are none
 
 
+def test_what_draws_among_captions_is_measured_by_the_first_as_others_are(store: Store) -> None:
+    for method, captions in (("one", "first"), ("many", "each"), ("all", "join")):
+        record = run(store, method, 0.0)
+        figures = json.loads(json.dumps(record.figures))
+        figures["record"]["captions"] = captions
+        run(store, method, 0.0, figures=figures)
+    rows = [{entry.name for entry in table.entries} for table in summarize(store).tables]
+    assert {"one", "many"} in rows
+    assert {"all"} in rows
+
+
 def test_nothing_is_better_than_what_it_was_not_compared_with(store: Store) -> None:
     (store.folder / "records" / "good160.npz").unlink()
     (table,) = summarize(store).tables

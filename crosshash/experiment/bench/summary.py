@@ -166,6 +166,8 @@ def _newest(records: Sequence[Record]) -> tuple[list[Record], int]:
 def comparable(record: Record) -> str:
     """What records have in common whose figures may be compared."""
     conventions = {name: record.figures["record"].get(name) for name in _CONVENTIONS}
+    if conventions["captions"] == "each":  # is what training draws; the first one is measured
+        conventions["captions"] = "first"
     return json.dumps([record.identity["compared"], conventions], sort_keys=True)
 
 
