@@ -106,10 +106,14 @@ def read_whole(folder: str | Path, read: Callable[[Path], T]) -> T:
         before = _identity(path)
         try:
             found = read(Path(folder))
-        except Exception:
+        except Exception as error:
             if before is None:
                 recover(path)  # a writer was between two renames, or there is no such folder
-            if attempt == 19 or _identity(path) == before:
+            same = _identity(path) == before
+            # Two writers can be between renames one after the other, and a new folder can have the
+            # number and, within a tick of the clock, the time of the one that it replaced.
+            gone = isinstance(error, FileNotFoundError) and attempt < 4
+            if attempt == 19 or (same and not gone):
                 raise
         else:
             if _identity(path) == before:

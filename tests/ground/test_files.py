@@ -310,6 +310,18 @@ def test_two_writers_and_a_reader_see_whole_folders_and_no_gap(tmp_path: Path) -
     assert names(tmp_path) == ["model"]
 
 
+def test_a_file_that_is_gone_while_the_folder_looks_the_same_is_read_again(tmp_path: Path) -> None:
+    tries = []
+
+    def read(folder: Path) -> int:
+        tries.append(folder)
+        if len(tries) < 3:  # a new folder may have the number and the time of the old one
+            raise FileNotFoundError(folder / "weights")
+        return 7
+
+    assert read_whole(tmp_path, read) == 7
+
+
 def test_what_cannot_be_read_is_said_and_not_tried_for_ever(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_whole(tmp_path / "none", lambda folder: (folder / "weights").read_text())
