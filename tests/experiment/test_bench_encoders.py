@@ -118,6 +118,7 @@ def test_records_that_do_not_say_their_encoders_give_no_note(
     assert encoder_notes(only(store)) == []
 
 
+@pytest.mark.usefixtures("undrawn")  # once is enough
 def test_figures_are_a_set_for_each_encoder_of_few_lines(store: Store, tmp_path: Path) -> None:
     table = only(store)
     drawn = {one.name: one for one in drawn_figures(table)}
