@@ -42,7 +42,10 @@ def vectors(options: argparse.Namespace) -> tuple[PairedDataset, Protocol]:
     chosen = pictures.select(rows)
     cache = FeatureCache(options.cache)
     backbone = create_image_backbone(
-        "tf_efficientnet_lite0", weights=options.image_weights, preprocess=_PICTURES
+        "tf_efficientnet_lite0",
+        weights=options.image_weights,
+        image_size=options.image_size,
+        preprocess=_PICTURES,
     )
     images = cache.features(backbone, chosen.images).pooled.numpy()
     encoder = create_text_encoder(options.text)
@@ -98,6 +101,7 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="key=value over cph/vectors")
     parser.add_argument("--root", default="flickr8k")
     parser.add_argument("--image-weights", default="pretrained")
+    parser.add_argument("--image-size", type=int, default=224, help="pixels")
     parser.add_argument("--text", default="hf:sentence-transformers/all-MiniLM-L6-v2")
     parser.add_argument("--cache", type=Path, help="default: the user's")
     parser.add_argument("--bits", type=int, nargs="+", default=[64, 128])
