@@ -30,9 +30,6 @@ _LEAST = 20
 _MOST_HELD_OUT = 1000
 # Draws of a text for each image, by which CPH's start sees nearly all of some five texts.
 LOOKS = 15
-# Longer codes of pairs are codes at these first bits too, and are themselves better for it: on
-# 1,000 held-out pairs, 128 bits (benchmarks/RESULTS.md).
-SHORT = 64
 
 
 def fit(
@@ -54,8 +51,7 @@ def fit(
 
     A tenth of the pairs, at most 1,000, is held out. The others train a network, whose best epoch
     they choose and which they measure beside closed forms of the same bits; then all pairs train
-    it anew for so many epochs. Pairs without labels train :class:`~crosshash.methods.CPH`, whose
-    codes of more than 64 bits are codes at their first 64 as well (``bits=64`` of encoding); those
+    it anew for so many epochs. Pairs without labels train :class:`~crosshash.methods.CPH`, those
     with labels :class:`~crosshash.methods.LPDH`, and one kind of vector alone CPH with one network,
     for which ``encode_image`` and ``encode_text`` are the same function.
 
@@ -217,8 +213,6 @@ def fit_config(
         values["algorithm.label"] = 1.0
     if not labelled and dataset.every_text()[1].max() > 1:
         values["algorithm.looks"] = LOOKS
-    if name == "cph/vectors" and bits > SHORT:
-        values["nested"] = [SHORT]
     if epochs is not None and name != "itq/vectors":  # which has nothing to learn in a second
         values["training.epochs"] = epochs
     return read_config(name, values)

@@ -205,13 +205,11 @@ def test_a_model_of_512_values_and_64_bits_is_below_a_megabyte(tmp_path: Path) -
     assert sum(file.stat().st_size for file in (tmp_path / "m").rglob("*")) < 1e6
 
 
-def test_long_codes_of_pairs_are_codes_at_64_bits_too(tmp_path: Path) -> None:
-    model = small(IMAGES, TEXTS, bits=72, epochs=1, output=tmp_path / "m")
+def test_codes_of_pairs_may_be_nested(tmp_path: Path) -> None:
+    model = small(IMAGES, TEXTS, epochs=1, output=tmp_path / "m", overrides=["nested=[8]"])
     loaded = crosshash.load(tmp_path / "m")
-    assert model.lengths == loaded.lengths == (64, 72)
-    assert (loaded.encode_text(TEXTS[:, 0], bits=64) == model.encode_text(TEXTS[:, 0])[:, :8]).all()
-    dataset, shared = paired_vectors(IMAGES, TEXTS)
-    assert not fit_config(dataset, 64, shared=shared, held_out=9).nested
+    assert model.lengths == loaded.lengths == (8, 16)
+    assert (loaded.encode_text(TEXTS[:, 0], bits=8) == model.encode_text(TEXTS[:, 0])[:, :1]).all()
 
 
 def test_settings_lie_over_the_configs() -> None:
