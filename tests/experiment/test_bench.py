@@ -15,6 +15,7 @@ import torch
 import yaml
 from filelock import FileLock
 
+import crosshash
 from crosshash.config import (
     ConfigError,
     ExperimentConfig,
@@ -28,7 +29,13 @@ from crosshash.data.features.cache import FeatureCache
 from crosshash.experiment.bench import bench, running
 from crosshash.experiment.bench.bench import plan_suites, run_suites
 from crosshash.experiment.bench.cases import Choice, expand
-from crosshash.experiment.bench.identity import DataDigests, config_digest, run_key
+from crosshash.experiment.bench.identity import (
+    DataDigests,
+    code_digest,
+    config_digest,
+    method_files,
+    run_key,
+)
 from crosshash.experiment.bench.measure import PeakMemory
 from crosshash.experiment.bench.planning import left_words
 from crosshash.experiment.bench.record import Record, Store
@@ -450,6 +457,18 @@ def test_a_run_is_known_by_what_decides_its_figures(made: Path, tmp_path: Path) 
     changed[3, 3] += 1
     np.save(tmp_path / "copy" / "texts.npy", changed)
     assert run_key(moved, DataDigests()(moved)) != key
+
+
+def test_code_of_other_methods_is_no_part_of_what_a_run_is() -> None:
+    def parts(module: str) -> set[str]:
+        folder = Path(crosshash.__file__).parent / "methods"
+        return {f.relative_to(folder).with_suffix("").parts[0] for f in method_files(module)}
+
+    assert parts("crosshash.methods.amgfh.training") == {"amgfh", "build"}
+    assert parts("crosshash.methods.itq") == {"build", "itq", "sign"}  # it imports of sign
+    whole = parts("a_method_of_ones_own")  # which may import any
+    assert {"amgfh", "dsph", "itq", "sign", "build"} < whole
+    assert len({code_digest(method) for method in ("itq", "sign", "dsph")}) == 3
 
 
 def test_the_file_of_a_part_of_ones_own_is_part_of_what_a_run_is(

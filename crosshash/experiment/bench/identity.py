@@ -17,17 +17,19 @@ from crosshash.data.protocol import Protocol
 from crosshash.experiment.assembly import read_data
 from crosshash.experiment.bench.kept_digests import KEPT, identity_of_data
 from crosshash.experiment.bench.suite import ASIDE
+from crosshash.methods.build import METHODS
 from crosshash.plugins import import_parts
 
 # What decides a figure: not how it is shown, served, stored or searched.
 _FOLDERS = (
-    *("algorithms", "backbones", "data", "layers", "losses", "methods", "model"),
+    *("algorithms", "backbones", "data", "layers", "losses", "model"),
     *("retrieval", "training"),
 )
 _FILES = (
     *("codes", "images", "rgb", "similarity"),
     *(f"experiment/{name}" for name in ("assembly", "evaluation", "preparation", "run")),
 )
+_METHODS = "crosshash.methods"
 _DIGITS = 32
 
 
@@ -48,13 +50,40 @@ def config_digest(config: ExperimentConfig) -> str:
 
 
 @cache
-def code_digest() -> str:
-    """Of the version and of the package's code that decides a figure, without its comments."""
+def code_digest(method: str) -> str:
+    """Of the version and of the package's code that decides a method's figures, without comments.
+
+    Of other methods only what it imports of them is part of it.
+    """
     root = Path(crosshash.__file__).parent
     files = [root / f"{name}.py" for name in _FILES]
     files += [file for part in _FOLDERS for file in sorted((root / part).rglob("*.py"))]
+    files += method_files(METHODS[method].__module__)
     named = (f"{file.relative_to(root).as_posix()}\0{_code(file)}" for file in files)
     return _digest([crosshash.__version__, *named])
+
+
+def method_files(module: str) -> list[Path]:
+    """Files of :mod:`crosshash.methods` by which a method of this module learns.
+
+    Its own, those that they import, and theirs; of a method from elsewhere, or where one imports
+    the whole package, all.
+    """
+    root = Path(crosshash.__file__).parent / "methods"
+    every = [file for file in sorted(root.rglob("*.py")) if file != root / "__init__.py"]
+    parts: dict[str, list[Path]] = {}
+    for file in every:
+        parts.setdefault(file.relative_to(root).with_suffix("").parts[0], []).append(file)
+    wanted, found = [module], set[str]()
+    while wanted:
+        name = wanted.pop()
+        part = name.removeprefix(f"{_METHODS}.").split(".")[0]
+        if not name.startswith(f"{_METHODS}.") or part not in parts:
+            return every
+        if part not in found:
+            found.add(part)
+            wanted += [other for file in parts[part] for other in _imported(file)]
+    return [file for part in sorted(found) for file in parts[part]]
 
 
 class DataDigests:
@@ -91,7 +120,7 @@ def run_key(config: ExperimentConfig, data: str) -> str:
         config: Of the run, resolved.
         data: From :class:`DataDigests`.
     """
-    return _digest([config_digest(config), data, code_digest()])
+    return _digest([config_digest(config), data, code_digest(config.method)])
 
 
 def compared_digest(dataset: PairedDataset, protocol: Protocol) -> str:
@@ -102,6 +131,17 @@ def compared_digest(dataset: PairedDataset, protocol: Protocol) -> str:
     labels = b"" if dataset.labels is None else dataset.labels.tobytes()
     ids = [[str(dataset.ids[row]) for row in rows] for rows in (protocol.query, protocol.retrieval)]
     return _digest([json.dumps(ids), hashlib.sha256(labels).hexdigest()])
+
+
+def _imported(file: Path) -> list[str]:
+    """Modules of methods, and ``crosshash.methods`` itself, that a file imports."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            names.append(node.module or "")
+        elif isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+    return [name for name in names if name == _METHODS or name.startswith(f"{_METHODS}.")]
 
 
 def _code(file: Path) -> str:

@@ -117,7 +117,8 @@ def failed_record(job: Job, error: str, told: str = "", started: str = "") -> Re
 
 def _record(job: Job, **known: Any) -> Record:
     case, config = job.case, job.case.config
-    identity = {"config": config_digest(config), "data": job.data, "code": code_digest()}
+    code = code_digest(config.method)
+    identity = {"config": config_digest(config), "data": job.data, "code": code}
     known["identity"] = {**identity, **known.pop("identity", {})}
     return Record(
         key=job.key,
