@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
@@ -112,9 +113,11 @@ def read_whole(folder: str | Path, read: Callable[[Path], T]) -> T:
             same = _identity(path) == before
             # Two writers can be between renames one after the other, and a new folder can have the
             # number and, within a tick of the clock, the time of the one that it replaced.
-            gone = isinstance(error, FileNotFoundError) and attempt < 4
+            gone = isinstance(error, FileNotFoundError) and attempt < 8
             if attempt == 19 or (same and not gone):
                 raise
+            if same:
+                time.sleep(0.001 * 2**attempt)  # longer than a busy machine keeps a writer waiting
         else:
             if _identity(path) == before:
                 break
