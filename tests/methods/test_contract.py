@@ -113,27 +113,17 @@ def test_threads_that_encode_leave_a_model_in_training_mode_as_it_was(
 
 
 def test_gradients_reach_every_trained_parameter(
-    method: str, model_of: Model, batch_of: Any, steps: Any, algorithm_of: Any
+    method: str, model_of: Model, batch_of: Any, reached: Any, algorithm_of: Any
 ) -> None:
     model = model_of(method)
     batch = batch_of(model.slots)
     # Where all texts have a word of every part, BatchNorm takes out what a bias there adds.
     batch.texts["bow"][::7] = 0
     algorithm = algorithm_of(method, model, batch)
-    reached: set[torch.nn.Parameter] = set()
-    # Residual branches that start at zero pass none on at first, and that of a bias before
-    # BatchNorm is all rounding, which may be none at one step.
-    for _ in range(3):
-        steps(algorithm, batch, 1)
-        for update in _updates(algorithm):
-            loss = update.total(update.loss(batch))
-            gradients = torch.autograd.grad(loss, update.parameters, allow_unused=True)
-            for parameter, gradient in zip(update.parameters, gradients, strict=True):
-                if gradient is not None and gradient.abs().sum() > 0:
-                    reached.add(parameter)
-    lost = [name for name, p in algorithm.named_parameters() if p not in reached]
+    found = reached(algorithm, batch, _updates)
+    lost = [name for name, p in algorithm.named_parameters() if p not in found]
     assert lost == []
-    assert bool(reached) == (algorithm.trains != "nothing")
+    assert bool(found) == (algorithm.trains != "nothing")
 
 
 def test_an_update_moves_only_its_own_parameters(
