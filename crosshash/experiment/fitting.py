@@ -209,8 +209,6 @@ def fit_config(
     pairs, alone = ("lpdh", "cph/one-kind") if labelled else ("cph", "itq/vectors")
     name = alone if shared else f"{pairs}/vectors"
     values: dict[str, Any] = {"bits": bits, "seed": seed, "data.validation": held_out}
-    if shared and labelled:
-        values["algorithm.label"] = 1.0
     if not labelled and dataset.every_text()[1].max() > 1:
         values["algorithm.looks"] = LOOKS
     if epochs is not None and name != "itq/vectors":  # which has nothing to learn in a second

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
+from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
 from crosshash.algorithms.closed_form import (
@@ -33,6 +34,7 @@ from crosshash.model.hash_model import HashModel, Standardize
 from crosshash.similarity import cosine_similarity, label_similarity
 
 _LARGEST_SCALE = 100.0  # CLIP's bound of the inverse temperature
+_BATCHES_OF_TEMPERATURE = 16  # more say the same and cost more
 
 
 class CPHSide(nn.Module):
@@ -80,7 +82,11 @@ class CPHSide(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Real-valued codes (n, k)."""
-        z = self.input_dropout(self.projected(x))
+        return self.outputs(self.projected(x))
+
+    def outputs(self, z: Tensor) -> Tensor:
+        """Those of projections (n, r)."""
+        z = self.input_dropout(z)
         seen = z if self.hidden is None else torch.cat([z, self.hidden(z)], dim=1)
         return self.head(seen)  # type: ignore[no-any-return]
 
@@ -156,7 +162,8 @@ class CPH(Algorithm):
 
     The start (:meth:`begin`) gives each side canonical directions, weighed by their correlations,
     and a rotation of the first K of them to signs: CCA-ITQ
-    (:class:`~crosshash.methods.CCAITQ`). One kind of vector has its principal directions: ITQ.
+    (:class:`~crosshash.methods.CCAITQ`). One kind of vector has its principal directions: ITQ. The
+    start gives the first temperature too.
 
     u, v are a batch's codes: tanh F and tanh G, moved towards signs by the share ``straight``
     (:func:`~crosshash.losses.straight_through.toward_signs`). With ``noise`` they are drawn: signs
@@ -183,7 +190,8 @@ class CPH(Algorithm):
         ridge: Of the canonical correlations, as in CCA-ITQ.
         looks: Times that the training set is gone over for the directions; more than once where
             texts are drawn anew each time (``data.captions: each``).
-        temperature: Of ``pair`` at first.
+        temperature: Of ``pair`` at first. None: that of the least ``pair`` of the start. A smaller
+            one may begin above the loss of one code for all, log n of a batch of n, and learn that.
         straight: Share of the signs in u and v, in [0, 1].
         noise: t in the first epoch, in units of the outputs, which have variance 1 at first; 0:
             signs are those of the outputs.
@@ -209,7 +217,7 @@ class CPH(Algorithm):
         *,
         ridge: float = 1.0,
         looks: int = 1,
-        temperature: float = 0.07,
+        temperature: float | None = None,
         straight: float = 1.0,
         noise: float = 0.0,
         neighbour: float = 0.0,
@@ -221,7 +229,7 @@ class CPH(Algorithm):
         super().__init__()
         if looks < 1:
             raise ValueError(f"algorithm.looks is at least 1, got {looks}")
-        if temperature <= 0:
+        if temperature is not None and temperature <= 0:
             raise ValueError(f"algorithm.temperature is above 0, got {temperature}")
         if not 0 <= straight <= 1:
             raise ValueError(f"algorithm.straight is in [0, 1], got {straight}")
@@ -232,7 +240,8 @@ class CPH(Algorithm):
         self.net = net
         self.ridge, self.looks = ridge, looks
         self.supervised = label > 0
-        self.log_scale = nn.Parameter(torch.tensor(-math.log(temperature)))
+        self.temperature = temperature
+        self.log_scale = nn.Parameter(torch.tensor(-math.log(temperature or 1.0)))
         self.straight = straight
         self.noise = self.spread = noise
         self.scales = {"scale": code_scale, "vector_scale": vector_scale}
@@ -240,7 +249,7 @@ class CPH(Algorithm):
         self.weights = {"neighbour": neighbour, "label": label}
 
     def begin(self, batches: Iterable[Batch]) -> None:
-        """The start: directions from the moments of all pairs, and a rotation of projections."""
+        """The start: directions from all pairs' moments, a rotation of projections, temperature."""
         sides = self.net.sides()
         mean, covariance = moments(
             torch.cat(self._vectors(batch)[: len(sides)], dim=1)
@@ -267,6 +276,34 @@ class CPH(Algorithm):
             weight = side.head.weight
             weight.zero_()
             weight[:, : len(R)] = R.T / size.std()  # outputs of variance 1
+        if self.temperature is None:
+            self._set_temperature(V)
+
+    def _set_temperature(self, projections: Sequence[Sequence[Tensor]]) -> None:
+        """That of the least ``pair``, before a weight has moved."""
+        sides = self.net.sides()
+        count = len(projections)
+        both = [torch.cat([parts[i] for parts in projections]) for i in (0, -1)]
+        before = self.training
+        self.train()  # with the dropouts of training, without which two sides of one item are one
+        # Batches as large as training's, each from all over the set, which may be in some order.
+        similarity = [
+            cosine_similarity(
+                *(
+                    self._codes(side.outputs(z[start::count]))
+                    for side, z in zip((sides[0], sides[-1]), both, strict=True)
+                )
+            )
+            for start in range(min(count, _BATCHES_OF_TEMPERATURE))
+        ]
+        self.train(before)
+
+        def mean_loss(log_scale: float) -> float:
+            losses = [info_nce(S, math.exp(log_scale)).item() for S in similarity]
+            return sum(losses) / len(losses)
+
+        bounds = (0.0, math.log(_LARGEST_SCALE))
+        self.log_scale.fill_(minimize_scalar(mean_loss, bounds=bounds, method="bounded").x)
 
     def _vectors(self, batch: Batch) -> list[Tensor]:
         images = self.net.image_features(batch.images)["image"].pooled

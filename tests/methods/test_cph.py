@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 
 import crosshash
 from crosshash.backbones import create_text_encoder
+from crosshash.backbones.base import Features
 from crosshash.codes import sign
 from crosshash.data.model_inputs import PairInputs
 from crosshash.losses.contrast import info_nce, neighbour_divergence
@@ -17,6 +19,7 @@ from crosshash.losses.likelihood import pairwise_nll
 from crosshash.losses.straight_through import toward_signs
 from crosshash.methods import CCAITQ, CPH
 from crosshash.methods.build import build_model
+from crosshash.model.batch import Batch
 from crosshash.settings import TrainerSettings
 from crosshash.similarity import cosine_similarity, label_similarity
 from crosshash.training.trainer import Trainer
@@ -105,6 +108,45 @@ def test_the_temperature_is_learned_within_its_bound(model_of: Any, batch_of: An
     bounded = algorithm.loss(batch)["pair"]
     algorithm.log_scale.data.fill_(torch.tensor(100.0).log())
     torch.testing.assert_close(algorithm.loss(batch)["pair"], bounded)
+
+
+def test_the_first_temperature_is_that_of_the_least_loss(
+    model_of: Any, batch_of: Any, begin: Any
+) -> None:
+    model = model_of("cph", dropout=0.0, input_dropout=0.0)
+    batch = batch_of(model.slots)
+    algorithm = CPH(model, 48, 0)
+    begin(algorithm, batch)
+    chosen = algorithm.log_scale.item()
+
+    def pair(log_scale: float) -> float:
+        algorithm.log_scale.data.fill_(log_scale)
+        return algorithm.loss(batch)["pair"].item()
+
+    assert pair(chosen) < min(pair(chosen - 0.1), pair(chosen + 0.1))
+
+
+def test_pairs_that_say_little_of_each_other_do_not_begin_above_one_code_for_all(
+    begin: Any,
+) -> None:
+    images, texts = torch.randn(2, 400, 12, generator=torch.Generator().manual_seed(0))
+    features = {"image": Features(images)}
+    batch = Batch(torch.arange(400), features, {"features": texts}, None)
+    losses = {}
+    for temperature in (0.07, None):
+        model = build_model(
+            "cph",
+            bits=8,
+            backbones={"image": {"name": "features", "dim": 12}},
+            text=create_text_encoder("features", dim=12),
+            network={},
+        )
+        algorithm = CPH(model, 400, 0, temperature=temperature)
+        begin(algorithm, batch)
+        losses[temperature] = algorithm.loss(batch)["pair"].item()
+    one_code = math.log(400)
+    assert losses[0.07] > one_code
+    assert losses[None] < one_code + 0.1
 
 
 @pytest.mark.parametrize("directions", [128, 16, 8])
