@@ -1,66 +1,69 @@
 """MAP of nested models at each of their lengths, beside models of that length alone, as Markdown.
 
-python benchmarks/nested.py dmsfh/wiki-nested lpdh/wiki-nested --seeds 0 1 2 [key=value …]
+crosshash bench nested results --method dcmh --bits 16 --bits 32 --bits 64 --store store
+python benchmarks/nested.py store
 
-`dmsfh/wiki-nested` is compared with `dmsfh/wiki-16`, `-32` and `-64`: mean of both directions, mean
-over the seeds. Runs that stand below --output already, those of maps.py too, are not trained again.
+Mean of both directions, mean over the seeds that nested and single models both have. Lengths are
+compared at which all these single models are there.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import argparse
+from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
-from maps import arguments, run_name, trained
 
-from crosshash.config import read_config
+from crosshash.experiment.bench.record import PLAIN, Record, Store
 from crosshash.reports.tables import markdown_table
 
 
+def single_models(records: list[Record]) -> dict[tuple[str, str, int, int], float]:
+    """MAP of the plain runs by method, data, bits and seed."""
+    return {
+        (record.method, record.dataset, record.bits, record.seed): record.figures["map_mean"]
+        for record in records
+        if not record.config["nested"]
+        and (record.variant, record.encoder, record.label) == (PLAIN, PLAIN, "")
+    }
+
+
+def rows(records: list[Record]) -> list[dict[str, object]]:
+    """A row for each nested config and length."""
+    alone = single_models(records)
+    found: dict[tuple[str, str, int], list[tuple[float, float]]] = defaultdict(list)
+    for record in records:
+        if not record.config["nested"]:
+            continue
+        lengths = {int(k): f["map_mean"] for k, f in record.figures["nested"].items()}
+        for bits, nested in {**lengths, record.bits: record.figures["map_mean"]}.items():
+            key = (record.method, record.dataset, bits, record.seed)
+            if key in alone:
+                found[record.dataset, record.method, bits].append((nested, alone[key]))
+    table: list[dict[str, object]] = []
+    for (data, method, bits), pairs in sorted(found.items()):
+        nested, single = np.array(pairs).T
+        table.append(
+            {
+                "data": data,
+                "method": method,
+                "bits": bits,
+                "seeds": len(pairs),
+                "nested": nested.mean(),
+                "alone": single.mean(),
+                "difference": f"{(nested - single).mean():+.3f}",
+            }
+        )
+    return table
+
+
 def main() -> None:
-    options, configs, overrides = arguments(__doc__)
-    lengths = {}
-    for config in configs:
-        found = read_config(config, overrides)
-        lengths[config] = [*found.nested, found.bits]
-
-    def single(config: str, bits: int) -> str:
-        return f"{config.removesuffix('-nested')}-{bits}"
-
-    tasks = [
-        (name, seed)
-        for config in configs
-        for name in (config, *(single(config, bits) for bits in lengths[config]))
-        for seed in options.seeds
-    ]
-    plain = [item for item in overrides if not item.startswith("nested")]
-
-    def job(task: tuple[str, int]) -> dict[str, float]:
-        config, seed = task
-        over = overrides if config in configs else plain
-        figures = trained(config, seed, over, options.output / run_name(config, seed, over))
-        maps = {"whole": figures["map_mean"]}
-        return maps | {k: found["map_mean"] for k, found in figures.get("nested", {}).items()}
-
-    with ThreadPoolExecutor(options.jobs) as pool:
-        results = dict(zip(tasks, pool.map(job, tasks), strict=True))
-    rows = []
-    for config in configs:
-        for bits in lengths[config]:
-            key = "whole" if bits == lengths[config][-1] else str(bits)
-            nested = np.array([results[config, seed][key] for seed in options.seeds])
-            alone = single(config, bits)
-            singles = np.array([results[alone, seed]["whole"] for seed in options.seeds])
-            rows.append(
-                {
-                    "config": config,
-                    "bits": bits,
-                    "nested": nested.mean(),
-                    "alone": singles.mean(),
-                    "difference": f"{(nested - singles).mean():+.3f}",
-                }
-            )
-    print(markdown_table(rows))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("store", type=Path, nargs="+")
+    stores = parser.parse_args().store
+    records = [r for store in stores for r in Store(store).all() if r.state == "finished"]
+    print(markdown_table(rows(records)))
 
 
 if __name__ == "__main__":

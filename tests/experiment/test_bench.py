@@ -153,6 +153,21 @@ def test_quick_has_every_method() -> None:
     assert methods == set(filter(METHODS.is_built_in, METHODS.names()))
 
 
+def test_nested_has_every_method_that_learns_by_gradient() -> None:
+    from crosshash.methods.build import METHODS
+
+    methods = filter(METHODS.is_built_in, METHODS.names())
+    learn = {name for name in methods if METHODS[name].trains != "nothing"}
+    for data in ("wiki", "flickr8k"):
+        cases = expand("nested", Choice(data=[data], seeds=[0]))
+        assert {(case.config.method, case.config.data.name) for case in cases} == {
+            (name, data) for name in learn
+        }
+        assert all([*case.config.nested, case.config.bits] == [16, 32, 64] for case in cases)
+        with pytest.raises(ConfigError, match="none of its experiments is of coco"):
+            expand("nested", Choice(data=["coco"]))
+
+
 def test_peers_has_every_method_on_every_data_set_at_every_length() -> None:
     from crosshash.methods.build import METHODS
 

@@ -79,7 +79,7 @@ class Choice:
     """What of suites is run, in place of what they list.
 
     Attributes:
-        data: Data sets in place of theirs.
+        data: Data sets in place of theirs; of configs by name, those of such data.
         bits: Lengths.
         seeds: Seeds.
         methods: Only these.
@@ -129,7 +129,8 @@ def _expand_block(path: Path, block: Block, choice: Choice, listed: set[str]) ->
         lengths: list[dict[str, Any]] = [{"bits": bits} for bits in choice.bits] or [{}]
         for length, seed in itertools.product(lengths, seeds):
             config = _config(file, [*settings, {"seed": seed}, *last, length])
-            if not choice.methods or config.method in choice.methods:
+            wanted = not choice.data or config.data.name in choice.data
+            if wanted and (not choice.methods or config.method in choice.methods):
                 told = _told([*settings, *last])
                 yield Case(path.stem, name, config, label=block.label, settings=told)
     combined = itertools.product(
