@@ -11,7 +11,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
-from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
 from crosshash.algorithms.closed_form import (
@@ -281,6 +280,8 @@ class CPH(Algorithm):
 
     def _set_temperature(self, projections: Sequence[Sequence[Tensor]]) -> None:
         """That of the least ``pair``, before a weight has moved."""
+        from scipy.optimize import minimize_scalar  # slow to import
+
         sides = self.net.sides()
         count = len(projections)
         both = [torch.cat([parts[i] for parts in projections]) for i in (0, -1)]
