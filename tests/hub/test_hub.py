@@ -80,6 +80,7 @@ def test_the_environment_says_where_the_hub_and_its_cache_are(
         "HF_ENDPOINT": hub.url,
         "HF_HUB_CACHE": str(tmp_path / "elsewhere"),
         "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_OFFLINE": "0",  # whatever the tests themselves run under
     }
     code = "import crosshash; print(crosshash.load('hf:org/model').bits)"
     done = subprocess.run(
