@@ -1,6 +1,7 @@
 """MAP of nested models at each of their lengths, beside models of that length alone, as Markdown.
 
-crosshash bench nested results --method dcmh --bits 16 --bits 32 --bits 64 --store store
+crosshash bench nested --method dcmh --store store
+crosshash bench results --method dcmh --bits 16 --bits 32 --bits 64 --store store
 python benchmarks/nested.py store
 
 Mean of both directions, mean over the seeds that nested and single models both have. Lengths are

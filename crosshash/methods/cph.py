@@ -33,7 +33,7 @@ from crosshash.model.hash_model import HashModel, Standardize
 from crosshash.similarity import cosine_similarity, label_similarity
 
 _LARGEST_SCALE = 100.0  # CLIP's bound of the inverse temperature
-_BATCHES_OF_TEMPERATURE = 16  # more say the same and cost more
+_BATCHES_OF_TEMPERATURE = 16  # enough for one number; more were not compared
 
 
 class CPHSide(nn.Module):

@@ -164,8 +164,8 @@ def test_nested_has_every_method_that_learns_by_gradient() -> None:
             (name, data) for name in learn
         }
         assert all([*case.config.nested, case.config.bits] == [16, 32, 64] for case in cases)
-        with pytest.raises(ConfigError, match="none of its experiments is of coco"):
-            expand("nested", Choice(data=["coco"]))
+    with pytest.raises(ConfigError, match="none of its experiments is of coco"):
+        expand("nested", Choice(data=["coco"]))
 
 
 def test_peers_has_every_method_on_every_data_set_at_every_length() -> None:
