@@ -34,7 +34,7 @@ class CCAITQ(Algorithm):
             the paper adds a small constant.
         power: Of the correlations that weigh the directions; 0: none does.
         iterations: Alternations between codes and rotation; the paper's 50.
-        seed: Of the first rotation.
+        seed: Of the first rotation. None: the seed of the run (:func:`torch.initial_seed`).
     """
 
     supervised = False
@@ -51,13 +51,13 @@ class CCAITQ(Algorithm):
         ridge: float = 1.0,
         power: float = 1.0,
         iterations: int = 50,
-        seed: int = 0,
+        seed: int | None = None,
     ) -> None:
         super().__init__()
         self.net = net
         self.ridge, self.power = ridge, power
         self.iterations = iterations
-        self.seed = seed
+        self.seed = torch.initial_seed() if seed is None else seed
 
     def phases(self) -> list[Phase]:
         """One phase, which goes over the data twice: for moments, then for projections."""

@@ -31,7 +31,7 @@ class ITQ(Algorithm):
         count: Training pairs.
         classes: Label classes; no label is used.
         iterations: Alternations between codes and rotation; the paper's 50.
-        seed: Of the first rotation.
+        seed: Of the first rotation. None: the seed of the run (:func:`torch.initial_seed`).
     """
 
     supervised = False
@@ -41,12 +41,18 @@ class ITQ(Algorithm):
     net: AffineNet
 
     def __init__(
-        self, net: AffineNet, count: int, classes: int, *, iterations: int = 50, seed: int = 0
+        self,
+        net: AffineNet,
+        count: int,
+        classes: int,
+        *,
+        iterations: int = 50,
+        seed: int | None = None,
     ) -> None:
         super().__init__()
         self.net = net
         self.iterations = iterations
-        self.seed = seed
+        self.seed = torch.initial_seed() if seed is None else seed
 
     def phases(self) -> list[Phase]:
         """One phase, which goes over the data twice: for moments, then for projections."""

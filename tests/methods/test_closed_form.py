@@ -135,3 +135,19 @@ def features_model(method: str, image: int, text: int, bits: int = 16) -> Any:
         text=create_text_encoder("features", dim=text),
         network={},
     )
+
+
+@pytest.mark.parametrize("method", ["itq", "cca_itq"])
+def test_the_first_rotation_is_that_of_the_run_s_seed(method: str, batch_of: Any) -> None:
+    batch = batch_of(("image",))
+    batch.texts = {"features": batch.texts["bow"].float()}
+    widths = batch.images["image"].pooled.shape[1], batch.texts["features"].shape[1]
+
+    def found(run: int, **options: Any) -> torch.Tensor:
+        model = features_model(method, *widths, bits=8)
+        torch.manual_seed(run)
+        return solved(model, batch, method, **options).get_buffer("image_map")
+
+    assert torch.equal(found(1), found(1))
+    assert not torch.equal(found(0), found(1))
+    assert torch.equal(found(0), found(1, seed=0))
