@@ -81,11 +81,6 @@ class Subject:
         return given[0], given[1]
 
 
-def is_function(target: str) -> bool:
-    """Whether a target names a function, ``module:function`` or ``file.py:function``."""
-    return _FUNCTION.fullmatch(target) is not None
-
-
 def subject_of(target: str | HashModel | Encode, captions: str = "first") -> Subject:
     """What is to be audited, by its name.
 
@@ -96,7 +91,7 @@ def subject_of(target: str | HashModel | Encode, captions: str = "first") -> Sub
 
     Raises:
         FileNotFoundError: There is no such file.
-        PluginError: It cannot be imported, or has no such function.
+        PluginError: It cannot be imported, or has no such function; or a file has none named.
         LookupError: There is no such model.
     """
     if isinstance(target, HashModel):
@@ -104,12 +99,20 @@ def subject_of(target: str | HashModel | Encode, captions: str = "first") -> Sub
     if not isinstance(target, str):
         return Subject(getattr(target, "__name__", "encode"), target, captions=captions)
     named = _FUNCTION.fullmatch(target)
+    if target.endswith(".py"):
+        raise PluginError(f"which function of {target}? name it too, as in {target}:encode")
     if named is None:
         from crosshash.hub.load import load
 
         return model_subject(load(target), target)
     where, name = named.groups()
-    import_parts([where])
+    file = Path(f"{where}.py")
+    try:
+        import_parts([where])
+    except PluginError as error:
+        if not file.is_file():
+            raise
+        raise PluginError(f"{error}; name a file with its ending, {file}:{name}") from error
     module = importlib.import_module(Path(where).stem if where.endswith(".py") else where)
     function = getattr(module, name, None)
     if not callable(function):

@@ -46,6 +46,9 @@ def bench(
         typer.Option("--method", help="Only this method; may come several times."),
     ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Run failed runs again.")] = False,
+    any_code: Annotated[
+        bool, typer.Option("--any-code", help="Do not run again what is there by other code.")
+    ] = False,
     keep: Annotated[
         bool, typer.Option("--keep-models", help="Keep the checkpoints, in models of the store.")
     ] = False,
@@ -72,7 +75,7 @@ def bench(
         return
     choice = Choice(data or (), bits or (), seeds or (), methods or (), settings)
     if plan:
-        planned = plan_suites(names, store, choice=choice, retry=retry)
+        planned = plan_suites(names, store, choice=choice, retry=retry, any_code=any_code)
         _show(planned, left_words(planned, jobs), json_)
         return
     lines = None if quiet else _Lines(jobs)
@@ -82,6 +85,7 @@ def bench(
         choice=choice,
         jobs=jobs,
         retry=retry,
+        any_code=any_code,
         keep=keep,
         begin=None if lines is None else lines.begin,
         done=None if lines is None else lines.done,
@@ -130,7 +134,15 @@ def _show(planned: list[Any], last: str, json_: int) -> None:
         for one in planned
         if one.error
     )
-    print_result([one.as_dict() for one in planned], json_, rich_table(rows), *reasons, last)
+    same = dict.fromkeys(
+        f"{row} on {one.case.config.data.name}: the same run as {one.case.row}, which is run once"
+        for one in planned
+        for row in one.also
+    )
+    failed = sum(one.state == "failed" for one in planned)
+    again = [f"failed: {failed}; --retry runs what failed again"] if failed else []
+    told = [*same, *reasons, *again, last]
+    print_result([one.as_dict() for one in planned], json_, rich_table(rows), *told)
 
 
 def _list_suites(json_: int) -> None:

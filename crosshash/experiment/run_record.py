@@ -87,7 +87,7 @@ class Keeper:
         """A training starts, or goes on: what an earlier attempt took is counted."""
         self._began = time.monotonic()
         if self.folder is not None:
-            self._before = _spent(self.folder)
+            self._before = spent(self.folder)
         started = datetime.now(timezone.utc).isoformat(timespec="seconds")
         here = {"started": started, "host": socket.gethostname(), "pid": os.getpid()}
         self.record = record.model_copy(update=here)
@@ -160,7 +160,7 @@ def is_measured(name: str, record: RunRecord | None) -> bool:
     return name in known or name in MAPS
 
 
-def _spent(folder: Path) -> float:
+def spent(folder: Path) -> float:
     """Seconds of earlier attempts: as their record has them, or their positions, if killed."""
     try:
         record = read_record(folder)

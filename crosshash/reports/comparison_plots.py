@@ -41,6 +41,8 @@ def marked_lines_plot(
     unit: bool = True,
     whole: bool = False,
     among: Sequence[str] = (),
+    hollow: Mapping[str, tuple[float, float]] = MappingProxyType({}),
+    hollow_label: str = "",
 ) -> Figure:
     """Lines with marks, one for each name.
 
@@ -54,6 +56,8 @@ def marked_lines_plot(
         whole: The horizontal axis has ticks at whole numbers only.
         among: The names of all figures of a set, so that each looks the same in all; default: the
             curves'.
+        hollow: Name of a curve → a point (x, y) more, a large hollow mark of the curve's colour.
+        hollow_label: What these are.
 
     Raises:
         ValueError: There is no curve.
@@ -74,6 +78,11 @@ def marked_lines_plot(
                 markevery=None if every_point else _EVERY,
                 label=name,
             )
+        large: dict[str, Any] = {"linestyle": "", "markersize": 8, "markerfacecolor": "none"}
+        for name, (x, y) in hollow.items():
+            axes.plot([x], [y], **{**_style(numbers[name]), **large})
+        if hollow:
+            axes.plot([], [], marker="o", color=INK, label=hollow_label, **large)
         if chance is not None:
             axes.axhline(chance, color=INK, linestyle=":", linewidth=1.2, label="chance")
         if every_point:
@@ -84,7 +93,7 @@ def marked_lines_plot(
             from matplotlib.ticker import MaxNLocator
 
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        return len(curves) + (chance is not None)
+        return len(curves) + bool(hollow) + (chance is not None)
 
     return _plot(title, labels, draw)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,28 +31,38 @@ def leaderboard_row(submission: Submission, report: Report) -> dict[str, str]:
     """
     if not submission.name:
         raise ValueError("a row of a leaderboard needs a name; say it with --name")
-    record = report.record
-    values: dict[str, Any] = {
-        "name": submission.name,
-        "method": submission.method,
-        "data": record.dataset,
-        "protocol": record.protocol,
-        "split": record.split,
-        "database": record.database,
-        "bits": record.bits,
-        "seed": "" if submission.seed is None else submission.seed,
-        "map_i2t": report.i2t.map,
-        "map_t2i": report.t2i.map,
-        "map_mean": report.map_mean,
-        "map_asymmetric_i2t": report.i2t.map_asymmetric,
-        "map_asymmetric_t2i": report.t2i.map_asymmetric,
-        "chance_i2t": report.i2t.chance,
-        "chance_t2i": report.t2i.chance,
-        "ties": record.ties,
-        "link": submission.link,
-        "version": record.versions.get("crosshash", ""),
+    told = {name: getattr(submission, name) for name in ("name", "method", "seed", "link")}
+    return figures_row(report.as_dict(), **told)
+
+
+def figures_row(
+    figures: Mapping[str, Any], *, name: str, method: str, seed: int | None, link: str = ""
+) -> dict[str, str]:
+    """A row of figures as :meth:`~crosshash.retrieval.report.Report.as_dict` gives them.
+
+    What they lack, as those of a record of before may, stays empty.
+    """
+    record = figures["record"]
+    values = {
+        **record,
+        **{"name": name, "method": method, "seed": seed, "link": link},
+        "data": record.get("dataset"),
+        "map_mean": figures.get("map_mean"),
+        "version": record.get("versions", {}).get("crosshash"),
     }
-    return {name: _written(values[name]) for name in COLUMNS}
+    for way in ("i2t", "t2i"):
+        for figure in ("map", "map_asymmetric", "chance"):
+            values[f"{figure}_{way}"] = figures[way].get(figure)
+    return {column: _written(values.get(column)) for column in COLUMNS}
+
+
+def leaderboard_csv(rows: Iterable[Mapping[str, str]]) -> str:
+    """Rows as the text of a leaderboard's file."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
 
 
 def read_leaderboard(path: str | Path) -> list[dict[str, str]]:
@@ -101,10 +112,8 @@ def add_to_leaderboard(path: str | Path, submission: Submission, report: Report)
         rows = [old for i, old in enumerate(rows) if i not in places[1:]]
     else:
         rows.append(row)
-    with atomic_file(path) as place, place.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    with atomic_file(path) as place:
+        place.write_bytes(leaderboard_csv(rows).encode())
     return bool(places)
 
 

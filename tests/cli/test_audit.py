@@ -113,6 +113,18 @@ def test_what_cannot_be_audited_is_refused(fail: Callable[..., str], leaky: Path
     assert "nowhere" in fail("audit", "nowhere_at_all:encode", "--data", "wiki")
 
 
+def test_a_file_is_named_with_its_ending_and_its_function(
+    fail: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "encoder_beside_a_test.py").write_text("def encode(images, texts): ...\n")
+    monkeypatch.chdir(tmp_path)
+    told = fail("audit", "encoder_beside_a_test:encode", "--data", "wiki")
+    assert "name a file with its ending, encoder_beside_a_test.py:encode" in told
+    assert "with its ending" not in fail("audit", "nowhere_at_all:encode", "--data", "wiki")
+    told = fail("audit", "encoder_beside_a_test.py", "--data", "wiki")
+    assert "name it too, as in encoder_beside_a_test.py:encode" in told
+
+
 def test_a_function_that_fails_is_named(fail: Callable[..., str], leaky: Path) -> None:
     told = fail("audit", f"{leaky}:paired", "--data", "shapes", "n=60")
     assert "failed on" in told

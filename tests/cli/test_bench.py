@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from crosshash.cli import app
 from crosshash.experiment.bench.suite import suite_names
+from crosshash.scoring.leaderboard import read_leaderboard
 
 
 def run(*arguments: object, code: int = 0) -> Any:
@@ -110,8 +111,55 @@ def test_what_went_wrong_is_told_and_ends_with_exit_code_1(suite: Path, tmp_path
     assert "no data" in gone.stdout
     assert "3,000 training pairs" in gone.stdout
     done = run("bench", suite, "--store", tmp_path / "b", "evaluation.ranks=[9000]", code=1)
-    assert done.stdout.count("failed") == 2
     assert "9000" in done.stdout
+    told = "failed: 2; --retry runs what failed again"
+    assert told in done.stdout
+    asked = ("bench", suite, "--store", tmp_path / "b", "evaluation.ranks=[9000]", "--plan")
+    assert told in run(*asked).stdout
+    assert "--retry" not in run(*asked, "--retry").stdout
+
+
+def test_a_row_whose_run_is_another_rows_is_told(suite: Path, tmp_path: Path) -> None:
+    again = "runs: [{configs: [sign.yaml, itq.yaml]}, {configs: [sign.yaml], label: again}]\n"
+    suite.write_text(f"title: mine\n{again}")
+    asked = ("bench", suite, "--store", tmp_path / "store", "--seed", 0, "--seed", 1, "--plan")
+    shown = run(*asked).stdout
+    line = "sign, again on features: the same run as sign, which is run once"
+    assert shown.count(line) == 1
+    planned = json.loads(run(*asked, "--json").stdout)
+    assert [(one["row"], one["also"]) for one in planned] == [
+        *[("sign", ["sign, again"])] * 2, *[("itq", [])] * 2,
+    ]  # fmt: skip
+
+
+def test_codes_from_outside_stand_beside_the_runs_of_a_report(suite: Path, tmp_path: Path) -> None:
+    store, board = tmp_path / "store", tmp_path / "report" / "leaderboard.csv"
+    run("bench", suite, "--store", store, "--keep-models", "--seed", 0, "--seed", 1)
+    run("report", store, "-o", board.parent)
+    ours = read_leaderboard(board)
+    assert sorted((row["name"], row["seed"]) for row in ours) == [
+        ("itq", "0"), ("itq", "1"), ("sign", "0"), ("sign", "1"),
+    ]  # fmt: skip
+    assert {row["link"] for row in ours} == {""}
+    (model,) = (
+        path for path in (store / "models").iterdir() if _is_of(store, path.name, "itq", seed=1)
+    )
+    codes = tmp_path / "codes.npz"
+    run("evaluate", model, f"data.root={tmp_path}", "--codes", codes)
+    data = ("query=20", "train=30", "--root", tmp_path)
+    added = run("score", codes, *data, "--name", "theirs", "--leaderboard", board)
+    assert "a row added" in added.stdout
+    *before, theirs = read_leaderboard(board)
+    assert before == ours
+    same = next(row for row in ours if (row["name"], row["seed"]) == ("itq", "1"))
+    own = {"name": "theirs", **{name: theirs[name] for name in theirs if "asymmetric" in name}}
+    assert theirs == {**same, **own}
+    assert len(theirs["split"]) == 64
+
+
+def _is_of(store: Path, key: str, method: str, *, seed: int) -> bool:
+    record = json.loads((store / "records" / f"{key}.json").read_text())
+    return bool((record["method"], record["seed"]) == (method, seed))
 
 
 def test_without_a_suite_those_of_the_package_are_listed() -> None:

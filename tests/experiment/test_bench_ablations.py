@@ -14,8 +14,7 @@ import pytest
 from crosshash.experiment.bench.record import Record, Store
 from crosshash.experiment.bench.report import Written, write_report
 from crosshash.experiment.bench.report_ablations import ablation_grid, notes
-from crosshash.experiment.bench.report_lookups import lookup_rows
-from crosshash.experiment.bench.report_tables import printed_rows
+from crosshash.experiment.bench.report_printed import printed_tables
 from crosshash.experiment.bench.suite import Printed
 from crosshash.experiment.bench.summary import Table, summarize
 from crosshash.retrieval.significance import compare_with_best, holm
@@ -236,18 +235,12 @@ def test_queries_that_have_nothing_relevant_are_left_out(
 
 
 def test_what_papers_print_stands_beside_variants_too(store: Store) -> None:
-    printed = Printed(source="A Paper", data=["wiki"], bits=[16], map_i2t={"HASH-S": [[0.5]]})
-    shown = {row["printed"] for row in printed_rows(printed, summarize(store).tables)}
-    assert {"measured here: hash", "measured here: hash-s", "measured here: third"} < shown
-    one = {"precision": 0.9, "recall": 0.1, "f1": 0.1}
-    looked_up = Printed.model_validate(
-        {
-            **{"source": "A Paper", "data": ["wiki"], "bits": [16], "radii": [0]},
-            **{"lookup_i2t": {"HASH": one}, "lookup_t2i": {"HASH": one}},
-        }
-    )
-    rows = lookup_rows(looked_up, summarize(store).tables)
-    assert {"measured here: hash", "measured here: hash-s"} < {row["printed"] for row in rows}
+    found = {"HASH-S": [[0.5]], "HASH": [[0.6]]}
+    printed = Printed(source="A Paper", data=["wiki"], bits=[16], map_i2t=found)
+    (one,) = printed_tables([("tests", printed)], summarize(store).tables)
+    assert [(pair.figure.method, pair.row) for pair in one.pairs] == [
+        *(("HASH-S", "hash-s"), ("HASH", "hash"))
+    ]
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -27,9 +27,14 @@ HISTORY = [{"epoch": n, "totals": {"all": 1 / n}} for n in (1, 2)]
 FOUND = [{"id": "x", "text": "words", "found": [{"id": "y", "distance": 1, "relevant": True}]}]
 
 
-def config(*images: str, text: str = "bow") -> dict[str, Any]:
+def config(*images: str, text: str = "bow", **options: Any) -> dict[str, Any]:
+    """Of these backbones; the options are the last one's."""
     slots = {f"slot{n}": {"name": name, "frozen": True} for n, name in enumerate(images)}
+    list(slots.values())[-1].update(options)
     return {"backbones": slots, "text": {"name": text}}
+
+
+LARGE = {"options": {"image_size": 288, "preprocess": {"crop_pct": 1.0}}}
 
 
 @pytest.fixture
@@ -98,6 +103,20 @@ def test_each_encoder_has_parts_of_its_own(store: Store, tmp_path: Path) -> None
         (
             {"a": config("one"), "b": config("one", "two"), "c": config("one")},
             "one and bow (b: one, two and bow)",
+        ),
+        (
+            {"a": config("one"), "b": config("one", "one", **LARGE), "c": config("one")},
+            "one and bow (b: one, one (image_size=288, crop_pct=1.0) and bow)",
+        ),
+        (
+            {"a": config("one"), "b": config("one"), "c": config("one", frozen=False)},
+            "one (frozen=True) and bow (c: one (frozen=False) and bow)",
+        ),
+        ({"a": config("clip:x", text="clip:x", **LARGE)}, "clip:x"),
+        ({"a": config("one", **LARGE), "b": config("two", "one", **LARGE)}, "each method's own"),
+        (
+            {"a": config("one"), "b": config("one", **LARGE)},
+            "one and bow, options of each method's own",
         ),
     ],
 )

@@ -11,7 +11,7 @@ import yaml
 
 from crosshash.experiment.bench.record import Record, Store
 from crosshash.experiment.bench.report import write_report
-from crosshash.experiment.bench.report_lookups import lookup_rows
+from crosshash.experiment.bench.report_printed import printed_grid, printed_tables
 from crosshash.experiment.bench.suite import Lookup, Printed, read_suite
 from crosshash.experiment.bench.summary import summarize
 
@@ -24,7 +24,7 @@ PRINTED: dict[str, Any] = {
     "data": ["wiki"],
     "bits": [8],
     "radii": [0, 1, 2],
-    "lookup_i2t": {"OURS": {"precision": 0.9, "recall": 0.0616, "f1": 0.1154}},
+    "lookup_i2t": {"ITQ": {"precision": 0.9, "recall": 0.0616, "f1": 0.1154}},
     "lookup_t2i": {"THEIRS": {"precision": 0.8, "recall": 0.05, "f1": 0.0941}},
 }
 
@@ -56,22 +56,22 @@ def store(tmp_path: Path) -> Store:
     return made
 
 
-def test_measured_look_ups_stand_below_printed_ones_by_radius_and_on_average(store: Store) -> None:
-    rows = lookup_rows(Printed.model_validate(PRINTED), summarize(store).tables)
-    assert [(row["printed"], row["radius"]) for row in rows] == [
-        ("OURS", "mean of 0, 1, 2"),
-        ("THEIRS", "mean of 0, 1, 2"),
-        *(("measured here: itq", radius) for radius in ("0", "1", "2", "mean of 0, 1, 2")),
+def test_look_ups_stand_beside_the_printed_ones_as_means_over_the_radii(store: Store) -> None:
+    known = [("tests", Printed.model_validate(PRINTED))]
+    (one,) = printed_tables(known, summarize(store).tables)
+    grid = printed_grid(one)
+    place = "mean of the radii 0, 1, 2"
+    assert list(grid.parts.values()) == [
+        *(f"wiki, 8 bits, {way}, {place}" for way in ("image → text", "text → image"))
     ]
-    assert rows[0]["image → text, f1"] == 0.1154
-    assert "text → image, f1" not in rows[0]
-    first, second, *_, mean = rows[2:]
-    assert first["image → text, f1"] == 0  # nothing is found within 0
-    assert second["image → text, f1"] == pytest.approx(2 * 0.5 * 0.1 / 0.6)
-    assert mean["image → text, precision"] == pytest.approx(0.4)
-    assert mean["image → text, recall"] == pytest.approx(0.1)
-    assert mean["image → text, f1"] == pytest.approx(0.16)
-    assert mean["text → image, f1"] == pytest.approx(0.16)
+    ours, theirs = grid.rows
+    assert (ours["method"], ours["measured as"]) == ("ITQ", "itq")
+    assert ours["F1, printed"] == "0.1154"
+    # Of precision (0 + 0.5 + 0.7) / 3 and of recall (0 + 0.1 + 0.2) / 3.
+    told = [ours[f"{name}, measured here"] for name in ("precision", "recall", "F1")]
+    assert told == ["0.4000", "0.1000", "0.1600"]
+    assert ours["F1, difference"] == "+0.0446"
+    assert (theirs["method"], theirs["F1, measured here"]) == ("THEIRS", "")
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -81,7 +81,6 @@ def test_the_report_has_them_in_place_of_map(store: Store, tmp_path: Path) -> No
     markdown = written.files["markdown"].read_text()
     printed = markdown[markdown.index("## As printed: A Paper, Table 9") :]
     assert "0.1154" in printed
-    assert printed.count("measured here: itq") == 4
     page = written.files["page"].read_text()
     assert "one that finds nothing has a precision of 0" in page
 
@@ -94,8 +93,8 @@ def test_the_report_has_them_in_place_of_map(store: Store, tmp_path: Path) -> No
         ({"radii": [0, 9]}, "in 0…8"),
         ({"bits": [8, 16]}, "one data set at one length"),
         ({"map_i2t": {"OURS": [[0.5]]}}, "stand alone"),
-        ({"lookup_i2t": {"OURS": {"precision": 0.9, "recall": 0.1}}}, "f1"),
-        ({"lookup_i2t": {"OURS": {"precision": 9.0, "recall": 0.1, "f1": 0.2}}}, "less than or"),
+        ({"lookup_i2t": {"ITQ": {"precision": 0.9, "recall": 0.1}}}, "f1"),
+        ({"lookup_i2t": {"ITQ": {"precision": 9.0, "recall": 0.1, "f1": 0.2}}}, "less than or"),
     ],
 )
 def test_wrong_look_ups_are_told_what_is_wrong(

@@ -21,6 +21,7 @@ from crosshash.experiment.bench.entries import Part
 from crosshash.experiment.bench.record import Record, Store
 from crosshash.experiment.bench.report import Written, write_report
 from crosshash.experiment.bench.report_epochs import epoch_figures
+from crosshash.experiment.bench.report_figures import drawn_figures
 from crosshash.experiment.bench.report_grids import ceiling_grids, radius_grids
 from crosshash.experiment.bench.suite import Printed
 from crosshash.experiment.bench.summary import summarize
@@ -186,14 +187,14 @@ def test_methods_with_labels_and_without_are_two_parts_each_best_first(
     assert (markdown.count(first), markdown.count(second)) == (6, 6)
     order = [markdown.index(f"| {name} ") for name in ("good", "fair", "open", "open-closed")]
     assert order == sorted(order)
-    latex = written.files["latex"].read_text()
+    latex = written.files["latex"].read_text().split("As printed")[0]
     assert latex.count(r"\midrule") == 2
-    parts = re.findall(r"\\multicolumn\{5\}\{l\}\{\\emph\{(.*?)\}\}", latex)
+    parts = re.findall(r"\\multicolumn\{6\}\{l\}\{\\emph\{(.*?)\}\}", latex)
     assert parts == ["Trained with labels", "Trained without labels"]
     page = written.files["page"].read_text()
     heading = '<tr class="part"><th scope="rowgroup" colspan="6">Trained without labels</th></tr>'
     assert page.count(heading) == 1
-    assert page.count('class="part"') == 12
+    assert page.split("As printed")[0].count('class="part"') == 12
 
 
 def test_what_the_signs_cost_stands_beside_what_codes_reach(store: Store, written: Written) -> None:
@@ -380,12 +381,43 @@ def test_a_report_is_the_same_again_and_stands_alone(
     assert not re.search(r"20\d\d-\d\d-\d\d", svg)
 
 
+def test_costs_are_of_the_longest_length_that_all_have_and_bytes_have_the_ceiling(
+    written: Written, tmp_path: Path
+) -> None:
+    both = Store(tmp_path / "both")
+    for method, bits, noise in (("a", 8, 0.3), ("a", 16, 0.1), ("b", 8, 0.2)):
+        run(both, method, noise, bits=bits, **kept(both))
+    (table,) = summarize(both).tables
+    drawn = {one.name: one for one in drawn_figures(table)}
+    for kind in ("time", "memory"):
+        assert drawn[f"wiki-{kind}"].told.endswith(": wiki, 8 bits")
+        assert (
+            drawn[f"wiki-{kind}"].figure.axes[0].get_title("left")
+            == f"MAP and {kind}, wiki, 8 bits"
+        )
+    points = drawn["wiki-time"].figure.axes[0].get_lines()
+    assert sorted(line.get_xdata()[0] for line in points) == [2.0, 3.0]  # of both at 8 bits
+    hollow = [
+        (line.get_xdata()[0], line.get_ydata()[0])
+        for line in drawn["wiki-bytes"].figure.axes[0].get_lines()
+        if line.get_markerfacecolor() == "none" and len(line.get_xdata())
+    ]
+    assert hollow == [(2.0, pytest.approx(0.89)), (1.0, pytest.approx(0.89))]
+    # Where no length is shared, those of the most entries are drawn, and the others counted.
+    label = (written.files["plots"] / "wiki-time.svg").read_text().split('aria-label="')[1]
+    assert label.split('"')[0].endswith(": wiki, 16 bits")
+    run(both, "c", 0.1, bits=16)
+    (table,) = summarize(both).tables
+    (time,) = (one for one in drawn_figures(table) if one.name == "wiki-time")
+    assert time.told.endswith("wiki, 16 bits, which 1 of 3 do not have")
+
+
 def test_printed_figures_stand_beside_those_that_were_measured(written: Written) -> None:
     markdown = written.files["markdown"].read_text()
     printed = markdown[markdown.index("## As printed: A Paper, Table 1") :]
     assert "Nothing is stated." in printed
-    assert re.search(r"\| GOOD +\| +0\.6100 \| +0\.6234", printed)
-    assert "measured here: good" in printed
+    assert re.search(r"\| GOOD \(the paper's own\) \| good +\| +0\.6100 \| +0\.\d{4} \| ", printed)
+    assert re.search(r"\| OTHER +\| +\| +0\.5000 \| +\| +\|", printed)
 
 
 def test_what_may_not_be_compared_stands_in_another_table(store: Store) -> None:

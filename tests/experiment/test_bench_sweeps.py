@@ -216,8 +216,8 @@ def test_sweeps_have_a_section_and_no_rows_among_the_methods(
     markdown = written.files["markdown"].read_text()
     assert "## Sensitivity" in markdown
     printed = markdown[markdown.index("## As printed") :]
-    assert "measured here: dcmh, tenth" in printed
-    assert "measured here: dcmh, one" in printed
+    assert re.search(r"\| tenth +\| dcmh, tenth +\| +0\.500 \| 0\.\d{3} ± ", printed)
+    assert re.search(r"\| one +\| dcmh, one +\| +0\.600 \| 0\.\d{3} ± ", printed)
     assert "twenty" not in printed  # the paper has no such row
     assert "dcmh, tenth" in written.files["figures"].read_text()
 

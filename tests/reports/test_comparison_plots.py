@@ -63,6 +63,21 @@ def test_every_point_has_its_tick() -> None:
         scatter_plot({}, "t", labels=LABELS)
 
 
+def test_a_hollow_point_is_of_its_curves_look_and_has_one_name_in_the_legend() -> None:
+    hollow = {"method 3": (0.5, 0.9), "method 4": (0.5, 0.8)}
+    curves = {name: CURVES[name] for name in ("method 3", "method 4", "method 5")}
+    figure = marked_lines_plot(
+        curves, "t", labels=LABELS, hollow=hollow, hollow_label="before the signs"
+    )
+    (axes,) = figure.axes
+    lines = axes.get_lines()
+    for line, of, point in zip(lines[3:5], lines[:2], hollow.values(), strict=True):
+        assert (line.get_xdata()[0], line.get_ydata()[0]) == point
+        assert (line.get_marker(), line.get_color()) == (of.get_marker(), of.get_color())
+        assert (line.get_markerfacecolor(), line.get_linestyle()) == ("none", "None")
+    assert axes.get_legend_handles_labels()[1] == [*curves, "before the signs"]
+
+
 def test_a_name_looks_the_same_in_all_figures_of_a_set() -> None:
     few = {name: CURVES[name] for name in ("method 3", "method 12")}
     whole = marked_lines_plot(CURVES, "all", labels=LABELS)

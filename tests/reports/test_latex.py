@@ -12,6 +12,8 @@ def test_text_is_set_as_it_stands() -> None:
         r"a\_b \& 5 \% of \{x\} \textbackslash{} \textasciitilde{} \textasciicircum{} \$ \#"
     )
     assert latex_text("0.5 ± 0.1 →") == r"0.5 $\pm$ 0.1 $\to$"
+    assert latex_text("p < 0.05 | > 2") == "p $<$ 0.05 $|$ $>$ 2"
+    assert latex_text("≤ 1 ≥") == r"$\leq$ 1 $\geq$"
     assert latex_text("−0.5 ↑ ↓") == r"$-$0.5 $\uparrow$ $\downarrow$"
 
 

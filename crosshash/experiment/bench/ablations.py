@@ -85,6 +85,11 @@ class Ablation:
         """Lengths, ascending."""
         return sorted(self.plain.runs)
 
+    @property
+    def entries(self) -> list[Entry]:
+        """The plain run, then the variants."""
+        return [self.plain, *self.variants]
+
 
 def set_apart(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
     """Records of one table as its rows, and as variants whose plain run of that length is there.

@@ -35,6 +35,7 @@ def plan_suites(
     *,
     choice: Choice | None = None,
     retry: bool = False,
+    any_code: bool = False,
 ) -> list[Planned]:
     """The runs of suites: which are there, and what the missing ones will take.
 
@@ -43,12 +44,14 @@ def plan_suites(
         store: The folder of records.
         choice: What is run in place of what the suites list.
         retry: Take failed runs for missing ones.
+        any_code: As of :func:`~crosshash.experiment.bench.planning.plan_runs`.
 
     Raises:
         FileNotFoundError: There is no such suite, or no config for one of its combinations.
         ConfigError: A suite or a config is wrong.
     """
-    return _plan(suites, Store(store), choice, retry, DataDigests(Path(store)))
+    known, digests = Store(store), DataDigests(Path(store))
+    return _plan(suites, known, choice, digests, retry=retry, any_code=any_code)
 
 
 def run_suites(
@@ -58,6 +61,7 @@ def run_suites(
     choice: Choice | None = None,
     jobs: int = 1,
     retry: bool = False,
+    any_code: bool = False,
     keep: bool = False,
     cache: FeatureCache | None = None,
     begin: Callable[[list[Planned]], None] | None = None,
@@ -74,6 +78,8 @@ def run_suites(
         jobs: Runs at once, each in a process with its share of the threads; on GPUs at most one
             for each device. 1: in this process.
         retry: Run failed ones again.
+        any_code: Do not run again what is there by other code, as after a change that decides no
+            figure.
         keep: Keep the checkpoints, in ``models`` of the store.
         cache: Features of frozen encoders; default: the user's cache folder.
         begin: Called with the plan, before anything is run.
@@ -102,24 +108,26 @@ def run_suites(
     try:
         for suite in suites:
             known.keep_printed(find_suite(suite).stem, read_suite(suite).printed)
-        planned = _plan(suites, known, choice, retry, digests)
+        planned = _plan(suites, known, choice, digests, retry=retry, any_code=any_code)
         if begin is not None:
             begin(planned)
         _run(known, [one for one in planned if one.to_run], jobs, keep, cache, done)
     finally:
         lock.release()
-    return _plan(suites, known, choice, False, digests)
+    return _plan(suites, known, choice, digests, retry=False, any_code=any_code)
 
 
 def _plan(
     suites: Sequence[str | Path],
     store: Store,
     choice: Choice | None,
-    retry: bool,
     digests: DataDigests,
+    *,
+    retry: bool,
+    any_code: bool,
 ) -> list[Planned]:
     cases = [case for suite in suites for case in expand(suite, choice)]
-    planned = plan_runs(store, cases, digests)
+    planned = plan_runs(store, cases, digests, any_code=any_code)
     if not retry:
         return planned
     return [replace(one, state="missing") if one.state == "failed" else one for one in planned]

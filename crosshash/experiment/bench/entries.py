@@ -90,6 +90,19 @@ class Entry:
         known = [value for value in found if value is not None]
         return known if len(known) == len(found) else []
 
+    def mean_ceiling(self, bits: int) -> float | None:
+        """Mean of MAP before the sign over both directions and all seeds; None where not kept."""
+        ways = [self.ceilings(bits, way) for way in DIRECTIONS]
+        return fmean(map(fmean, ways)) if all(ways) else None
+
+    def seconds(self, bits: int) -> list[float]:
+        """Of the training of each seed."""
+        return [record.seconds["training"] for record in self.runs[bits]]
+
+    def memory(self, bits: int) -> int:
+        """Peak bytes of all seeds."""
+        return max(int(record.memory["bytes"]) for record in self.runs[bits])
+
     def values(self, bits: int, *path: str) -> list[float]:
         """A figure of each seed, by the keys that lead to it in ``figures``."""
         found = []

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, Literal
 
 from crosshash.experiment.assembly import check_parts
 from crosshash.experiment.bench.cases import Case
-from crosshash.experiment.bench.identity import DataDigests, run_key
+from crosshash.experiment.bench.identity import DataDigests, config_digest, run_key
 from crosshash.experiment.bench.record import Record, Store
 from crosshash.experiment.bench.running import device_of
 from crosshash.experiment.run_folder import has_state
@@ -33,6 +33,7 @@ class Planned:
         seconds: It will take, by records of like runs; None: unknown, or it is there.
         record: Where it is there.
         error: Why it failed, or what is not there.
+        also: Rows whose run is this very one, and which so have none of their own.
     """
 
     case: Case
@@ -42,6 +43,7 @@ class Planned:
     seconds: float | None = None
     record: Record | None = None
     error: str = ""
+    also: tuple[str, ...] = ()
 
     @property
     def to_run(self) -> bool:
@@ -62,6 +64,7 @@ class Planned:
             "key": self.key,
             "seconds": self.seconds,
             "error": self.error,
+            "also": list(self.also),
         }
 
     def table_row(self) -> dict[str, Any]:
@@ -75,7 +78,11 @@ class Planned:
 
 
 def plan_runs(
-    store: Store, cases: Sequence[Case], digests: DataDigests | None = None
+    store: Store,
+    cases: Sequence[Case],
+    digests: DataDigests | None = None,
+    *,
+    any_code: bool = False,
 ) -> list[Planned]:
     """The runs of some cases, each once, with what is there of them.
 
@@ -85,6 +92,8 @@ def plan_runs(
         store: Of records.
         cases: What.
         digests: Of data that was read already.
+        any_code: A run of the same config and data is there whatever code it was of; the last one,
+            where there are several.
 
     Raises:
         ConfigError, LookupError: A config names parts or settings that do not exist.
@@ -92,16 +101,25 @@ def plan_runs(
     for case in cases:
         import_parts(case.config.imports)
         check_parts(case.config)
-    digests, planned, seen = digests or DataDigests(), [], set()
+    digests, planned = digests or DataDigests(), list[Planned]()
+    seen: dict[str, int] = {}
     try:
         records = [record for record in store.all() if record.state == "finished"]
     except FileNotFoundError:
         records = []
+    earlier = {}
+    if any_code:
+        by_start = sorted(records, key=lambda record: record.started)
+        earlier = {(r.identity["config"], r.identity["data"]): r for r in by_start}
     for case in cases:
-        one = _planned(store, case, digests)
-        if one.key and one.key in seen:
+        one = _planned(store, case, digests, earlier)
+        if one.key in seen:
+            first = planned[seen[one.key]]
+            if case.row not in (first.case.row, *first.also):
+                planned[seen[one.key]] = replace(first, also=(*first.also, case.row))
             continue
-        seen.add(one.key)
+        if one.key:
+            seen[one.key] = len(planned)
         if one.to_run:
             one = replace(one, seconds=expected_seconds(one.case, records))
         planned.append(one)
@@ -137,16 +155,18 @@ def left_words(planned: Sequence[Planned], jobs: int) -> str:
     return f"{told}, in about {time}" + (f" and {rest} of unknown time" if rest else "")
 
 
-def _planned(store: Store, case: Case, digests: DataDigests) -> Planned:
+def _planned(
+    store: Store, case: Case, digests: DataDigests, earlier: Mapping[tuple[str, str], Record]
+) -> Planned:
     try:
         data = digests(case.config)
     except (OSError, ImportError, ValueError) as error:  # of one data set; others may be there
         lines = str(error).splitlines() or [type(error).__name__]
         return Planned(case, "no data", error=lines[0])
     key = run_key(case.config, data)
-    record = store.read(key)
+    record = store.read(key) or earlier.get((config_digest(case.config), data))
     if record is not None:
-        return Planned(case, record.state, key, data, record=record, error=record.error)
+        return Planned(case, record.state, record.key, data, record=record, error=record.error)
     state: State = "half done" if has_state(store.work(key)) else "missing"
     return Planned(case, state, key, data)
 

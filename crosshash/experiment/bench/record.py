@@ -47,8 +47,8 @@ class Record(BaseModel):
         identity: Digests of ``config``, ``data`` and ``code``; ``compared`` of the queries and the
             searched pairs.
         started: When, ISO 8601 in UTC.
-        seconds: ``training``, with validation and evaluation, all attempts; ``whole``, of the last
-            attempt, with reading data and computing features that were not there.
+        seconds: Of all attempts: ``training``, with validation and evaluation; ``whole``, with what
+            the last one read and computed besides, data and features that were not there.
         memory: Peak ``bytes`` and what they are of: ``resident`` of the process, or ``cuda``.
         parameters: ``all`` and ``trained``.
         flops: Floating-point operations of encoding one ``image`` and one ``text``, backbones and
@@ -228,20 +228,21 @@ class Store:
         with atomic_file(self.folder / PRINTED / f"{suite}.json") as path:
             path.write_text(text + "\n", encoding="utf-8")
 
-    def printed(self) -> list[Printed]:
-        """The figures of papers of all suites that were run.
+    def printed(self) -> list[tuple[str, Printed]]:
+        """The figures of papers of all suites that were run, each with the first that has it.
 
         Raises:
             ValueError: A file is damaged; names it.
         """
-        found: list[Printed] = []
+        found: list[tuple[str, Printed]] = []
         for path in sorted((self.folder / PRINTED).glob("*.json")):
             try:
-                known = _PrintedFile.model_validate(read_json(path)).printed
+                known = _PrintedFile.model_validate(read_json(path))
             except ValidationError as error:
                 reason = error.errors()[0]["msg"]
                 raise ValueError(f"{path}: no printed figures ({reason}); remove it") from None
-            found += [entry for entry in known if entry not in found]
+            seen = [entry for _, entry in found]
+            found += [(known.suite, entry) for entry in known.printed if entry not in seen]
         return found
 
 

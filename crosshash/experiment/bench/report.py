@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from crosshash.experiment.bench import report_ablations, report_lookups, report_sweeps
+from crosshash.experiment.bench import report_ablations, report_sweeps
 from crosshash.experiment.bench.entries import DIRECTIONS
 from crosshash.experiment.bench.record import Store
 from crosshash.experiment.bench.report_csv import (
@@ -15,28 +15,39 @@ from crosshash.experiment.bench.report_csv import (
     curves_csv,
     epochs_csv,
     figures_csv,
+    printed_csv,
+    runs_csv,
     significance_csv,
 )
 from crosshash.experiment.bench.report_epochs import NOTE, epoch_figures
 from crosshash.experiment.bench.report_figures import Drawn, drawn_figures
 from crosshash.experiment.bench.report_gallery import gallery_section
 from crosshash.experiment.bench.report_grids import Grid, further_grids, map_grid
+from crosshash.experiment.bench.report_printed import (
+    PrintedTable,
+    printed_grid,
+    printed_notes,
+    printed_tables,
+)
 from crosshash.experiment.bench.report_tables import (
+    FAILED,
     cost_rows,
+    failed_rows,
     latex,
     markdown,
     notes,
-    printed_digits,
-    printed_rows,
     title,
 )
-from crosshash.experiment.bench.suite import Printed
+from crosshash.experiment.bench.report_versions import version_notes
 from crosshash.experiment.bench.summary import Summary, Table, summarize
 from crosshash.files import atomic_file
 from crosshash.reports import page
 from crosshash.reports.comparison_plots import png_file, svg_file
 
-_PAGE, _FIGURES = "index.html", "figures"
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_PAGE, _FIGURES, _LIST = "index.html", "figures", ".written"
 
 
 @dataclass(frozen=True)
@@ -47,8 +58,8 @@ class Written:
         runs: That ended, failed ones among them.
         failed: Of these.
         files: By what they are: ``page``, ``markdown``, ``latex``, ``figures``, ``curves``,
-            ``epochs``, ``significance`` and ``ablations`` (CSV), and ``plots``, the folder of SVG
-            and PNG files.
+            ``epochs``, ``significance``, ``ablations``, ``leaderboard`` and ``printed`` (CSV), and
+            ``plots``, the folder of SVG and PNG files.
     """
 
     runs: int
@@ -68,7 +79,9 @@ def write_report(
 
     Args:
         store: The folder of records, of :func:`~crosshash.experiment.bench.bench.run_suites`.
-        output: The folder that gets it; files of an older report there are replaced.
+        output: The folder that gets it. Files of an older report there are replaced, figures of
+            tables that are gone are removed, and files of one's own in it are left as they are;
+            rows that others added to its ``leaderboard.csv`` are not.
         resamples: Draws of the paired bootstrap, at least.
         seed: Of these.
         pictures: Show what texts found; without, their names, distances and marks remain.
@@ -78,7 +91,7 @@ def write_report(
         ValueError: None of the runs has ended well, or a file of the store is damaged.
     """
     known, folder = Store(store), Path(output)
-    summary, printed = summarize(known, resamples=resamples, seed=seed), known.printed()
+    summary = summarize(known, resamples=resamples, seed=seed)
     if not summary.records:
         raise ValueError(
             f"all {len(summary.failed)} runs in {known.folder} failed, so that there is nothing to "
@@ -93,29 +106,44 @@ def write_report(
         parts.append(_ablations_section(table))
         parts.append(gallery_section(table, known, pictures=pictures))
     sweeps = report_sweeps.find_sweeps(summary.records)
+    printed = printed_tables(known.printed(), summary.tables, sweeps)
     swept = list(report_sweeps.drawn_sweeps(sweeps))
     plots = [(one.name, one.told, one.figure) for found in drawn.values() for one in found]
-    for name, told, figure in (*plots, *swept):
-        _write(figures / f"{name}.svg", svg_file(figure, told).encode())
-        _write(figures / f"{name}.png", png_file(figure))
+    _write_figures(figures, [*plots, *swept])
     files = {
         "markdown": ("tables.md", markdown(summary, printed)),
-        "latex": ("tables.tex", latex(summary)),
+        "latex": ("tables.tex", latex(summary, printed)),
         "figures": ("figures.csv", figures_csv(summary.records)),
         "curves": ("curves.csv", curves_csv(summary.records)),
         "epochs": ("epochs.csv", epochs_csv(summary.records)),
         "significance": ("significance.csv", significance_csv(summary.tables)),
         "ablations": ("ablations.csv", ablations_csv(summary.tables)),
+        "printed": ("printed.csv", printed_csv(printed)),
+        "leaderboard": ("leaderboard.csv", runs_csv(summary.tables)),
     }
     for name, text in files.values():
         _write(folder / name, text.encode())
     parts.append(_sweeps_section(sweeps, swept))
-    parts += [_printed_section(entry, summary.tables, sweeps) for entry in printed]
+    parts += [_printed_section(one) for one in printed]
     parts += [_failed_section(summary), _how_section(summary)]
     page.write_page(folder / _PAGE, "Benchmark", parts, lead=_lead(summary))
     found = {name: folder / file for name, (file, _) in files.items()}
     runs, failed = len(summary.records) + len(summary.failed), len(summary.failed)
     return Written(runs, failed, {"page": folder / _PAGE, **found, "plots": figures})
+
+
+def _write_figures(folder: Path, drawn: Sequence[tuple[str, str, Figure]]) -> None:
+    """Write figures, and remove those that the list of an older report has and that are gone."""
+    listed, names = folder / _LIST, set[str]()
+    older = listed.read_text(encoding="utf-8").splitlines() if listed.is_file() else []
+    for name, told, figure in drawn:
+        _write(folder / f"{name}.svg", svg_file(figure, told).encode())
+        _write(folder / f"{name}.png", png_file(figure))
+        names |= {f"{name}.svg", f"{name}.png"}
+    for name in set(older) - names:
+        if name == Path(name).name and name.endswith((".svg", ".png")):
+            (folder / name).unlink(missing_ok=True)
+    _write(listed, "".join(f"{name}\n" for name in sorted(names)).encode())
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -144,14 +172,16 @@ def _table_section(table: Table, drawn: Sequence[Drawn]) -> str:
         page.figures([(one.told, one.figure) for one in drawn if one.on_page]),
         _small(NOTE) if any(one.name.endswith("-loss") for one in drawn) else "",
     ]
-    return page.section(title(table), parts, notes(table))
+    return page.section(title(table), parts, [*notes(table), *version_notes(table.entries)])
 
 
 def _ablations_section(table: Table) -> str:
     if not table.ablations:
         return ""
     shown = _grid(report_ablations.ablation_grid(table))
-    return page.section(report_ablations.title(table), [shown], report_ablations.notes(table))
+    versions = version_notes(report_ablations.entries(table))
+    told = [*report_ablations.notes(table), *versions]
+    return page.section(report_ablations.title(table), [shown], told)
 
 
 def _grid(grid: Grid) -> str:
@@ -170,35 +200,14 @@ def _sweeps_section(
     return page.section(report_sweeps.SENSITIVITY, parts, [report_sweeps.NOTE])
 
 
-def _printed_section(
-    printed: Printed, tables: Sequence[Table], sweeps: Sequence[report_sweeps.Sweep]
-) -> str:
-    told = "Figures as papers print them, whose split and conventions are often not stated."
-    if printed.looks_up:
-        rows = report_lookups.lookup_rows(printed, tables)
-        body = page.table(rows, digits=report_lookups.DIGITS)
-        notes_too = [told, printed.note, report_lookups.NOTE]
-        return page.section(f"As printed: {printed.source}", [body], notes_too)
-    rows = printed_rows(printed, tables, sweeps)
-    numbers = {name for row in rows for name in row} - {"printed"}
-    body = page.table(rows, digits=printed_digits(printed), numbers=numbers)
-    return page.section(f"As printed: {printed.source}", [body], [told, printed.note])
+def _printed_section(one: PrintedTable) -> str:
+    return page.section(one.title, [_grid(printed_grid(one))], printed_notes(one))
 
 
 def _failed_section(summary: Summary) -> str:
     if not summary.failed:
         return ""
-    rows: list[dict[str, Any]] = [
-        {
-            "method": record.row,
-            "data": record.dataset,
-            "bits": record.bits,
-            "seed": record.seed,
-            "error": record.error,
-        }
-        for record in summary.failed
-    ]
-    return page.section("Failed", [page.table(rows)], ["They stand in no table above."])
+    return page.section("Failed", [page.table(failed_rows(summary))], [FAILED])
 
 
 def _how_section(summary: Summary) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from crosshash.experiment.bench.ablations import MEAN, Ablation, Difference
 from crosshash.experiment.bench.entries import DIRECTIONS, Entry
 from crosshash.experiment.bench.report_grids import Grid
-from crosshash.experiment.bench.summary import Table, mean_words
+from crosshash.experiment.bench.summary import Table, mean_words, signed_words
 
 ABOVE, BELOW = "↑", "↓"
 _DIFFERENCE = "difference"
@@ -29,7 +29,7 @@ def ablation_grid(table: Table) -> Grid:
     parts = {}
     for one in table.ablations:
         parts[len(grid.rows)] = one.plain.name
-        for entry in (one.plain, *one.variants):
+        for entry in one.entries:
             row: dict[str, Any] = {"method": entry.name}
             if _several_seeds(table):
                 row["seeds"] = entry.seeds
@@ -39,6 +39,11 @@ def ablation_grid(table: Table) -> Grid:
                     grid.bold.add((len(grid.rows), name))
             grid.rows.append(row)
     return Grid(grid.rows, columns, parts, grid.bold)
+
+
+def entries(table: Table) -> list[Entry]:
+    """The rows: of each method the plain run, then its variants."""
+    return [entry for one in table.ablations for entry in one.entries]
 
 
 def title(table: Table) -> str:
@@ -69,7 +74,7 @@ def notes(table: Table) -> list[str]:
 def _cell(one: Ablation, entry: Entry, bits: int, way: str) -> str:
     if way == _DIFFERENCE:
         found = one.differences.get((entry.name, bits, MEAN))
-        return "" if found is None else _signed(found.pairs)
+        return "" if found is None else signed_words(found.pairs)
     shown = mean_words(entry.values(bits, way, "map"))
     if not _is_sure(one, entry, bits, way):
         return shown
@@ -82,15 +87,8 @@ def _is_sure(one: Ablation, entry: Entry, bits: int, way: str) -> bool:
     return found is not None and found.sure
 
 
-def _signed(values: Sequence[float]) -> str:
-    """``−0.011 ± 0.002``; 0 has no sign."""
-    shown = mean_words(values).replace("-", "−").replace("−0.000", "0.000")
-    return shown if shown.startswith(("−", "0.000")) else f"+{shown}"
-
-
 def _several_seeds(table: Table) -> bool:
-    entries = [entry for one in table.ablations for entry in (one.plain, *one.variants)]
-    return any(len(records) > 1 for entry in entries for records in entry.runs.values())
+    return any(len(records) > 1 for entry in entries(table) for records in entry.runs.values())
 
 
 def _differences(table: Table) -> Iterator[Difference]:

@@ -9,7 +9,9 @@ from statistics import fmean
 from typing import Any
 
 from crosshash.experiment.bench.record import WAYS, Record
+from crosshash.experiment.bench.report_printed import PrintedTable
 from crosshash.experiment.bench.summary import Table, mean_deviation
+from crosshash.scoring.leaderboard import figures_row, leaderboard_csv
 
 _CURVES = {"by_rank": "rank", "by_radius": "radius"}
 
@@ -68,6 +70,41 @@ def ablations_csv(tables: Sequence[Table]) -> str:
                            found.resamples)  # fmt: skip
 
     return _csv((*names, "difference", "deviation", "p_alone", "p", "sure", "resamples"), lines())
+
+
+def runs_csv(tables: Sequence[Table]) -> str:
+    """Every run of the tables as a row of a leaderboard, to which codes from outside can be added.
+
+    A row is called as in the tables. ``split`` is the digest that the run's own evaluation wrote:
+    that of the data set's split, as ``crosshash score`` computes it, but for a run that holds pairs
+    of it back (``data.holdout``, ``data.calibration``), which has a split of its own.
+    """
+    return leaderboard_csv(
+        figures_row(record.figures, name=entry.name, method=record.method, seed=record.seed)
+        for table in tables
+        for entry in table.measured
+        for bits in sorted(entry.runs)
+        for record in entry.runs[bits]
+    )
+
+
+def printed_csv(printed: Sequence[PrintedTable]) -> str:
+    """Every figure that papers print, with those that were measured of it here.
+
+    Seconds, operations and memory have no difference: they are of other hardware.
+    """
+    names = ("suite", "table", "dataset", "bits", "method", "own", "direction", "figure", "printed")
+
+    def lines() -> Iterable[Sequence[Any]]:
+        for one in printed:
+            for pair in one.pairs:
+                method, dataset, bits, way, name, value = pair.figure
+                own = "yes" if one.is_own(method) else "no"
+                measured = fmean(pair.measured) if pair.measured else None
+                yield (one.suite, one.printed.source, dataset, bits, method, own, way, name, value,
+                       pair.row, measured, pair.difference)  # fmt: skip
+
+    return _csv((*names, "row", "measured", "difference"), lines())
 
 
 def _numbers(record: Record) -> Iterable[Sequence[Any]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from crosshash.experiment.bench.entries import DIRECTIONS, LABELS, Entry, best_of, parts_of
 from crosshash.experiment.bench.suite import PLAIN
@@ -98,7 +98,8 @@ def lines_of(entries: Sequence[Entry], file: str) -> tuple[list[Entry], str]:
 def drawn_figures(table: Table) -> Iterator[Drawn]:
     """Curves of each length and direction, those of the longest for the page too; and costs.
 
-    MAP over bytes is drawn where there are several lengths, MAP before the signs where it is known.
+    Costs are those at the longest length that all have. MAP over bytes is drawn where there are
+    several lengths, MAP before the signs where it is known.
     """
     for one in figure_sets(table):
         for bits in one.bits:
@@ -133,53 +134,65 @@ def _curves(one: FigureSet, bits: int, way: str) -> Iterator[Drawn]:
 
 
 def _costs(one: FigureSet) -> Iterator[Drawn]:
+    bits = shared_bits(one.entries)
     points: dict[str, dict[str, tuple[float, float]]] = {"time": {}, "memory": {}}
     for entry in one.entries:
-        bits = max(entry.runs)
-        found, records = entry.mean_map(bits), entry.runs[bits]
+        found = entry.mean_map(bits)
         if found is not None:
-            seconds = float(np.mean([record.seconds["training"] for record in records]))
-            memory = max(record.memory["bytes"] for record in records) / 1e6
-            points["time"][entry.name] = (seconds, found)
-            points["memory"][entry.name] = (memory, found)
+            points["time"][entry.name] = (fmean(entry.seconds(bits)), found)
+            points["memory"][entry.name] = (entry.memory(bits) / 1e6, found)
+    missing = len(one.entries) - len(points["time"])
+    apart = f", which {missing} of {len(one.entries)} do not have" if missing else ""
     for kind, axis in (("time", "seconds of training"), ("memory", "peak memory, MB")):
+        title = f"MAP and {kind}, {one.told}, {bits} bits"
         yield Drawn(
             f"{one.start}-{kind}",
-            f"MAP, mean of both directions, over {axis}: {one.told}, longest codes",
-            scatter_plot(points[kind], f"MAP and {kind}", labels=(axis, "MAP"), among=one.names),
+            f"MAP, mean of both directions, over {axis}: {one.told}, {bits} bits{apart}",
+            scatter_plot(points[kind], title, labels=(axis, "MAP"), among=one.names),
             True,
         )
     if len(one.bits) < 2:
         return
     entries, only = lines_of(one.entries, "figures.csv")
     lines: dict[str, tuple[Any, Any]] = {}
+    ceilings = {}
     for entry in entries:
         lengths = sorted(entry.runs)
         maps = [entry.mean_map(bits) for bits in lengths]
         lines[entry.name] = ([bits / 8 for bits in lengths], maps)
+        if (ceiling := entry.mean_ceiling(lengths[-1])) is not None:
+            ceilings[entry.name] = (lengths[-1] / 8, ceiling)
+    hollow = "; hollow: before the signs, at the longest codes" if ceilings else ""
     yield Drawn(
         f"{one.start}-bytes",
-        f"MAP, mean of both directions, over the bytes of a code: {one.told}{only}",
+        f"MAP, mean of both directions, over the bytes of a code: {one.told}{only}{hollow}",
         marked_lines_plot(
             lines,
-            "MAP and bytes",
+            f"MAP and bytes, {one.told}",
             labels=("bytes of a code", "MAP"),
             every_point=True,
             unit=False,
             among=one.names,
+            hollow=ceilings,
+            hollow_label="before the signs",
         ),
         True,
     )
+
+
+def shared_bits(entries: Sequence[Entry]) -> int:
+    """The longest length that all entries have, or else that most of them have."""
+    counts = Counter(bits for entry in entries for bits in entry.runs)
+    return max(counts, key=lambda bits: (counts[bits], bits))
 
 
 def _ceilings(table: Table) -> Iterator[Drawn]:
     bits = table.bits[-1]
     known = {}
     for entry in table.entries:
-        ways = [entry.ceilings(bits, way) for way in DIRECTIONS]
-        found = entry.mean_map(bits)
-        if all(ways) and found is not None:
-            known[entry.name] = (entry, (found, float(np.mean([np.mean(way) for way in ways]))))
+        found, ceiling = entry.mean_map(bits), entry.mean_ceiling(bits)
+        if found is not None and ceiling is not None:
+            known[entry.name] = (entry, (found, ceiling))
     if not known:
         return
     yield Drawn(

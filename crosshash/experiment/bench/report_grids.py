@@ -20,15 +20,15 @@ class Grid:
 
     Attributes:
         rows: One mapping per row.
-        columns: Of figures, by their names, each with its bits, and its direction or what else
-            it is of.
+        columns: Of figures, by their names, each with its bits or what else heads it, and its
+            direction or what else it is of.
         parts: Headings of its parts, by the number of their first row.
         bold: Cells that are better than all others of their column and part, by row number and
             column.
     """
 
     rows: list[dict[str, Any]]
-    columns: Mapping[str, tuple[int, str]]
+    columns: Mapping[str, tuple[int | str, str]]
     parts: Mapping[int, str] = field(default_factory=dict)
     bold: set[tuple[int, str]] = field(default_factory=set)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from crosshash.experiment.bench.entries import DIRECTIONS, Entry
 from crosshash.experiment.bench.record import Record
 from crosshash.experiment.bench.suite import ASIDE
-from crosshash.experiment.bench.summary import comparable, mean_deviation
+from crosshash.experiment.bench.summary import comparable, mean_deviation, mean_words
 from crosshash.experiment.bench.sweeps import Swept
 from crosshash.overlays import leaves
 from crosshash.reports.comparison_plots import values_plot
@@ -107,7 +107,7 @@ def sweep_rows(sweeps: Sequence[Sweep]) -> list[dict[str, Any]]:
     for sweep in sweeps:
         for point in sweep.points:
             counted = {
-                DIRECTIONS[way]: _shown(point.entry.values(sweep.bits, way, "map"))
+                DIRECTIONS[way]: mean_words(point.entry.values(sweep.bits, way, "map"))
                 for way in DIRECTIONS
             }
             rows.append(
@@ -214,8 +214,3 @@ def _value(config: Mapping[str, Any], key: str, default: Any) -> Any:
             return default  # of the part, which the config need not say
         found = found[part]
     return found
-
-
-def _shown(values: Sequence[float]) -> str:
-    mean, deviation = mean_deviation(values)
-    return f"{mean:.3f}" if deviation is None else f"{mean:.3f} ± {deviation:.3f}"

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
-from crosshash.experiment.bench import report_ablations, report_lookups, report_sweeps
+from crosshash.experiment.bench import report_ablations, report_sweeps
 from crosshash.experiment.bench.entries import DIRECTIONS
 from crosshash.experiment.bench.report_encoders import encoder_notes
 from crosshash.experiment.bench.report_grids import TIE, Grid, further_grids, map_grid
-from crosshash.experiment.bench.suite import Printed
-from crosshash.experiment.bench.summary import (
-    Summary,
-    Table,
-    mean_deviation,
-    mean_words,
-)
+from crosshash.experiment.bench.report_printed import PrintedTable, printed_grid, printed_notes
+from crosshash.experiment.bench.report_versions import version_notes
+from crosshash.experiment.bench.summary import Summary, Table, mean_deviation
 from crosshash.reports.latex import latex_table, latex_text
 from crosshash.reports.tables import format_seconds, markdown_table
+
+FAILED = "They stand in no table above."  # of the runs that failed
 
 
 def cost_rows(table: Table) -> list[dict[str, Any]]:
@@ -26,7 +25,7 @@ def cost_rows(table: Table) -> list[dict[str, Any]]:
     for entry in table.entries:
         bits = max(entry.runs)
         records = entry.runs[bits]
-        time, deviation = mean_deviation([record.seconds["training"] for record in records])
+        time, deviation = mean_deviation(entry.seconds(bits))
         first = records[0]
         spread = "" if deviation is None else f" ± {format_seconds(deviation)}"
         rows.append(
@@ -34,7 +33,7 @@ def cost_rows(table: Table) -> list[dict[str, Any]]:
                 "method": entry.name,
                 "bits": bits,
                 "training": f"{format_seconds(time)}{spread}",
-                "peak memory, MB": round(max(r.memory["bytes"] for r in records) / 1e6),
+                "peak memory, MB": round(entry.memory(bits) / 1e6),
                 "of": first.memory["of"],
                 "parameters": first.parameters["all"],
                 "trained": first.parameters["trained"],
@@ -47,70 +46,44 @@ def cost_rows(table: Table) -> list[dict[str, Any]]:
     return rows
 
 
-def printed_rows(
-    printed: Printed, tables: Sequence[Table], sweeps: Sequence[report_sweeps.Sweep] = ()
-) -> list[dict[str, Any]]:
-    """A paper's figures, its baselines' among them, and below what was measured here of them.
-
-    Of sweeps those values are among it that the paper prints by the same name.
-    """
-    several = len(printed.data) > 1
-    found: dict[str, dict[str, Any]] = {}
-    for name, data, way, bits, value in printed.figures():
-        found.setdefault(name, {"printed": name})[_column(data, bits, way, several)] = value
-    for name, cost in printed.efficiency.items():
-        row = found.setdefault(name, {"printed": name})
-        row |= {
-            "training, s": f"{cost.seconds:g}",
-            "GFLOPs": f"{cost.gflops:g}",
-            "GPU, GB": f"{cost.gigabytes:g}",
-        }
-    rows = list(found.values())
-    swept = report_sweeps.swept_entries(sweeps)
-    measured = [(table.dataset, entry) for table in tables for entry in table.measured]
-    measured += [(dataset, entry) for dataset, name, entry in swept if name in found]
-    for dataset, entry in measured:
-        if dataset in printed.data:
-            here = {
-                _column(dataset, bits, way, several): mean_words(values)
-                for bits in printed.bits
-                for way in DIRECTIONS
-                if (values := entry.values(bits, way, "map"))
-            }
-            if here:
-                rows.append({"printed": f"measured here: {entry.name}", **here})
-    return rows
-
-
-def markdown(summary: Summary, printed: Sequence[Printed]) -> str:
+def markdown(summary: Summary, printed: Sequence[PrintedTable]) -> str:
     """All tables of figures as Markdown."""
     parts = []
     for table in summary.tables:
-        parts.append(
-            f"## {title(table)}\n\n{' '.join(notes(table))}\n\n{_in_parts(map_grid(table))}"
-        )
-        for told, grid in further_grids(table).items():
-            parts.append(f"### {told}\n\n{_in_parts(grid)}")
+        told = " ".join([*notes(table), *version_notes(table.entries)])
+        parts.append(f"## {title(table)}\n\n{told}\n\n{_in_parts(map_grid(table))}")
+        for heading, grid in further_grids(table).items():
+            parts.append(f"### {heading}\n\n{_in_parts(grid)}")
         parts.append(f"### Cost\n\n{markdown_table(cost_rows(table))}")
         if table.ablations:
-            told = " ".join(report_ablations.notes(table))
+            versions = version_notes(report_ablations.entries(table))
+            told = " ".join([*report_ablations.notes(table), *versions])
             shown = _in_parts(report_ablations.ablation_grid(table))
             parts.append(f"## {report_ablations.title(table)}\n\n{told}\n\n{shown}")
     sweeps = report_sweeps.find_sweeps(summary.records)
     if sweeps:
         shown = markdown_table(report_sweeps.sweep_rows(sweeps))
         parts.append(f"## {report_sweeps.SENSITIVITY}\n\n{report_sweeps.NOTE}\n\n{shown}")
-    for entry in printed:
-        told = f"{entry.note}\n\n" if entry.note else ""
-        if entry.looks_up:
-            rows = report_lookups.lookup_rows(entry, summary.tables)
-            shown = markdown_table(rows, digits=report_lookups.DIGITS)
-            told += f"{report_lookups.NOTE}\n\n"
-        else:
-            rows = printed_rows(entry, summary.tables, sweeps)
-            shown = markdown_table(rows, digits=printed_digits(entry))
-        parts.append(f"## As printed: {entry.source}\n\n{told}{shown}")
+    for one in printed:
+        told = " ".join(printed_notes(one))
+        parts.append(f"## {one.title}\n\n{told}\n\n{_in_parts(printed_grid(one))}")
+    if summary.failed:
+        parts.append(f"## Failed\n\n{FAILED}\n\n{markdown_table(failed_rows(summary))}")
     return "\n".join(parts)
+
+
+def failed_rows(summary: Summary) -> list[dict[str, Any]]:
+    """The runs that failed, and why."""
+    return [
+        {
+            "method": record.row,
+            "data": record.dataset,
+            "bits": record.bits,
+            "seed": record.seed,
+            "error": record.error,
+        }
+        for record in summary.failed
+    ]
 
 
 def _in_parts(grid: Grid) -> str:
@@ -126,8 +99,8 @@ def _in_parts(grid: Grid) -> str:
     )
 
 
-def latex(summary: Summary) -> str:
-    r"""The tables of MAP and of ablations, for a paper with ``\usepackage{booktabs}``."""
+def latex(summary: Summary, printed: Sequence[PrintedTable]) -> str:
+    r"""Tables of MAP, of ablations and of papers' figures, for ``\usepackage{booktabs}``."""
     parts = []
     for table in summary.tables:
         parts.append(_latex(map_grid(table), title(table), notes(table), table.name))
@@ -135,17 +108,22 @@ def latex(summary: Summary) -> str:
             grid, told = report_ablations.ablation_grid(table), report_ablations.notes(table)
             label = f"{table.name}-ablations"
             parts.append(_latex(grid, report_ablations.title(table), told, label))
+    for one in printed:
+        label = f"printed-{re.sub(r'[^0-9a-z]+', '-', one.printed.source.lower())}"
+        parts.append(_latex(printed_grid(one), one.title, printed_notes(one), label))
     return "\n".join(parts)
 
 
 def _latex(grid: Grid, heading: str, told: Sequence[str], label: str) -> str:
+    first = [name for name in grid.rows[0] if name not in grid.columns]  # method, seeds
+    above = [f"{of} bits" if isinstance(of, int) else of for of, _ in grid.columns.values()]
     heads = [
-        ["", *(f"{bits} bits" for bits, _ in grid.columns.values())],
-        ["Method", *(DIRECTIONS.get(way, way) for _, way in grid.columns.values())],
+        [*("" for _ in first), *above],
+        [*map(str.capitalize, first), *(DIRECTIONS.get(w, w) for _, w in grid.columns.values())],
     ]
     rows = []
     for number, row in enumerate(grid.rows):
-        cells = [latex_text(row["method"])]
+        cells = [latex_text(str(row[name])) for name in first]
         for name in grid.columns:
             text = latex_text(str(row[name])).replace(f" {TIE}", r"$^{=}$")
             cells.append(rf"\textbf{{{text}}}" if (number, name) in grid.bold else text)
@@ -180,12 +158,3 @@ def notes(table: Table) -> list[str]:
     if table.several_seeds:
         told.append("± is the standard deviation over seeds.")
     return [*told, *encoder_notes(table)]
-
-
-def printed_digits(printed: Printed) -> int:
-    """Decimals of a paper's figures."""
-    return 3 if all(round(value, 3) == value for *_, value in printed.figures()) else 4
-
-
-def _column(data: str, bits: int, way: str, several: bool) -> str:
-    return f"{f'{data}, ' if several else ''}{bits} bits, {DIRECTIONS[way]}"

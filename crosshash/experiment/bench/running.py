@@ -28,7 +28,7 @@ from crosshash.experiment.bench.measure import PeakMemory, encoding_flops, param
 from crosshash.experiment.bench.record import WAYS, Record, Store
 from crosshash.experiment.run import Result, train
 from crosshash.experiment.run_folder import has_state
-from crosshash.experiment.run_record import read_record
+from crosshash.experiment.run_record import read_record, spent
 from crosshash.retrieval.metrics import mean_over_queries
 from crosshash.retrieval.record import installed
 from crosshash.training.files import CHECKPOINT
@@ -68,6 +68,7 @@ def run_job(store: Store, job: Job) -> Record:
     begun = time.monotonic()
     started = datetime.now(timezone.utc).isoformat(timespec="seconds")
     work = store.work(job.key)
+    before = spent(work)
     precisions: dict[str, Any] = {}
     try:
         memory = PeakMemory()
@@ -92,12 +93,12 @@ def run_job(store: Store, job: Job) -> Record:
         store.write(record, {})
         return record
     kept = read_record(work)
-    spent = time.monotonic() - begun
+    whole = round(before + time.monotonic() - begun, 1)
     record = _record(
         job,
         state="finished",
         started=started,
-        seconds={"training": kept.seconds if kept else round(spent, 1), "whole": round(spent, 1)},
+        seconds={"training": kept.seconds if kept else whole, "whole": whole},
         **found,
     )
     if job.keep:

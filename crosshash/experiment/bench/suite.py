@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -88,11 +88,11 @@ class Block(Section):
 
 
 class Efficiency(Section):
-    """What a paper prints of a method's cost."""
+    """What a paper prints of a method's cost, some of it or all."""
 
-    seconds: float
-    gflops: float
-    gigabytes: float
+    seconds: float | None = None
+    gflops: float | None = None
+    gigabytes: float | None = None
 
 
 class Lookup(Section):
@@ -101,6 +101,26 @@ class Lookup(Section):
     precision: Share
     recall: Share
     f1: Share
+
+
+class Figure(NamedTuple):
+    """One printed figure.
+
+    Attributes:
+        method: As the paper calls it.
+        dataset: Name.
+        bits: Length of the codes.
+        direction: ``i2t`` or ``t2i``; empty of a cost.
+        name: ``map``, or a field of :class:`Lookup` or :class:`Efficiency`.
+        value: It.
+    """
+
+    method: str
+    dataset: str
+    bits: int
+    direction: str
+    name: str
+    value: float
 
 
 class Printed(Section):
@@ -114,7 +134,7 @@ class Printed(Section):
         own: The row that is the paper's method, of ``map_i2t`` and ``map_t2i``.
         map_i2t: Method → for each data set a list of MAP, one for each length.
         map_t2i: The same of text queries.
-        efficiency: Method → cost.
+        efficiency: Method → cost, on one data set at one length.
         radii: Hamming radii over which ``lookup_i2t`` and ``lookup_t2i`` are means.
         lookup_i2t: Method → look-ups by image queries, of one data set at one length.
         lookup_t2i: The same of text queries.
@@ -141,8 +161,9 @@ class Printed(Section):
     def _of_radii(self) -> Printed:
         if self.looks_up != bool(self.radii):
             raise ValueError("lookup_i2t and lookup_t2i need radii, the Hamming radii they are of")
-        if self.looks_up and (len(self.data), len(self.bits)) != (1, 1):
-            raise ValueError("lookup_i2t and lookup_t2i are of one data set at one length of codes")
+        single = "efficiency" if self.efficiency else "lookup_i2t and lookup_t2i"
+        if (self.looks_up or self.efficiency) and (len(self.data), len(self.bits)) != (1, 1):
+            raise ValueError(f"{single} are of one data set at one length of codes")
         if self.looks_up and (self.map_i2t or self.map_t2i or self.efficiency):
             raise ValueError("lookup_i2t and lookup_t2i stand alone: give MAP in another entry")
         if max(self.radii, default=0) > min(self.bits):
@@ -162,13 +183,23 @@ class Printed(Section):
                     )
         return self
 
-    def figures(self) -> Iterator[tuple[str, str, str, int, float]]:
-        """Method, data set, direction (``i2t`` or ``t2i``), bits and figure of each."""
+    def figures(self) -> Iterator[Figure]:
+        """Each of its figures."""
         for way, rows in (("i2t", self.map_i2t), ("t2i", self.map_t2i)):
-            for name, values in rows.items():
+            for method, values in rows.items():
                 for data, part in zip(self.data, values, strict=True):
                     for bits, value in zip(self.bits, part, strict=True):
-                        yield name, data, way, bits, value
+                        yield Figure(method, data, bits, way, "map", value)
+        alone: tuple[tuple[str, Mapping[str, Section]], ...] = (
+            ("i2t", self.lookup_i2t),
+            ("t2i", self.lookup_t2i),
+            ("", self.efficiency),
+        )
+        for way, found in alone:
+            for method, one in found.items():
+                for name, value in one:
+                    if value is not None:
+                        yield Figure(method, self.data[0], self.bits[0], way, name, value)
 
 
 class Suite(Section):

@@ -129,12 +129,20 @@ def mean_deviation(values: Sequence[float]) -> tuple[float, float | None]:
     return fmean(values), stdev(values) if len(values) > 1 else None
 
 
-def mean_words(values: Sequence[float]) -> str:
+def mean_words(values: Sequence[float], digits: int = 3) -> str:
     """``0.512 ± 0.003``, or the mean alone of a single value; nothing of none."""
     if not values:
         return ""
     mean, deviation = mean_deviation(values)
-    return f"{mean:.3f}" if deviation is None else f"{mean:.3f} ± {deviation:.3f}"
+    spread = "" if deviation is None else f" ± {deviation:.{digits}f}"
+    return f"{mean:.{digits}f}{spread}"
+
+
+def signed_words(values: Sequence[float], digits: int = 3) -> str:
+    """``−0.011 ± 0.002`` of differences; 0 has no sign."""
+    shown, nothing = mean_words(values, digits).replace("-", "−"), f"{0:.{digits}f}"
+    shown = shown.removeprefix("−") if shown.startswith(f"−{nothing}") else shown
+    return shown if shown.startswith(("−", nothing)) else f"+{shown}"
 
 
 def mean_curve(
