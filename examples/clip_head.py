@@ -4,6 +4,7 @@ python examples/clip_head.py --root photos --model openai/clip-vit-base-patch32
 
 ``photos`` holds pictures and a metadata.csv (file_name, text, labels). The encoder is frozen and
 runs once over all pictures and captions; only the head learns. --blocks trains its last blocks too.
+Without labels CPH learns from the pairs alone, with them LPDH.
 """
 
 from __future__ import annotations
@@ -30,13 +31,15 @@ def main() -> None:
     encoder: dict[str, Any] = {"name": f"clip:{options.model}"}
     if options.blocks:
         encoder |= {"frozen": False, "options": {"trainable_blocks": options.blocks}}
+    layers = {"image_hidden": [1024], "text_hidden": [1024]}
+    labels = crosshash.load_dataset("imagefolder", options.root)[0].labels
     config = parse_config(
         {
-            "method": "lpdh",
+            "method": "cph" if labels is None else "lpdh",
             "bits": options.bits,
             "backbones": encoder,
             "text": encoder,
-            "network": {"image_hidden": [1024], "text_hidden": [1024]},
+            "network": {} if labels is None else layers,
             "data": {"name": "imagefolder", "root": options.root},
             "training": {
                 "epochs": options.epochs,

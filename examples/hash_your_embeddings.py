@@ -40,6 +40,8 @@ def main() -> None:
     # %% Row i of both files is a pair.
     if options.images and options.texts:
         images, texts = read_vectors(options.images), read_vectors(options.texts)
+    elif options.images or options.texts:
+        raise SystemExit("give files of both, images and texts; without any, vectors are made up")
     else:
         images, texts = made_up(options.size)
 

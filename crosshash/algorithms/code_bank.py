@@ -168,8 +168,8 @@ def require_labels(classes: int) -> None:
     """
     if not classes:
         raise ValueError(
-            "this method learns from labels, but the data set has none; use one with labels, or "
-            "amgfh with algorithm.similarity=features"
+            "this method learns from labels, but the data set has none; use one with labels, or a "
+            "method that needs none: cph, ucch, djsrh, or amgfh with algorithm.similarity=features"
         )
 
 

@@ -15,6 +15,7 @@ import torch
 from PIL import Image as PILImage
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.dlpack import from_dlpack
 
 from crosshash.registry import Registry
 
@@ -189,6 +190,20 @@ def fingerprint(module: ImageBackbone | TextEncoder) -> str:
     return digest_of(module.spec(), module.state_dict().items())
 
 
+def tensor_of(array: npt.NDArray[Any]) -> Tensor:
+    """A tensor over an array's numbers, which nobody writes: an array may be a file's pages.
+
+    They are not copied, and ``torch.from_numpy`` warns of an array that cannot be written.
+    """
+    if array.flags.writeable:
+        return torch.from_numpy(array)
+    try:
+        shared: Tensor = from_dlpack(array)
+    except BufferError:  # of releases before both knew of such arrays
+        return torch.from_numpy(array.copy())
+    return shared
+
+
 def check_features(rows: Any, dim: int, what: str) -> Tensor:
     """Precomputed features as a ``float32`` tensor (n, d) on the CPU.
 
@@ -200,7 +215,7 @@ def check_features(rows: Any, dim: int, what: str) -> Tensor:
     Raises:
         ValueError: Another width, no numbers, or a row with NaN or infinity.
     """
-    tensor = rows if isinstance(rows, Tensor) else torch.from_numpy(_numbers(rows, what))
+    tensor = rows if isinstance(rows, Tensor) else tensor_of(_numbers(rows, what))
     tensor = tensor.detach().cpu().float()
     tensor = tensor[None] if tensor.ndim == 1 else tensor
     if tensor.ndim != 2 or tensor.shape[1] != dim:

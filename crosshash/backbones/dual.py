@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from crosshash.backbones.open_clip import refuse_open_clip
-from crosshash.backbones.sources import check_complete
+from crosshash.backbones.sources import read_model, read_model_config
 
 Side = Literal["image", "text"]
 # How the names of a side's parts begin, in all of these models.
@@ -37,24 +37,13 @@ def read_architecture(name: str, side: Side, source: str, *, offline: bool) -> A
 
     Raises:
         FileNotFoundError: There is no such folder, and no such name on the Hub.
-        ValueError: It is no dual encoder, or open_clip's.
+        ValueError: It is no dual encoder of transformers, or open_clip's.
     """
-    from transformers import AutoConfig
-
     refuse_open_clip(name, source)
     folder = Path(source)
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise FileNotFoundError(f"{name}: no config.json of transformers in {folder}")
-    try:
-        config = AutoConfig.from_pretrained(
-            source, trust_remote_code=False, local_files_only=offline
-        )
-    except OSError as error:  # of the Hub
-        raise FileNotFoundError(
-            f"{name}: no config.json of transformers was found ({error}); check the name and the "
-            "connection. A repository of open_clip alone has none: take the model's transformers "
-            "form"
-        ) from error
+    config = read_model_config(name, source, offline=offline)
     _check_dual(name, side, config)
     return config
 
@@ -132,20 +121,7 @@ def build_half(name: str, side: Side, config: Any, source: str | None) -> Any:
         with torch.device("meta"):
             model = AutoModel.from_config(config, trust_remote_code=False)
     else:
-        try:
-            model, report = AutoModel.from_pretrained(
-                source,
-                config=config,
-                use_safetensors=True,
-                output_loading_info=True,
-                trust_remote_code=False,
-            )
-        except OSError as error:
-            raise FileNotFoundError(
-                f"{name}: its weights were not found as model.safetensors ({error}); check the "
-                "name, the connection, and that the repository has safetensors weights"
-            ) from error
-        check_complete(name, report, part=_PARTS[side])
+        model = read_model(name, source, config, part=_PARTS[side])
     kept = [part for part, _ in model.named_children() if part.startswith(_PARTS[side])]
     if f"{'vision' if side == 'image' else 'text'}_model" not in kept:
         raise ValueError(

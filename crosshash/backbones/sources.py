@@ -34,6 +34,35 @@ def hub_name(name: str) -> str:
     return ""
 
 
+def read_model_config(name: str, source: str, *, offline: bool) -> Any:
+    """The config, as transformers has it, of a model.
+
+    Args:
+        name: For messages.
+        source: A folder or a name on the Hub.
+        offline: Read the folder only.
+
+    Raises:
+        FileNotFoundError: There is no such folder, and no such name on the Hub.
+        ValueError: It is of no model that transformers has, such as one of timm.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(source, trust_remote_code=False, local_files_only=offline)
+    except OSError as error:
+        raise FileNotFoundError(
+            f"{name}: no config.json of transformers was found ({error}); check the name and the "
+            "connection. A repository of open_clip alone has none: take the model's transformers "
+            "form"
+        ) from error
+    except ValueError as error:
+        raise ValueError(
+            f"{name}: its config.json describes no model that transformers has ({error}); a model "
+            "of timm is an image backbone by timm's own name for it, such as resnet50"
+        ) from error
+
+
 def check_weights(name: str, weights: str) -> None:
     """Refuse anything but ``"pretrained"`` and ``"random"``."""
     if weights not in ("pretrained", "random"):
@@ -44,20 +73,37 @@ def check_weights(name: str, weights: str) -> None:
         )
 
 
-def check_complete(
-    name: str, report: dict[str, Any], *, part: tuple[str, ...] = ("",), spare: str = "\0"
-) -> None:
-    """Refuse a model whose weight file does not fill it.
+def read_model(
+    name: str, source: str, config: Any, *, part: tuple[str, ...] = ("",), spare: str = "\0"
+) -> Any:
+    """The model, as transformers has it, with the weights of its safetensors files.
 
     Args:
-        name: For the message.
-        report: What transformers says of the loading.
-        part: Beginnings of the names of the tensors that count.
+        name: For messages.
+        source: A folder or a name on the Hub.
+        config: Of :func:`read_model_config`.
+        part: Beginnings of the names of the tensors that must be there.
         spare: A piece of the names of those that may be missing.
 
     Raises:
+        FileNotFoundError: There are no safetensors weights.
         ValueError: Tensors are missing or of another shape; names some.
     """
+    from transformers import AutoModel
+
+    try:
+        model, report = AutoModel.from_pretrained(
+            source,
+            config=config,
+            use_safetensors=True,
+            output_loading_info=True,
+            trust_remote_code=False,
+        )
+    except OSError as error:
+        raise FileNotFoundError(
+            f"{name}: its weights were not found as model.safetensors ({error}); check the name, "
+            "the connection, and that the repository has safetensors weights"
+        ) from error
     missing = [key for key in report["missing_keys"] if spare not in key and key.startswith(part)]
     mismatched = [str(key[0]) for key in report["mismatched_keys"] if str(key[0]).startswith(part)]
     if missing or mismatched:
@@ -65,3 +111,4 @@ def check_complete(
             f"{name}: its weights do not fill the model: missing {sorted(missing)[:5]}, of another "
             f"shape {sorted(mismatched)[:5]}; give the folder of a whole model"
         )
+    return model

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from crosshash.model.hash_model import HashModel
     from crosshash.search.index import Index
 
+Side = Literal["image", "text"]
+
 
 def search(
-    query: Annotated[str, typer.Argument(help="A text, or the path of an image.")],
+    query: Annotated[str, typer.Argument(help="A text, or the path of an image or of a vector.")],
     place: Annotated[
         str,
         typer.Option(
@@ -27,6 +29,10 @@ def search(
     model: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option("--model", "-m", help="Default: the one that the index names, of the zoo."),
+    ] = None,
+    side: Annotated[
+        Optional[Side],  # noqa: UP045
+        typer.Option(help="Of what a vector is. Default: as its width says."),
     ] = None,
     topk: Annotated[int, typer.Option("--topk", "-k", min=1, help="Hits to show.")] = 10,
     rank: Annotated[
@@ -56,7 +62,7 @@ def search(
     imports: Imports = None,
     json_: Json = False,
 ) -> None:
-    """Search an index by a text or by an image.
+    """Search an index by a text, by an image or by the vector of one.
 
     The nearest items differ from the query in few bits of which it is sure: `asymmetric` is the sum
     of its values there, `distance` the number of these bits. `probability` is how often items at
@@ -72,6 +78,7 @@ def search(
     from crosshash.cli.hit_gallery import hit_item, query_item, write_hits
     from crosshash.cli.hits import hit_rows, table_rows
     from crosshash.cli.trust import check_below, named_model
+    from crosshash.data.features.vectors import is_vector_file
     from crosshash.images import SUFFIXES
     from crosshash.reports.tables import rich_table
     from crosshash.retrieval.calibration import KEY
@@ -89,20 +96,22 @@ def search(
     network = _model_of(opened, place, named, imports or (), asked=model is not None)
     if KEY in network.info.figures:  # which may have been calibrated since
         opened.metadata[KEY] = network.info.figures[KEY]
-    values = (
-        _query_picture(network, query, opened.bits)
-        if is_image
-        else encode_texts(
+    kind: Side = "image" if is_image else "text"
+    if is_image:
+        values = _query_picture(network, query, opened.bits)
+    elif is_vector_file(query):
+        values, kind = _query_vector(network, query, opened.bits, side)
+    else:
+        values = encode_texts(
             network, [query], bits=opened.bits, allow_unknown=allow_unknown, output="real"
         )
-    )
     found = opened.search(
         values,
         topk=topk,
         rank=rank,
         where=settings_of(where) or None,
         metadata=True,
-        query="image" if is_image else "text",
+        query=kind,
     )
     rows = hit_rows(found, min_probability, model=named)
     if gallery:
@@ -145,3 +154,39 @@ def _query_picture(network: HashModel, path: str, bits: int) -> Any:
         raise ValueError(
             f"{path}: cannot be read as an image ({error.reason}); search by another picture"
         ) from None
+
+
+def _query_vector(
+    network: HashModel, source: str, bits: int, side: Side | None
+) -> tuple[Any, Side]:
+    """Outputs of the vector in a file, and whether it is of an image or of a text.
+
+    Raises:
+        ValueError: There are several, of no side's width, or of both sides' and it is not said.
+    """
+    import numpy as np
+
+    from crosshash.data.features.vectors import read_vectors
+
+    rows = np.atleast_2d(read_vectors(source, source)).astype(np.float32)
+    widths: dict[Side, int] = {
+        "image": network.backbone(network.slots[0]).dim,
+        "text": network.text.dim,
+    }
+    asked = {name: width for name, width in widths.items() if side in (None, name)}
+    sides = [name for name, width in asked.items() if rows.shape == (1, width)]
+    if not sides:
+        known = " or ".join(f"{width} (of {name}s)" for name, width in asked.items())
+        raise ValueError(f"{source}: a query is one vector of width {known}, got {rows.shape}")
+    found = [
+        network.encode_image(rows, bits=bits, output="real")
+        if name == "image"
+        else network.encode_text(rows, bits=bits, output="real")
+        for name in sides
+    ]
+    if (found[0] != found[-1]).any():
+        raise ValueError(
+            f"{source}: vectors of images and of texts are both of this width; say of which it is, "
+            "--side image or --side text"
+        )
+    return found[0], sides[0]

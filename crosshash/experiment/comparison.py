@@ -36,11 +36,11 @@ BASELINES: tuple[tuple[str, str, dict[str, Any]], ...] = (
 )
 _COLUMNS = {
     "t2i_r1": "text → image R@1",
-    "t2i_r10": "R@10",
-    "t2i_r10_asymmetric": "R@10 asymmetric",
+    "t2i_r10": "text → image R@10",
+    "t2i_r10_asymmetric": "text → image R@10 asymmetric",
     "i2t_r1": "image → text R@1",
-    "i2t_r10": "R@10 ",  # tables have one column of a name
-    "i2t_r10_asymmetric": "R@10 asymmetric ",
+    "i2t_r10": "image → text R@10",
+    "i2t_r10_asymmetric": "image → text R@10 asymmetric",
     **{f"neighbours_{k}": f"neighbours @{k}" for k in RANKS},
     "map_mean": "MAP",
 }

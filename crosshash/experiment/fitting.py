@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from crosshash.backbones.base import check_directions, check_features
 from crosshash.codes import check_bits
@@ -20,7 +19,9 @@ from crosshash.data.features.vectors import read_vectors
 from crosshash.data.protocol import Protocol
 from crosshash.experiment.comparison import HeldOut, baselines
 from crosshash.experiment.run import train
+from crosshash.files import check_replaceable
 from crosshash.hub.card import FIGURES, held_out_words
+from crosshash.hub.checkpoint import folder_names
 from crosshash.hub.save import round_weights, save
 from crosshash.model.hash_model import HashModel
 from crosshash.reports.tables import markdown_table
@@ -79,7 +80,7 @@ def fit(
 
     Raises:
         ValueError: Counts differ, there are fewer than 20 pairs, a vector is NaN, infinite or all
-            zero (with its row), or labels are neither 0 and 1 nor class numbers.
+            zero (with its row), all are one, or labels are neither 0 and 1 nor class numbers.
         FileExistsError: ``output`` is there, and ``overwrite`` is False, or it is no checkpoint.
 
     Example:
@@ -92,13 +93,20 @@ def fit(
         ((200, 2), (3, 2))
     """
     check_bits(bits)
-    if output is not None and Path(output).exists() and not overwrite:
-        raise FileExistsError(
-            f"{output} is there: choose another folder, or replace it (--overwrite; overwrite=True "
-            "in Python)"
-        )
+    if output is not None:
+        if Path(output).exists() and not overwrite:
+            raise FileExistsError(
+                f"{output} is there: choose another folder, or replace it (--overwrite; "
+                "overwrite=True in Python)"
+            )
+        check_replaceable(output, holds=folder_names(), what="a checkpoint")
     dataset, shared = paired_vectors(images, texts, labels, per_image=per_image)
     held = min(_MOST_HELD_OUT, len(dataset) // 10) if held_out is None else held_out
+    if not 2 <= held <= len(dataset) - 2:
+        raise ValueError(
+            f"held_out is from 2 to {len(dataset) - 2} of {len(dataset)} pairs, so that there are "
+            f"some to measure and some to train with; got {held}"
+        )
     config = fit_config(dataset, bits, shared=shared, held_out=held, epochs=epochs, seed=seed)
     config = override_config(config, overrides)
     everything = np.arange(len(dataset))
@@ -124,7 +132,8 @@ def fit(
     if not shared:
         rows.append(measure.real_row(f"{title}, before the signs", best))
     model = result.model
-    told = {"pairs": len(dataset), "held_out": held, "rows": rows}
+    told = {"pairs": len(dataset), "held_out": held, "rows": rows, "one_kind": shared}
+    told["supervised"] = result.training["supervised"]
     told["chosen"] = config.training.epochs > 1  # else there was no epoch to choose
     model.info.figures[FIGURES] = told
     dtype = round_weights(model)
@@ -221,8 +230,12 @@ def _rows(array: npt.NDArray[Any], kind: str) -> npt.NDArray[Any]:
         raise ValueError(f"{kind}: vectors are rows (n, d), got the shape {array.shape}")
     with np.errstate(over="ignore"):  # what is infinite then is refused with its row
         rows = np.ascontiguousarray(array, dtype=np.float32)
-    flat = torch.from_numpy(rows.reshape(-1, rows.shape[-1]))
+    flat = rows.reshape(-1, rows.shape[-1])
     check_directions(check_features(flat, flat.shape[1], kind), kind)
+    if len(flat) > 1 and (flat.min(axis=0) == flat.max(axis=0)).all():
+        raise ValueError(
+            f"{kind}: all {len(flat)} vectors are the same, which tells no item from another"
+        )
     return rows
 
 
@@ -245,9 +258,11 @@ def _grouped(
         )
     if counts.sum() != len(texts):
         many, rest = divmod(len(texts), images)
-        hint = f"; with {many} texts of each image set per_image={many}" if many > 1 > rest else ""
-        raise ValueError(
-            f"{len(texts)} text vectors for {images} image vectors, but per_image says "
-            f"{int(counts.sum())}{hint}"
-        )
+        if many > 1 > rest:
+            hint = f"with {many} texts of each image set per_image={many}"
+        elif counts.max() == 1:
+            hint = "give one text for each image, or say in per_image how many each has"
+        else:
+            hint = f"per_image says {int(counts.sum())}"
+        raise ValueError(f"{len(texts)} text vectors for {images} image vectors: {hint}")
     return texts, counts.astype(np.int64)

@@ -63,8 +63,7 @@ def card(
         )
         + "---",
         f"# {_shown(name)}",
-        f"Cross-modal hashing by {model.method.upper()}: {model.bits}-bit codes of images and of "
-        f"texts that find each other by Hamming distance. Image backbone {backbones}; text encoder "
+        f"{_what(model)} by Hamming distance. Image backbone {backbones}; text encoder "
         f"{_shown(model.text.name)}.{_shorter(model)}",
         "## Usage",
         _usage(model, source or name),
@@ -84,14 +83,26 @@ def card(
     return "\n\n".join(parts) + "\n"
 
 
+def _what(model: HashModel) -> str:
+    method, codes = model.method.upper(), f"{model.bits}-bit codes"
+    if _one_kind(model):
+        return f"Hashing by {method}: {codes} of one kind of vector, whose neighbours are found"
+    return f"Cross-modal hashing by {method}: {codes} of images and of texts that find each other"
+
+
+def _one_kind(model: HashModel) -> bool:
+    return bool(model.info.figures.get(FIGURES, {}).get("one_kind"))
+
+
 def _front_matter(
     model: HashModel, name: str, figures: Mapping[str, Any], dataset: str, licence: str
 ) -> dict[str, Any]:
+    cross = [] if _one_kind(model) else ["cross-modal-hashing", "image-text-retrieval"]
     front: dict[str, Any] = {
         "library_name": "crosshash",
         "license": licence.lower(),
         "pipeline_tag": "feature-extraction",
-        "tags": ["cross-modal-hashing", "image-text-retrieval", "hashing", model.method],
+        "tags": [*cross, "hashing", model.method],
     }
     if not figures:
         return front
@@ -150,12 +161,20 @@ def held_out_words(fitted: Mapping[str, Any]) -> str:
     """On what the figures of a fit were measured, and how."""
     held = f"{fitted['held_out']:,}"
     chosen = ", whose epoch they chose" if fitted.get("chosen", True) else ""
-    return (
-        f"Measured on {held} of {fitted['pairs']:,} items, held out of a first training{chosen}; "
-        "the model was then trained on all. R@k: the own partner is among the k "
-        f"nearest of {held}. Neighbours @k: share of the k nearest vectors of the same kind that "
-        "the k nearest codes hold. Asymmetric: the query's real-valued outputs against stored "
-        "signs. MAP: shared labels, over all items that were trained on."
+    columns = " ".join({name: None for row in fitted["rows"] for name in row})
+    told = {
+        "R@": f"R@k: the own partner is among the k nearest of {held}.",
+        "neighbours": "Neighbours @k: share of the k nearest vectors of the same kind that the k "
+        "nearest codes hold.",
+        "asymmetric": "Asymmetric: the query's real-valued outputs against stored signs.",
+        "MAP": "MAP: shared labels, over all items that were trained on.",
+    }
+    return " ".join(
+        [
+            f"Measured on {held} of {fitted['pairs']:,} items, held out of a first "
+            f"training{chosen}; the model was then trained on all.",
+            *(words for column, words in told.items() if column in columns),
+        ]
     )
 
 
@@ -263,9 +282,22 @@ def _shown(text: Any) -> str:
     return _MARKS.sub(lambda found: f"\\{found[0]}", line)
 
 
+def _learned_from(model: HashModel) -> str:
+    """By what the codes rank, as far as the model tells how it was trained."""
+    figures = model.info.figures
+    told = figures.get(FIGURES) or figures.get("record", {}).get("training") or {}
+    if "supervised" not in told:
+        return "The codes rank items by what they were trained with"
+    if told["supervised"]:
+        named = "above" if model.info.label_names else "that it was trained with"
+        return f"The codes rank items by the labels {named}"
+    source = "the vectors" if _one_kind(model) else "pairs"
+    return f"The codes were learned from {source} alone, without labels"
+
+
 def _limits(model: HashModel, dataset: str) -> str:
     own = str(model.info.experiment.get("limits") or "")
-    limits = ["The codes rank items by the labels above"]
+    limits = [_learned_from(model)]
     if dataset:
         limits[0] += f", measured on {_shown(dataset)} only"
     limits[0] += ". They say nothing about fairness."

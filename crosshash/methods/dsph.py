@@ -72,8 +72,16 @@ def code_threshold(bits: int, classes: int) -> float:
     1 - 2 d / bits, d being the largest distance that Griesmer's bound allows to a linear code of
     2^m >= ``classes`` words: the sum of ceil(d / 2^i) over i < m is at most ``bits``. The paper
     looks d up in a table of codes; the bound is ours, and a table may have a smaller d.
+
+    Raises:
+        ValueError: There are fewer codes than classes.
     """
     words = max(1, math.ceil(math.log2(classes)))
+    if words > bits:
+        raise ValueError(
+            f"{bits} bits have {2**bits} codes, fewer than the {classes} labels; take {words} bits "
+            "or more, or set algorithm.threshold"
+        )
     distance = max(
         d for d in range(1, bits + 1) if sum(-(-d // 2**i) for i in range(words)) <= bits
     )

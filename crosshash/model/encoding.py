@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from PIL import Image as PILImage
 from torch import Tensor
 
-from crosshash.backbones.base import Features, ImageBackbone, TextEncoder, check_features
+from crosshash.backbones.base import Features, ImageBackbone, TextEncoder, check_features, tensor_of
 from crosshash.backbones.extract import OnCorrupt, iterate_features
 from crosshash.backbones.image.features import ImageFeatures
 from crosshash.codes import pack, sign
@@ -28,6 +29,12 @@ Output = Literal["packed", "signs", "real"]
 # Rows that go through the hash layers at least: with one to three, matrix products of MKL, and with
 # some more, convolutions of oneDNN, add up in another order (measured on an x86 CPU).
 FEWEST = 16
+_TEXTS = (
+    "texts are a string, or many in a list, an array or a table's column, or rows of numbers (n, d)"
+)
+_VECTORS = (
+    "this model reads image features: rows of numbers (n, d), an array, a list or a table's column"
+)
 _CACHED = 512  # pictures whose features are in memory at a time
 
 
@@ -76,7 +83,13 @@ def image_chunks(
             function may be told once for each slot.
         cache: Features of pictures are taken from there, and kept there.
     """
-    if isinstance(images, Features) or _is_input(images):
+    vectors = all(isinstance(backbone, ImageFeatures) for backbone in backbones.values())
+    if vectors and not isinstance(images, Mapping):
+        images = _collected(images, _VECTORS)
+        if isinstance(images, list) and not images:
+            return
+        images = dict.fromkeys(backbones, images)
+    elif isinstance(images, Features) or _is_input(images):
         images = dict.fromkeys(backbones, images)
     if isinstance(images, Mapping) and not is_encoded(images):
         if set(images) != set(backbones):
@@ -138,7 +151,7 @@ def text_chunks(
     encoder: TextEncoder, texts: Any, *, device: torch.device, batch_size: int, unknown: str
 ) -> Iterator[Features | dict[str, Tensor]]:
     """What the text encoder is given, some rows at a time; see ``HashModel.encode_text``."""
-    texts = _texts(texts)
+    texts = _collected(texts, _TEXTS)
     if isinstance(texts, list) and not texts:
         return
     if isinstance(texts, list) or (encoder.takes_rows and not isinstance(texts, Features)):
@@ -247,33 +260,34 @@ def _given(backbone: ImageBackbone, value: Any) -> Features | Tensor:
                 "preprocessed pixels have the axes (n, 3, height, width), got the shape "
                 f"{tuple(value.shape)}; pictures are given without naming a slot"
             )
-        return torch.as_tensor(value, dtype=torch.float32)
+        return (value if isinstance(value, Tensor) else tensor_of(np.asarray(value))).float()
     if isinstance(backbone, ImageFeatures):
         return Features(backbone.prepare(value))
     return Features(check_features(value, backbone.dim, "image features"))
 
 
-def _texts(texts: Any) -> Features | Tensor | npt.NDArray[Any] | list[Any]:
-    """Arrays of numbers as they are; all else as a list, which is to be of strings.
+def _collected(items: Any, what: str) -> Features | Tensor | npt.NDArray[Any] | list[Any]:
+    """Arrays of numbers as they are; all else, one string too, as a list.
+
+    Args:
+        items: Texts, or rows of numbers.
+        what: What they should be, for the message.
 
     Raises:
         ValueError: It is no collection.
     """
-    if isinstance(texts, (Features, Tensor)):
-        return texts
-    if isinstance(texts, str):
-        return [texts]
-    if hasattr(texts, "__array__"):  # NumPy's, or the column of a table
-        array: npt.NDArray[Any] = np.asarray(texts)
+    if isinstance(items, (Features, Tensor)):
+        return items
+    if isinstance(items, (str, Path)):
+        return [items]
+    if hasattr(items, "__array__"):  # NumPy's, or the column of a table
+        array: npt.NDArray[Any] = np.asarray(items)
         if array.ndim and array.dtype.kind in "fiub":
             return array
-        texts = array.tolist()
-    if isinstance(texts, (bytes, bytearray, Mapping)) or not isinstance(texts, Iterable):
-        raise ValueError(
-            "texts are a string, or many in a list, an array or a table's column, or rows of "
-            f"numbers (n, d); got {type(texts).__name__}"
-        )
-    return list(texts)
+        items = array.tolist()
+    if isinstance(items, (bytes, bytearray, Mapping)) or not isinstance(items, Iterable):
+        raise ValueError(f"{what}; got {type(items).__name__}")
+    return list(items)
 
 
 def _parts(value: Features | Tensor, size: int) -> Iterator[slice]:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from crosshash.backbones import Features, ImageBackbone, create_image_backbone
+from crosshash.backbones.base import tensor_of
 from crosshash.backbones.decode import PictureReader
 from crosshash.backbones.extract import iterate_features
 from crosshash.images import CorruptImageError, ImageArrays, ImageFiles, ImageSource
@@ -219,3 +220,22 @@ def test_the_bar_appears_on_a_terminal_when_it_takes_long(monkeypatch: pytest.Mo
     monkeypatch.setattr(Console, "is_terminal", True)
     assert list(module.with_bar([1, 2, 3], 6, int, "slow")) == [1, 2, 3]
     assert shown == ["slow 6"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_pages_of_a_file_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.set_warn_always(True)  # PyTorch says once in a process that an array is read-only
+    try:
+        array = np.arange(12, dtype=np.float32).reshape(3, 4)
+        array.flags.writeable = False
+        shared = tensor_of(array)
+        assert shared.data_ptr() == array.ctypes.data
+        assert torch.equal(shared, torch.arange(12.0).view(3, 4))
+
+        def refuse(array: np.ndarray) -> torch.Tensor:
+            raise BufferError("readonly")
+
+        monkeypatch.setattr("crosshash.backbones.base.from_dlpack", refuse)  # as older releases do
+        assert torch.equal(tensor_of(array), shared)
+    finally:
+        torch.set_warn_always(False)

@@ -80,9 +80,65 @@ def test_vectors_are_encoded_and_indexed_by_their_row_numbers(folder: Path, tmp_
     assert json.loads(again)["added"] == 0
 
 
+def searched(folder: Path, *arguments: object) -> list[str]:
+    found = run("search", *arguments, "-i", folder / "index", "-m", folder / "model", "--json")
+    return [hit["id"] for hit in json.loads(found)["hits"]]
+
+
+def test_a_vector_is_a_query_of_the_side_that_its_width_says(folder: Path, tmp_path: Path) -> None:
+    images, model = np.load(folder / "images.npy"), crosshash.load(folder / "model")
+    run("index", folder / "model", folder / "images.npy", "-o", folder / "index")
+    index = Index.load(folder / "index")
+    with np.load(folder / "texts.npz", allow_pickle=False) as file:
+        texts = file["other"]
+    np.save(tmp_path / "image.npy", images[7])
+    np.savez(tmp_path / "text.npz", one=texts[2:], more=texts)
+    values = model.encode_text(texts[2:], output="real")
+    for query, outputs in (
+        (tmp_path / "image.npy", model.encode_image(images[7:8], output="real")),
+        (f"{tmp_path / 'text.npz'}:one", values),
+    ):
+        expected = index.search(outputs, topk=10, rank="asymmetric").ids[0]
+        assert searched(folder, query) == list(expected)
+
+
+def test_of_two_sides_of_one_width_the_vectors_is_said(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images, texts = rng.normal(size=(2, 40, 12))
+    np.save(tmp_path / "query.npy", images[:1])
+    np.save(tmp_path / "images.npy", images)
+    fitted = {"bits": 16, "epochs": 2, "progress": False, "overwrite": True}
+    for pair in ((images, texts), (images,)):
+        model = crosshash.fit(*pair, output=tmp_path / "model", **fitted)
+        place, query = tmp_path / "index", tmp_path / "query.npy"
+        run("index", tmp_path / "model", tmp_path / "images.npy", "-o", place)
+        expected = {
+            side: list(Index.load(place).search(values, topk=10, rank="asymmetric").ids[0])
+            for side, values in (
+                ("image", model.encode_image(images[:1], output="real")),
+                ("text", model.encode_text(images[:1], output="real")),
+            )
+        }
+        for side, ids in expected.items():
+            assert searched(tmp_path, query, "--side", side) == ids
+        if len(pair) == 1:  # both are the same function
+            assert searched(tmp_path, query) == expected["image"]
+            continue
+        assert expected["image"] != expected["text"]
+        command = ["search", query, "-i", place, "-m", tmp_path / "model"]
+        result = CliRunner().invoke(app, [str(argument) for argument in command])
+        assert "say of which it is, --side image or --side text" in str(result.exception)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["search", "none.npy", "-i", "i", "-m", "model"], "there is no file none.npy"),
+        (["search", "images.npy", "-i", "i", "-m", "model"], "one vector of width 20 (of images)"),
+        (
+            ["search", "row.npy", "-i", "i", "-m", "model", "--side", "text"],
+            "one vector of width 12 (of texts), got (1, 20)",
+        ),
         (["fit", "images.npy"], "say where the model goes: --output FOLDER"),
         (["fit", "-o", "m"], "nothing to fit"),
         (["fit", "none.npy", "-o", "m"], "images: there is no file none.npy"),
@@ -101,6 +157,9 @@ def test_bad_input_ends_with_one_line_and_exit_code_2(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(folder)
+    if arguments[0] == "search":
+        np.save("row.npy", np.ones((1, 20)))
+        run("index", "model", "images.npy", "-o", "i")
     monkeypatch.setattr(sys, "argv", ["crosshash", *arguments])
     with pytest.raises(SystemExit) as end:
         main()

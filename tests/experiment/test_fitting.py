@@ -12,7 +12,7 @@ import torch
 import crosshash
 from crosshash.experiment.comparison import HeldOut, baselines
 from crosshash.experiment.fitting import fit, fit_config, paired_vectors
-from crosshash.hub.card import held_out_words
+from crosshash.hub.card import card, held_out_words
 
 COUNT = 160
 RNG = np.random.default_rng(0)
@@ -47,7 +47,9 @@ def test_pairs_find_each_other_better_than_signs_do(fitted: tuple[Any, Path]) ->
     own, signs = rows["CPH, this model"], rows["signs"]
     assert set(rows) > {"centred signs", "ITQ", "CCA-ITQ", "the vectors themselves"}
     assert own["text → image R@1"] > 0.3 > signs["text → image R@1"]  # chance: 1/16
-    assert own["R@10"] > 0.9
+    assert own["text → image R@10"] > 0.9
+    assert own["image → text R@10 asymmetric"] > 0.9
+    assert {name.strip() for name in own} == set(own)
     assert rows["the vectors themselves"]["neighbours @10"] == 1.0
     assert "text → image R@1" not in rows["the vectors themselves"]  # of two widths
     assert fitted[0].info.figures["best_epoch"] % 5 == 0
@@ -58,9 +60,13 @@ def test_the_checkpoint_gives_the_codes_and_tells_the_figures(fitted: tuple[Any,
     loaded = crosshash.load(folder)
     assert (loaded.encode_image(IMAGES) == model.encode_image(IMAGES)).all()
     assert (loaded.encode_text(TEXTS[:, 1]) == model.encode_text(TEXTS[:, 1])).all()
-    card = (folder / "README.md").read_text(encoding="utf-8")
-    assert "held out of a first training" in card
-    assert "| CCA-ITQ" in card
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert "held out of a first training" in text
+    assert "| CCA-ITQ" in text
+    assert "of images and of texts that find each other by Hamming distance" in text
+    assert "R@k: the own partner" in text
+    assert "MAP" not in text
+    assert "The codes were learned from pairs alone, without labels. They say nothing" in text
 
 
 def test_scale_does_not_count_and_half_precision_is_its_rounding(
@@ -113,8 +119,9 @@ def test_all_texts_of_an_image_train_however_they_are_given() -> None:
 
 
 @pytest.mark.parametrize("texts", [False, True])
-def test_one_kind_of_vector_alone(texts: bool) -> None:
-    model = small(texts=IMAGES) if texts else small(IMAGES)
+def test_one_kind_of_vector_alone(texts: bool, tmp_path: Path) -> None:
+    path = tmp_path / "alone"
+    model = small(texts=IMAGES, output=path) if texts else small(IMAGES, output=path)
     assert (model.encode_image(IMAGES) == model.encode_text(IMAGES)).all()
     rows = {row["codes"]: row for row in model.info.figures["fit"]["rows"]}
     assert set(rows) == {
@@ -124,7 +131,12 @@ def test_one_kind_of_vector_alone(texts: bool) -> None:
         "ITQ, this model",
     }
     assert model.method == "itq"
-    assert "epoch they chose" not in held_out_words(model.info.figures["fit"])
+    text = (path / "README.md").read_text(encoding="utf-8")
+    assert held_out_words(model.info.figures["fit"]) in text
+    assert "codes of one kind of vector, whose neighbours are found by Hamming distance" in text
+    assert "The codes were learned from the vectors alone, without labels" in text
+    for wrong in ("epoch they chose", "R@k", "Asymmetric", "MAP", "cross-modal", "labels above"):
+        assert wrong not in text
     chance = 10 / 15
     assert rows["ITQ, this model"]["neighbours @10"] > chance
 
@@ -137,6 +149,9 @@ def test_labels_train_by_what_they_say(kind: str) -> None:
     assert model.method == "lpdh"
     rows = {row["codes"]: row for row in model.info.figures["fit"]["rows"]}
     assert rows["LPDH, this model"]["MAP"] > 0.4 > (CLASSES == 0).mean()
+    assert "MAP: shared labels" in held_out_words(model.info.figures["fit"])
+    named = "above" if kind == "numbers" else "that it was trained with"
+    assert f"The codes rank items by the labels {named}. They say" in card(model, "labelled")
     assert model.info.label_names == (["0", "1", "2", "3"] if kind == "numbers" else [])
 
 
@@ -155,6 +170,26 @@ def test_the_same_seed_gives_the_same_model() -> None:
     assert (codes[0] == codes[1]).all()
 
 
+@pytest.mark.filterwarnings("error")
+def test_files_of_vectors_are_read_without_a_warning(tmp_path: Path) -> None:
+    torch.set_warn_always(True)  # PyTorch says once in a process that an array is read-only
+    try:
+        given = {"images": IMAGES, "texts": TEXTS[:, 0], "labels": CLASSES}
+        for name, rows in given.items():
+            kind = rows.dtype if name == "labels" else np.float32
+            np.save(tmp_path / f"{name}.npy", rows.astype(kind))
+        paths = [tmp_path / f"{name}.npy" for name in given]
+        model = small(*paths)
+        mapped = [np.load(path, mmap_mode="r") for path in paths]
+        codes = model.encode_image(mapped[0]), model.encode_text(mapped[1])
+    finally:
+        torch.set_warn_always(False)
+    arrays = [IMAGES.astype(np.float32), TEXTS[:, 0].astype(np.float32)]
+    same = small(*arrays, CLASSES)
+    np.testing.assert_array_equal(codes[0], same.encode_image(arrays[0]))
+    np.testing.assert_array_equal(codes[1], same.encode_text(arrays[1]))
+
+
 def wrong(change: Any) -> np.ndarray:
     rows = np.array(IMAGES)
     rows[5] = change
@@ -165,7 +200,10 @@ def wrong(change: Any) -> np.ndarray:
     ("arguments", "message"),
     [
         ((), "nothing to fit"),
-        ((IMAGES, TEXTS[:-1, 0]), "159 text vectors for 160 image vectors"),
+        ((IMAGES, TEXTS[:-1, 0]), "159 text vectors for 160 image vectors: give one text for"),
+        ((IMAGES[:-1], TEXTS[:, 0]), "160 text vectors for 159 image vectors: give one text for"),
+        ((np.ones((160, 8)), TEXTS), "images: all 160 vectors are the same"),
+        ((IMAGES, np.ones((160, 2, 8))), "texts: all 320 vectors are the same"),
         ((IMAGES, TEXTS.reshape(-1, 20)), "320 text vectors .* set per_image=2"),
         ((IMAGES[:10], TEXTS[:10, 0]), "10 rows are too few"),
         ((wrong(np.nan), TEXTS), "images: 1 rows hold NaN or infinity, the first is row 5"),
@@ -185,6 +223,21 @@ def wrong(change: Any) -> np.ndarray:
 def test_bad_input_is_refused_with_what_is_wrong(arguments: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         fit(*arguments, progress=False)
+
+
+@pytest.mark.parametrize("held_out", [0, 1, 159, 160])
+def test_held_out_pairs_leave_some_to_train_with(held_out: int) -> None:
+    with pytest.raises(ValueError, match=f"held_out is from 2 to 158 of 160 .*got {held_out}"):
+        small(IMAGES, TEXTS, held_out=held_out)
+
+
+def test_a_folder_of_other_files_is_refused_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    monkeypatch.setattr("crosshash.experiment.fitting.train", None)
+    with pytest.raises(FileExistsError, match=r"holds other files \(thesis\.txt\)"):
+        small(IMAGES, TEXTS, output=tmp_path, overwrite=True)
 
 
 def test_a_folder_that_is_there_is_not_touched(fitted: tuple[Any, Path]) -> None:

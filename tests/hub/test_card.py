@@ -50,7 +50,10 @@ def test_the_card_says_on_what_the_epoch_was_chosen_and_what_was_trained_on(
     for supervised, kind in ((True, "supervised"), (False, "unsupervised")):
         told = {"supervised": supervised, "pairs": 1873, "best_epoch": 8, **chosen}
         model.info.figures["record"]["training"] = told
-        assert f"- training: {kind}, {said}\n" in card(model, "named")
+        text = card(model, "named")
+        assert f"- training: {kind}, {said}\n" in text
+        assert ("rank items by the labels above, measured on toy only" in text) is supervised
+        assert ("learned from pairs alone, without labels, measured on" in text) is not supervised
 
 
 def test_the_card_shows_nested_lengths_and_figures_within_each_modality(
@@ -105,6 +108,7 @@ def test_a_model_that_was_not_measured_claims_nothing(
     text = card(model, "named")
     assert "model-index" not in text
     assert "Measured" not in text
+    assert "\n\nThe codes rank items by what they were trained with. They say nothing" in text
 
 
 def test_names_of_others_are_shown_and_not_read_as_markdown_or_html(

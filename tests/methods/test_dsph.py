@@ -72,6 +72,14 @@ def test_the_threshold_is_that_of_codes_as_far_apart_as_a_linear_code_allows(
     assert code_threshold(bits, classes) == pytest.approx(1 - 2 * distance / bits)
 
 
+def test_more_labels_than_codes_are_refused() -> None:
+    assert code_threshold(8, 256) == pytest.approx(1 - 2 / 8)
+    with pytest.raises(
+        ValueError, match="8 bits have 256 codes, fewer than the 257 labels; take 9"
+    ):
+        code_threshold(8, 257)
+
+
 def test_one_step_teaches_proxies_and_networks(model_of: Any, batch_of: Any, steps: Any) -> None:
     model = model_of("dsph")
     batch = batch_of(model.slots)

@@ -235,9 +235,43 @@ def test_a_model_on_features_says_which(feature_model: HashModel, given: Any, me
         feature_model.encode_text(given)
 
 
-def test_rows_of_any_numbers_are_features(feature_model: HashModel) -> None:
-    rows = np.eye(10, 10)
-    expected = feature_model.encode_text(rows)
-    for given in (rows.astype(int), rows.astype(bool), rows.tolist(), torch.from_numpy(rows)):
-        np.testing.assert_array_equal(feature_model.encode_text(given), expected)
-    np.testing.assert_array_equal(feature_model.encode_text(rows[2]), expected[2:3])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (None, "this model reads image features.* got NoneType"),
+        ("a.jpg", "reads image features of width 128, not pictures"),
+        ([Path("a.jpg"), Path("b.jpg")], "reads image features of width 128, not pictures"),
+        ({"bytes": b"", "path": None}, "nothing to extract from pictures"),
+        ([None], "expected an array of numbers"),
+        ([[1.0], [1.0, 2.0]], "expected an array of numbers"),
+        ([], "nothing to encode"),
+        (np.ones((2, 9)), "expected rows of width 128"),
+        (np.ones((8, 8, 3), dtype=np.uint8), "expected rows of width 128"),
+    ],
+)
+def test_a_model_on_image_features_says_which(
+    feature_model: HashModel, given: Any, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        feature_model.encode_image(given)
+
+
+@pytest.mark.parametrize(("side", "width"), [("image", 128), ("text", 10)])
+def test_rows_of_any_numbers_are_features(feature_model: HashModel, side: str, width: int) -> None:
+    encode = getattr(feature_model, f"encode_{side}")
+    rows = np.eye(10, width)
+    expected = encode(rows)
+    for given in (
+        rows.astype(np.int8),
+        rows.astype(bool),
+        rows.tolist(),
+        list(rows),
+        (row for row in rows),
+        Series(list(rows)),
+        torch.from_numpy(rows),
+        torch.from_numpy(rows).char(),
+        list(torch.from_numpy(rows)),
+    ):
+        np.testing.assert_array_equal(encode(given), expected)
+    np.testing.assert_array_equal(encode(rows[2]), expected[2:3])
+    np.testing.assert_array_equal(encode(rows[2].tolist()), expected[2:3])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -41,8 +42,14 @@ class ImageFeatures(ImageBackbone):
         """Rows (n, d), or one row (d,), checked and as ``float32`` on the CPU, as features are.
 
         Raises:
-            ValueError: Another width, a row with NaN or infinity, or, to be normalized, of zeros.
+            ValueError: Paths, another width, a row with NaN or infinity, or, to be normalized, of
+                zeros.
         """
+        if len(rows) and isinstance(rows[0], (str, Path)):
+            raise ValueError(
+                f"this model reads image features of width {self.dim}, not pictures; compute them "
+                "as for its training"
+            )
         checked = check_features(rows, self.dim, "image features")
         if not self.normalize:
             return checked

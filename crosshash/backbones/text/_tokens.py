@@ -16,6 +16,36 @@ from crosshash.backbones.text._strings import as_strings, check_unknown, raise_u
 ASSETS = "text_encoder"
 
 
+def read_tokenizer(name: str, source: str, *, offline: bool) -> Any:
+    """The tokenizer, as transformers has it, of a model.
+
+    Args:
+        name: For messages.
+        source: A folder or a name on the Hub.
+        offline: Read the folder only.
+
+    Raises:
+        FileNotFoundError: It is not beside the model.
+    """
+    from transformers import AutoTokenizer
+
+    told = (
+        f"{name}: its tokenizer was not found; beside the weights a folder has tokenizer.json, or "
+        "the tokenizer's own files, such as vocab.txt, or vocab.json and merges.txt"
+    )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            source, trust_remote_code=False, local_files_only=offline
+        )
+    except (OSError, TypeError, ValueError) as error:
+        raise FileNotFoundError(f"{told} ({error})") from error
+    # Where files are missing transformers makes a tokenizer of nothing but its marks; T5's has the
+    # mark of a word's begin too.
+    if set(tokenizer.get_vocab()) <= {*tokenizer.all_special_tokens, "\u2581"}:
+        raise FileNotFoundError(told)
+    return tokenizer
+
+
 def vocabulary_of(tokenizer: Any) -> list[str]:
     """The tokens in the order of their ids."""
     numbers: dict[str, int] = tokenizer.get_vocab()

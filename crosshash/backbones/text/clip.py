@@ -15,6 +15,7 @@ from crosshash.backbones.sources import check_weights, model_source
 from crosshash.backbones.text._strings import as_strings
 from crosshash.backbones.text._tokens import (
     ASSETS,
+    read_tokenizer,
     rows_without_words,
     save_tokenizer,
     shortened,
@@ -73,7 +74,7 @@ class ClipText(TextEncoder):
         self.name = name
         source = str(Path(assets) / ASSETS) if assets is not None else model_source(name)
         self.config = read_architecture(name, "text", source, offline=assets is not None)
-        self.tokenizer: Any = _read_tokenizer(name, source, assets is not None)
+        self.tokenizer: Any = read_tokenizer(name, source, offline=assets is not None)
         self.vocabulary = vocabulary_of(self.tokenizer)
         most = _longest(self.tokenizer, self.config.text_config)
         self.max_length = most if max_length is None else max_length
@@ -156,25 +157,6 @@ class ClipText(TextEncoder):
     def save_assets(self, folder: str | Path) -> list[Path]:
         """Write config and tokenizer into the folder's ``text_encoder``."""
         return save_tokenizer(folder, self.config, self.tokenizer)
-
-
-def _read_tokenizer(name: str, source: str, offline: bool) -> Any:
-    from transformers import AutoTokenizer
-
-    told = (
-        f"{name}: its tokenizer was not found; a dual encoder's folder has tokenizer.json, or "
-        "vocab.json and merges.txt"
-    )
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            source, trust_remote_code=False, local_files_only=offline
-        )
-    except (OSError, TypeError, ValueError) as error:
-        raise FileNotFoundError(f"{told} ({error})") from error
-    # Where files are missing transformers makes a tokenizer of nothing but its marks.
-    if len(set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens)) == 0:
-        raise FileNotFoundError(told)
-    return tokenizer
 
 
 def _longest(tokenizer: Any, config: Any) -> int:

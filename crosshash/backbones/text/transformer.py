@@ -12,9 +12,10 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from crosshash.backbones.base import TEXT_ENCODERS, Features, Inputs, TextEncoder, Texts
-from crosshash.backbones.sources import check_complete, check_weights, model_source
+from crosshash.backbones.sources import check_weights, model_source, read_model, read_model_config
 from crosshash.backbones.text._tokens import (
     ASSETS,
+    read_tokenizer,
     rows_without_words,
     save_tokenizer,
     shortened,
@@ -47,7 +48,7 @@ class TransformerText(TextEncoder):
         assets: Folder where ``save_assets`` has written config and tokenizer.
 
     Raises:
-        FileNotFoundError: The model, or its safetensors weights, cannot be found.
+        FileNotFoundError: The model, its tokenizer or its safetensors weights cannot be found.
         ValueError: It is no text model, its weights are incomplete, its tokenizer puts no mark of
             the end where ``pooling="eos"`` needs one, or an option is wrong.
     """
@@ -156,30 +157,24 @@ def _end_mark(name: str, tokenizer: Any) -> int:
     return int(end)
 
 
-def _build(name: str, source: str, weights: str, offline: bool) -> tuple[Any, nn.Module]:
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
+def _check_text(name: str, config: Any) -> None:
+    instead = "give a text encoder such as hf:sentence-transformers/all-MiniLM-L6-v2"
+    if hasattr(config, "num_channels") and not hasattr(config, "vocab_size"):
+        raise ValueError(f"{name}: {config.model_type!r} is a model of pictures alone; {instead}")
+    if hasattr(config, "text_config") or not hasattr(config, "hidden_size"):
+        raise ValueError(f"{name}: {config.model_type!r} is no model of text alone; {instead}")
 
-    options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": offline}
-    try:
-        config = AutoConfig.from_pretrained(source, **options)
-        if hasattr(config, "text_config") or not hasattr(config, "hidden_size"):
-            raise ValueError(
-                f"{name}: {config.model_type!r} is no model of text alone; give a text encoder "
-                "such as hf:sentence-transformers/all-MiniLM-L6-v2"
-            )
-        tokenizer = AutoTokenizer.from_pretrained(source, **options)
-        if weights == "pretrained":
-            model, report = AutoModel.from_pretrained(
-                source, config=config, use_safetensors=True, output_loading_info=True, **options
-            )
-            check_complete(name, report, spare="pooler.")
-        else:
-            model = AutoModel.from_config(config, trust_remote_code=False)
-    except OSError as error:
-        raise FileNotFoundError(
-            f"{name}: config, tokenizer and safetensors weights were not found together ({error}); "
-            "check the name, the connection, and that the weights are in model.safetensors"
-        ) from error
+
+def _build(name: str, source: str, weights: str, offline: bool) -> tuple[Any, nn.Module]:
+    from transformers import AutoModel
+
+    config = read_model_config(name, source, offline=offline)
+    _check_text(name, config)
+    tokenizer = read_tokenizer(name, source, offline=offline)
+    if weights == "pretrained":
+        model: Any = read_model(name, source, config, spare="pooler.")
+    else:
+        model = AutoModel.from_config(config, trust_remote_code=False)
     if config.is_encoder_decoder:
         model = model.get_encoder()
     if "add_pooling_layer" in inspect.signature(type(model).__init__).parameters:

@@ -180,6 +180,27 @@ def test_long_texts_are_cut_and_empty_ones_refused(folder: Path) -> None:
     assert encoder.unknown_rows(inputs).tolist() == [1]
 
 
+@pytest.mark.parametrize("kind", ["bert", "xlm-roberta", "gpt2", "mpnet", "t5", "modernbert"])
+def test_a_model_without_its_tokenizer_is_refused(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+    with pytest.raises(FileNotFoundError, match=r"its tokenizer was not found.*tokenizer\.json"):
+        create_text_encoder(f"hf:{tmp_path}", weights="random")
+
+
+@pytest.mark.parametrize("kind", ["vit", "dinov2", "clip_vision_model", "resnet"])
+def test_models_of_pictures_are_refused(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+    with pytest.raises(ValueError, match=f"'{kind}' is a model of pictures alone; give a text enc"):
+        create_text_encoder(f"hf:{tmp_path}")
+
+
+@pytest.mark.parametrize("family", ["hf", "clip"])
+def test_a_folder_of_timms_is_refused(family: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": "resnet50"}))
+    with pytest.raises(ValueError, match=r"^(hf|clip):.* no model that transformers has .*timm's"):
+        create_text_encoder(f"{family}:{tmp_path}")
+
+
 def test_models_of_more_than_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "clip"}))
     with pytest.raises(ValueError, match="no model of text alone"):
