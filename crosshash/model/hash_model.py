@@ -267,9 +267,8 @@ class HashModel(nn.Module, ABC):
             images: Paths, PIL images, arrays (h, w, 3), ``uint8`` or floating in [0, 1] (255 times
                 the value is rounded), or encoded pictures ``{"bytes": …, "path": …}``, alone or
                 many, as a column of a Hugging Face data set has them; preprocessed pixels, a
-                floating array (n, 3, h, w); or backbone features, a floating array (n, d),
-                :class:`Features`, or a mapping from slot to pixels or features. A model of vectors
-                takes rows of any numbers, in a list or a table's column too.
+                floating array (n, 3, h, w); or backbone features (n, d), a floating array, to a
+                model of vectors any rows of numbers, or a mapping from slot to pixels or features.
             output: ``"packed"``: ``uint8`` (n, k/8); ``"signs"``: ``int8`` (n, k) in {-1, +1};
                 ``"real"``: ``float32`` (n, k).
             bits: k, one of ``lengths``; None: all bits.

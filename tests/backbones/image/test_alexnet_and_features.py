@@ -79,7 +79,9 @@ def test_wrong_features_are_refused() -> None:
     with pytest.raises(ValueError, match="first is row 1"):
         backbone.prepare(rows)
     with pytest.raises(ValueError, match="array of numbers"):
-        backbone.prepare(["a"])
+        backbone.prepare([None])
+    with pytest.raises(ValueError, match="image features of width 5, not pictures"):
+        backbone.prepare(["a.jpg"])
 
 
 def test_fingerprint_tells_weights_and_options_apart() -> None:
