@@ -295,7 +295,7 @@ def test_processes_and_pickles_find_what_a_file_defines(tmp_path: Path) -> None:
     script.write_text(
         "import multiprocessing, pathlib, sys\n"
         "from crosshash.plugins import import_parts\n"
-        "print('script')\n"
+        "print('script', flush=True)\n"  # the pool may kill its process before that writes
         "if __name__ == '__main__':\n"
         "    folder = pathlib.Path(__file__).parent / 'elsewhere'\n"
         "    import_parts([__file__, folder / 'worker_parts.py'])\n"
