@@ -97,9 +97,12 @@ def search(
     if KEY in network.info.figures:  # which may have been calibrated since
         opened.metadata[KEY] = network.info.figures[KEY]
     kind: Side = "image" if is_image else "text"
+    is_vector = is_vector_file(query)
+    if side and not is_vector:
+        raise ValueError(f"--side is of the vector of a file, and {query!r} is none")
     if is_image:
         values = _query_picture(network, query, opened.bits)
-    elif is_vector_file(query):
+    elif is_vector:
         values, kind = _query_vector(network, query, opened.bits, side)
     else:
         values = encode_texts(

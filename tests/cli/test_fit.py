@@ -139,6 +139,10 @@ def test_of_two_sides_of_one_width_the_vectors_is_said(tmp_path: Path) -> None:
             ["search", "row.npy", "-i", "i", "-m", "model", "--side", "text"],
             "one vector of width 12 (of texts), got (1, 20)",
         ),
+        (
+            ["search", "a dog", "-i", "i", "-m", "model", "--side", "text"],
+            "--side is of the vector of a file, and 'a dog' is none",
+        ),
         (["fit", "images.npy"], "say where the model goes: --output FOLDER"),
         (["fit", "-o", "m"], "nothing to fit"),
         (["fit", "none.npy", "-o", "m"], "images: there is no file none.npy"),
