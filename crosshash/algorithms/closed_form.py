@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -80,12 +81,13 @@ def itq_rotation(V: Tensor, bits: int, *, iterations: int = 50, seed: int = 0) -
     """Iterative quantization: R that minimises |sign(V R) - V R|^2, from a random start.
 
     Gong et al., TPAMI 2013, section 3.2: B = sign(V R), then R from the singular vectors of V^T B,
-    and so on. Fewer directions than bits, which the paper does not have, are ours: R has then
-    orthonormal rows, so that each bit is a direction of its own among the given ones.
+    and so on. Other than as many bits as directions, which the paper does not have, is ours: R has
+    then orthonormal rows, so that each bit is a direction of its own among the given ones, or, of
+    fewer bits, orthonormal columns, and it is the agreement of B and V R that grows.
 
     Args:
         V: (n, r) centred projections.
-        bits: k, at least r.
+        bits: k.
         iterations: Alternations; the paper's 50.
         seed: Of the start.
 
@@ -96,6 +98,30 @@ def itq_rotation(V: Tensor, bits: int, *, iterations: int = 50, seed: int = 0) -
     for _ in range(iterations):
         left, _, right = torch.linalg.svd(V.T @ sign(V @ R), full_matrices=False)
         R = left @ right
+    return R
+
+
+def nested_rotation(V: Tensor, lengths: Sequence[int], *, iterations: int = 50) -> Tensor:
+    """A rotation of nested codes, whose first columns are that of a shorter one.
+
+    The first ``lengths[0]`` bits are those of as many directions by ITQ, the next ones, up to
+    ``lengths[1]``, are rotated from the first ``lengths[1]`` directions, and so on: what counts
+    most is in the bits of every length. The idea is ours. Of one length it is
+    :func:`itq_rotation`.
+
+    Args:
+        V: (n, r) centred projections, the most important first; r is at most ``lengths[-1]``.
+        lengths: Ascending.
+        iterations: See :func:`itq_rotation`.
+
+    Returns:
+        (r, ``lengths[-1]``); columns of different lengths are not orthogonal to each other.
+    """
+    R = V.new_zeros(V.shape[1], lengths[-1])
+    for start, end in itertools.pairwise([0, *lengths]):
+        R[:end, start:end] = itq_rotation(
+            V[:, :end], end - start, iterations=iterations, seed=start
+        )
     return R
 
 

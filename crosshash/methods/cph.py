@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from crosshash.algorithms.closed_form import (
     canonical_directions,
-    itq_rotation,
     moments,
+    nested_rotation,
     principal_directions,
     random_frame,
 )
@@ -189,6 +189,8 @@ class CPH(Algorithm):
         ridge: Of the canonical correlations, as in CCA-ITQ.
         looks: Times that the training set is gone over for the directions; more than once where
             texts are drawn anew each time (``data.captions: each``).
+        own_start: Where codes are nested, the first bits start as they do alone
+            (:func:`~crosshash.algorithms.closed_form.nested_rotation`); False: one rotation of all.
         temperature: Of ``pair`` at first. None: that of the least ``pair`` of the start. A smaller
             one may begin above the loss of one code for all, log n of a batch of n, and learn that.
         straight: Share of the signs in u and v, in [0, 1].
@@ -216,6 +218,7 @@ class CPH(Algorithm):
         *,
         ridge: float = 1.0,
         looks: int = 1,
+        own_start: bool = True,
         temperature: float | None = None,
         straight: float = 1.0,
         noise: float = 0.0,
@@ -239,7 +242,7 @@ class CPH(Algorithm):
         self.net = net
         self.ridge, self.looks = ridge, looks
         self.supervised = label > 0
-        self.temperature = temperature
+        self.temperature, self.own_start = temperature, own_start
         self.log_scale = nn.Parameter(torch.tensor(-math.log(temperature or 1.0)))
         self.straight = straight
         self.noise = self.spread = noise
@@ -269,7 +272,8 @@ class CPH(Algorithm):
             for batch in batches
         ]
         first = torch.cat([torch.stack(parts).sum(dim=0)[:, : self.net.bits] for parts in V])
-        R = itq_rotation(first.double(), self.net.bits).to(first)
+        lengths = self.net.lengths if self.own_start else [self.net.bits]
+        R = nested_rotation(first.double(), lengths).to(first)
         size = torch.cat([torch.cat(parts) for parts in V])[:, : len(R)] @ R
         for side in sides:
             weight = side.head.weight

@@ -10,6 +10,7 @@ from crosshash.algorithms.closed_form import (
     canonical_directions,
     itq_rotation,
     moments,
+    nested_rotation,
     principal_directions,
     random_frame,
 )
@@ -83,3 +84,23 @@ def test_a_rotation_is_a_fixed_point_of_its_alternation(width: int, bits: int) -
     assert agreement.item() == pytest.approx(most.item(), rel=1e-6)
     start = itq_rotation(V, bits, iterations=0)
     assert agreement > (sign(V @ start) * (V @ start)).sum()
+
+
+@pytest.mark.parametrize(("width", "lengths"), [(32, [8, 16, 32]), (12, [8, 16, 32]), (5, [8, 24])])
+def test_a_nested_rotation_begins_with_that_of_a_shorter_code(
+    width: int, lengths: list[int]
+) -> None:
+    V = rows(400, width)
+    V = V - V.mean(dim=0)
+    R = nested_rotation(V, lengths)
+    assert R.shape == (width, lengths[-1])
+    for k in lengths:
+        shorter = [length for length in lengths if length <= k]
+        assert torch.equal(R[:k, :k], nested_rotation(V[:, :k], shorter))
+        assert not R[k:, :k].any()
+    # Each length's new bits are a frame of all directions so far.
+    for start, end in zip([0, *lengths], lengths, strict=False):
+        block = R[:end, start:end]
+        small = block @ block.T if len(block) <= end - start else block.T @ block
+        torch.testing.assert_close(small, torch.eye(len(small), dtype=torch.float64))
+    assert torch.equal(nested_rotation(V, [32]), itq_rotation(V, 32))

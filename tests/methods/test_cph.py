@@ -167,6 +167,27 @@ def test_it_starts_from_the_closed_form(
             assert (sign(own) == sign(wanted)).float().mean() > 0.99
 
 
+@pytest.mark.parametrize("own_start", [True, False])
+def test_the_first_bits_of_nested_codes_start_as_they_do_alone(
+    own_start: bool, model_of: Any, batch_of: Any, begin: Any
+) -> None:
+    model = model_of("cph", directions=16)  # of 16 bits
+    model.nested = (8,)
+    batch = batch_of(model.slots)
+    begin(CPH(model, 48, 0, own_start=own_start), batch)
+    alone = model_of("cph", directions=16, bits=8)
+    begin(CPH(alone, 48, 0), batch)
+    same = [
+        bool((sign(own[:, :8]) == sign(wanted)).all())
+        for own, wanted in zip(
+            model.eval()(batch.images, batch.texts),
+            alone.eval()(batch.images, batch.texts),
+            strict=True,
+        )
+    ]
+    assert same == [own_start, own_start]
+
+
 def test_one_kind_of_vector_starts_from_its_principal_directions(batch_of: Any) -> None:
     model = one_kind(directions=20)
     batch = batch_of(("image",))
