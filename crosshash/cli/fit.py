@@ -64,6 +64,7 @@ def fit(
         output=output,
         overwrite=overwrite,
         progress=not quiet,
+        table=False,
     )
     told = model.info.figures[FIGURES]
     size = sum(file.stat().st_size for file in output.rglob("*") if file.is_file())

@@ -47,6 +47,7 @@ def fit(
     overwrite: bool = False,
     overrides: Overrides = (),
     progress: bool = True,
+    table: bool | None = None,
 ) -> HashModel:
     """A model of vectors that were computed elsewhere.
 
@@ -73,7 +74,8 @@ def fit(
         output: Gets the checkpoint folder.
         overwrite: Replace the checkpoint that ``output`` has.
         overrides: Settings over ``cph/vectors`` or ``lpdh/vectors``, as :func:`train` takes them.
-        progress: Show bars, and the table of figures.
+        progress: Show bars.
+        table: Print the figures to standard error; None: with ``progress``.
 
     Returns:
         The model. ``info.figures["fit"]`` has the table's rows.
@@ -139,7 +141,7 @@ def fit(
     dtype = round_weights(model)
     if output is not None:
         save(model, output, dtype=dtype)
-    if progress:
+    if progress if table is None else table:
         print(f"{held_out_words(told)}\n\n{markdown_table(rows)}", file=sys.stderr)
     return model
 

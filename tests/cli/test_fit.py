@@ -51,6 +51,15 @@ def test_a_model_is_fitted_and_measured(folder: Path, tmp_path: Path) -> None:
     assert "16 bits, 0.0" in table
 
 
+def test_figures_are_told_once(folder: Path, tmp_path: Path) -> None:
+    texts = f"{folder / 'texts.npz'}:mini"
+    files = [str(folder / "images.npy"), texts, "--per-image", "2", "-o", str(tmp_path / "model")]
+    result = CliRunner().invoke(app, ["fit", *files, "--bits", "16", "--epochs", "1"])
+    assert result.exit_code == 0, result.output
+    assert "Measured on" in result.stdout
+    assert result.output.count("Measured on") == 1
+
+
 def test_labels_are_used_unless_they_are_not_to_be(folder: Path, tmp_path: Path) -> None:
     labels = ("--labels", folder / "labels.npy", "--quiet")
     fit(folder, "-o", tmp_path / "with", *labels)
